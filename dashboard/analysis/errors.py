@@ -1,0 +1,154 @@
+"""Everything the core may refuse, as one tree. A message says what was asked, what is possible and what to do.
+
+    AnalysisError
+    |-- BadAsk                      the request itself cannot be answered
+    |   |-- BadName                 a name that does not parse
+    |   |-- EmptyPrompt
+    |   |-- PromptTooLong
+    |   |-- UnknownSae
+    |   `-- UnknownLatent
+    |-- NotUsable                   a file or folder that cannot be read as what it should be
+    |   |-- BrokenSaeFile
+    |   |-- WidthMismatch
+    |   |-- BrokenText
+    |   `-- RunMismatch
+    |-- NotAvailable                something outside the ask is missing
+    |   |-- ModelUnavailable
+    |   `-- DeviceUnavailable
+    `-- NotDone                     the engine gave up
+        |-- Cancelled
+        |-- QueueFull
+        `-- OutOfMemory
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class AnalysisError(Exception):
+    """Base of every refusal. `str(error)` is meant for people: numbers first, then the cure."""
+
+
+class BadAsk(AnalysisError):
+    """The request cannot be answered as it stands."""
+
+
+class BadName(BadAsk):
+    """A name that does not parse."""
+
+    def __init__(self, what: str, given: str, form: str) -> None:
+        self.what, self.given, self.form = what, given, form
+        super().__init__(f"{given[:80]!r} is not {what}. The form is {form}.")
+
+
+class EmptyPrompt(BadAsk):
+    """Nothing to read."""
+
+    def __init__(self) -> None:
+        super().__init__("The prompt is empty: it has 0 tokens. Type at least one character.")
+
+
+class PromptTooLong(BadAsk):
+    """More tokens than the limit of the settings."""
+
+    def __init__(self, n_tokens: int, limit: int) -> None:
+        self.n_tokens, self.limit = n_tokens, limit
+        super().__init__(
+            f"This prompt is {n_tokens:,} tokens; the limit is {limit:,}. "
+            f"Shorten it by {n_tokens - limit:,} tokens or raise LATENTS_MAX_TOKENS."
+        )
+
+
+class UnknownSae(BadAsk):
+    """No SAE of that name in the catalogue."""
+
+    def __init__(self, given: str, nearest: Sequence[str]) -> None:
+        self.given, self.nearest = given, tuple(nearest)
+        known = ", ".join(nearest) or "none is installed"
+        super().__init__(f"No SAE {given[:80]!r}. Nearest: {known}. `latents sae list` shows all.")
+
+
+class UnknownLatent(BadAsk):
+    """A latent index outside its SAE."""
+
+    def __init__(self, index: int, sae: str, n_latents: int) -> None:
+        self.index, self.sae, self.n_latents = index, sae, n_latents
+        super().__init__(
+            f"Latent {index} is not in {sae}: it has {n_latents:,} latents (0 to {n_latents - 1})."
+        )
+
+
+class NotUsable(AnalysisError):
+    """A file or folder is there but cannot be used."""
+
+
+class BrokenSaeFile(NotUsable):
+    """SAE files that cannot be read."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"{path.name} cannot be read as an SAE: {reason}. Copy or download it again; "
+            "it must hold cfg.json and sae_weights.safetensors as sae-lens writes them."
+        )
+
+
+class WidthMismatch(NotUsable):
+    """An SAE made for a model of another width or depth."""
+
+    def __init__(self, sae: str, what: str, sae_has: int, model: str, model_has: int) -> None:
+        self.sae, self.sae_has, self.model_has = sae, sae_has, model_has
+        super().__init__(
+            f"{sae} needs {what} {sae_has:,}; {model} has {model_has:,}. "
+            "It was trained on another model: choose an SAE of this one, or load its model."
+        )
+
+
+class BrokenText(NotUsable):
+    """Training text that cannot be read or has too little in it."""
+
+
+class RunMismatch(NotUsable):
+    """A run folder that belongs to other settings, or is in use."""
+
+
+class NotAvailable(AnalysisError):
+    """Something that should be on this machine is not."""
+
+
+class ModelUnavailable(NotAvailable):
+    """The model is neither in the cache nor to be had."""
+
+
+class DeviceUnavailable(NotAvailable):
+    """A device was asked for that this machine lacks."""
+
+
+class NotDone(AnalysisError):
+    """The engine stopped before an answer."""
+
+
+class Cancelled(NotDone):
+    """Whoever asked has left."""
+
+    def __init__(self) -> None:
+        super().__init__("Cancelled: whoever asked has left, or stopped it.")
+
+
+class QueueFull(NotDone):
+    """Too many jobs wait."""
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(f"{waiting} jobs are waiting, which is the limit. Try again in a moment.")
+
+
+class OutOfMemory(NotDone):
+    """An ask that needs more bytes than there are."""
+
+    def __init__(self, needed_bytes: int, free_bytes: int, device: str) -> None:
+        self.needed_bytes, self.free_bytes, self.device = needed_bytes, free_bytes, device
+        super().__init__(
+            f"This needs about {needed_bytes / 2**20:,.0f} MiB on {device}; "
+            f"{free_bytes / 2**20:,.0f} MiB are free. Shorten the prompt or ask for fewer sites."
+        )

@@ -1,0 +1,25 @@
+"""Opening an installation: the default model, prepared if need be, and every SAE that is there."""
+
+from collections.abc import Callable
+
+from dashboard.analysis.engine import Engine
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.model.bridge import load_model
+from dashboard.analysis.model.prepare import DEFAULT_MODEL, prepare_default_model
+from dashboard.analysis.sae.catalog import Catalog, read_catalog
+from dashboard.analysis.settings import Settings
+
+
+def open_runner(settings: Settings, say: Callable[[str], None], catalog: Catalog | None = None) -> LocalRunner:
+    """A runner in this thread.
+
+    Raises:
+        ModelUnavailable, DeviceUnavailable: if the model cannot be had or run.
+    """
+    model = load_model(prepare_default_model(settings.cache, say), DEFAULT_MODEL, settings)
+    return LocalRunner(model, catalog or read_catalog(settings), settings.cache)
+
+
+def open_engine(settings: Settings, say: Callable[[str], None]) -> Engine:
+    """An engine that opens its runner at the first job, and again at the next one if that failed."""
+    return Engine(lambda: open_runner(settings, say))

@@ -1,0 +1,1 @@
+"""The language model: getting it, loading it, reading and editing its sites."""

@@ -1,0 +1,123 @@
+"""A language model ready to be asked: device and number format, loading, tokenising."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+
+from dashboard.analysis.errors import DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
+from dashboard.analysis.names import ModelId
+from dashboard.analysis.settings import Settings
+from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in memory with its tokenizer. One thread at a time may run it."""
+
+    id: ModelId
+    path: Path
+    bridge: TransformerBridge
+    tokenizer: Any
+    """A fast Hugging Face tokenizer: offsets are needed."""
+    device: str
+    dtype: torch.dtype
+    max_tokens: int
+    """Longest prompt: the smaller of the settings' limit and the model's own context."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return int(self.bridge.cfg.n_layers)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.bridge.cfg.d_model)
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token that every text begins with, if the model has one."""
+        return self.tokenizer.bos_token_id
+
+    def batch(self, *rows: tuple[int, ...]) -> torch.Tensor:
+        """Token ids [row, position] on the model's device, from rows of equal length."""
+        return torch.tensor(rows, dtype=torch.long, device=self.device)
+
+
+def choose_device(wanted: str) -> str:
+    """`cuda`, `mps` or `cpu`; `auto` takes the first of them that is there.
+
+    Raises:
+        DeviceUnavailable: if the device asked for is not.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(device for device, is_there in there.items() if is_there)
+    if not there[wanted]:
+        have = ", ".join(device for device, is_there in there.items() if is_there)
+        raise DeviceUnavailable(f"LATENTS_DEVICE={wanted} is not on this machine; it has {have}. Unset it, or set one of these.")
+    return wanted
+
+
+def choose_dtype(wanted: str, device: str) -> torch.dtype:
+    """`auto` is bfloat16 where the device multiplies it natively (there it is two to three times faster), else float32."""
+    if wanted != "auto":
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device == "cpu":
+        has = torch.cpu.get_capabilities()
+        native = any(has.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+    else:
+        native = False
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel:
+    """Load a Hugging Face folder through TransformerLens' bridge. Nothing is fetched.
+
+    Raises:
+        ModelUnavailable: if the folder is missing or damaged.
+        DeviceUnavailable: if the settings name a device that is not here.
+    """
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    try:
+        bridge = TransformerBridge.boot_transformers(str(path), device=device, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{model_id} cannot be loaded from {path}: {error}. Delete that folder and start again.") from error
+    bridge.eval()
+    context = int(getattr(bridge.original_model.config, "max_position_embeddings", settings.max_tokens))
+    return LoadedModel(model_id, path, bridge, bridge.tokenizer, device, dtype, min(settings.max_tokens, context))
+
+
+def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
+    """The prompt as the model reads it: plain text after one BOS, a chat through the model's own template.
+
+    Raises:
+        EmptyPrompt: if there is no text.
+        PromptTooLong: with both numbers.
+    """
+    if not prompt.text:
+        raise EmptyPrompt
+    tokenizer = model.tokenizer
+    # Half a surrogate pair cannot be encoded; it becomes U+FFFD like anywhere else.
+    text = prompt.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if prompt.chat:
+        text = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    ids: list[int] = encoded["input_ids"]
+    ranges = tile(encoded["offset_mapping"], len(text))
+    texts = shown_texts(text, ranges)
+    if model.bos_id is not None and ids[:1] != [model.bos_id]:
+        ids, ranges, texts = [model.bos_id, *ids], ((0, 0), *ranges), (tokenizer.decode([model.bos_id]), *texts)
+    if len(ids) > model.max_tokens:
+        raise PromptTooLong(len(ids), model.max_tokens)
+    special_ids = set(tokenizer.all_special_ids)
+    return TokenizedPrompt(prompt, text, tuple(ids), texts, ranges, tuple(i in special_ids for i in ids))

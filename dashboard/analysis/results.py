@@ -1,0 +1,118 @@
+"""Answers of a Runner: frozen, plain numpy, with their units."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from dashboard.analysis.names import LatentId, ModelId, SaeId
+from dashboard.analysis.tokens import TokenizedPrompt
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is loaded, and how it computes."""
+
+    model: ModelId
+    path: Path
+    """The Hugging Face folder that it was loaded from."""
+    device: str
+    dtype: str
+    n_layers: int
+    d_model: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class LatentActivations:
+    """Which latents of one SAE fire on one prompt: sparse, sorted by position, then latent. Zeros are never stored."""
+
+    sae: SaeId
+    n_tokens: int
+    n_latents: int
+    position: Int32[np.ndarray, " active"]
+    latent: Int32[np.ndarray, " active"]
+    value: Float32[np.ndarray, " active"]
+    """Activation as the SAE's `encode` gives it, above 0."""
+
+    def of_latent(self, index: int) -> Float32[np.ndarray, " tokens"]:
+        """The activation of one latent on every token."""
+        dense = np.zeros(self.n_tokens, dtype=np.float32)
+        chosen = self.latent == index
+        dense[self.position[chosen]] = self.value[chosen]
+        return dense
+
+    def at_position(self, position: int) -> list[tuple[int, float]]:
+        """(latent, activation) of everything that fires on one token, strongest first; ties by latent."""
+        chosen = self.position == position
+        latents, values = self.latent[chosen], self.value[chosen]
+        order = np.lexsort((latents, -values))
+        return [(int(latents[i]), float(values[i])) for i in order]
+
+    def counts(self) -> Int32[np.ndarray, " tokens"]:
+        """How many latents fire on each token: the L0 of the token."""
+        return np.bincount(self.position, minlength=self.n_tokens).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How well an SAE keeps what the model knows, on the ordinary tokens of one text. Unknown is None.
+
+    Source: FVU and CE recovered as in Karvonen et al. 2025, arXiv:2503.09532, section 3 and appendix. Differs from it:
+    the baseline is the mean activation of the same text (not zero), and special tokens are left as they are.
+    """
+
+    l0: float | None
+    """Mean number of latents that fire on a token."""
+    fvu: float | None
+    """Fraction of variance unexplained: squared error / squared distance to the mean activation."""
+    ce_clean: float | None
+    """Next-token cross-entropy of the model as it is, nats."""
+    ce_spliced: float | None
+    """The same with the site replaced by the SAE's reconstruction."""
+    ce_ablated: float | None
+    """The same with the site replaced by its mean."""
+
+    @property
+    def ce_recovered(self) -> float | None:
+        """(ablated - spliced) / (ablated - clean): 1 is lossless, 0 no better than the mean. None when the mean does no harm."""
+        if self.ce_clean is None or self.ce_spliced is None or self.ce_ablated is None:
+            return None
+        harm = self.ce_ablated - self.ce_clean
+        return (self.ce_ablated - self.ce_spliced) / harm if harm > 1e-6 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """What some SAEs read on one prompt."""
+
+    tokens: TokenizedPrompt
+    activations: dict[SaeId, LatentActivations]
+    fidelity: dict[SaeId, Fidelity]
+    """Of every SAE asked for; cross-entropies are None unless the ask wanted them."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A latent and how nearly its decoder row points the same way."""
+
+    latent: LatentId
+    cosine: float
+    """-1 to 1."""
+
+
+@dataclass(frozen=True)
+class TokenDelta:
+    """One token of one row of a generation."""
+
+    variant: str
+    step: int
+    """0 for the first new token."""
+    token_id: int
+    text: str
+    """What this token adds to the row's text; empty while a character is not complete."""
+    logprob: float
+    """Log-probability under the row's own (edited) model at temperature 1, nats."""
+    last: bool
+    """True for the row's last token."""

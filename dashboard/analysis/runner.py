@@ -1,0 +1,28 @@
+"""The Runner: the questions that methods may put to a model. Every method is these and numpy."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk
+from dashboard.analysis.results import Capture, ModelCard, Neighbour, TokenDelta
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """Answered in the caller's thread by `LocalRunner` and on the device's own thread by `Engine`, with equal numbers."""
+
+    def describe(self) -> ModelCard:
+        """The model that answers; loads it if need be."""
+        ...
+
+    def capture(self, ask: CaptureAsk) -> Capture:
+        """Read sites, encode them, keep what fires."""
+        ...
+
+    def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
+        """Decoder rows nearest to one latent's, by SAE in the order asked, nearest first."""
+        ...
+
+    def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
+        """Continue a prompt in several rows, each with its own edits and random generator."""
+        ...

@@ -1,0 +1,147 @@
+"""Which SAEs there are: those that ship, and those in the folders of the settings. Reads records, never weights."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dashboard.analysis.errors import BadName, BrokenSaeFile, UnknownLatent, UnknownSae
+from dashboard.analysis.names import LatentId, ModelId, SaeId, Site, site_of_hook
+from dashboard.analysis.settings import ASSETS, Settings
+
+
+@dataclass(frozen=True)
+class SaeSpec:
+    """What is known of an SAE before its weights are read. What is not known is None."""
+
+    id: SaeId
+    model: ModelId | None
+    site: Site
+    d_in: int
+    n_latents: int
+    kind: str
+    """How it was trained: batchtopk, jumprelu ..."""
+    source: Path
+    """The packed file, or the folder in sae-lens' layout."""
+    config: dict[str, Any]
+    """sae-lens' cfg.json."""
+    record: dict[str, Any]
+    """How it was trained and what was measured; empty when not known."""
+
+    @property
+    def is_packed(self) -> bool:
+        """True for the shipped 8-bit form."""
+        return self.source.suffix == ".safetensors"
+
+    def measured(self, name: str) -> float | None:
+        """A figure from the record's evaluation: l0, fvu, ce_recovered, dead_share, decoder_cosine."""
+        value = self.record.get("evaluation", {}).get(name)
+        return None if value is None else float(value)
+
+    def latent(self, index: int) -> LatentId:
+        """The name of one of its latents.
+
+        Raises:
+            UnknownLatent: if the index is outside the SAE.
+        """
+        if not 0 <= index < self.n_latents:
+            raise UnknownLatent(index, str(self.id), self.n_latents)
+        return LatentId(self.id, index)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All SAEs of this installation, by release, layer and site."""
+
+    specs: tuple[SaeSpec, ...]
+    broken: tuple[BrokenSaeFile, ...] = ()
+    """Entries that were found but could not be read; the rest is unharmed."""
+
+    def get(self, sae: SaeId) -> SaeSpec:
+        """The spec of one SAE.
+
+        Raises:
+            UnknownSae: naming the nearest.
+            BrokenSaeFile: if it is there but unreadable.
+        """
+        for spec in self.specs:
+            if spec.id == sae:
+                return spec
+        for error in self.broken:
+            if error.path.parent.name == sae.release and error.path.stem == sae.name:
+                raise error
+        names = [str(spec.id) for spec in self.specs]
+        raise UnknownSae(str(sae), difflib.get_close_matches(str(sae), names, 3, 0.3) or names[:3])
+
+    def latent(self, latent: LatentId) -> LatentId:
+        """The same name, once it is certain that it exists.
+
+        Raises:
+            UnknownSae, UnknownLatent: if it does not.
+        """
+        return self.get(latent.sae).latent(latent.index)
+
+    def release_of(self, sae: SaeId) -> tuple[SaeSpec, ...]:
+        """Every SAE of the same release, by layer and site."""
+        return tuple(spec for spec in self.specs if spec.id.release == sae.release)
+
+
+def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
+    """Look through `assets/saes/RELEASE/NAME.json` and through every folder of the settings."""
+    found: list[SaeSpec] = []
+    broken: list[BrokenSaeFile] = []
+    for path in _candidates(settings, assets):
+        try:
+            found.append(_packed_spec(path) if path.suffix == ".json" else folder_spec(path))
+        except BrokenSaeFile as error:
+            broken.append(error)
+    return Catalog(tuple(sorted(found, key=lambda spec: (spec.id.release, spec.site, spec.id.name))), tuple(broken))
+
+
+def folder_spec(folder: Path, release: str | None = None) -> SaeSpec:
+    """The spec of an SAE folder in sae-lens' layout; its release is the folder above unless given.
+
+    Raises:
+        BrokenSaeFile: if cfg.json is missing or says nothing of the site.
+    """
+    config = _read_json(folder / "cfg.json", folder)
+    record_file = folder / "record.json"
+    record = _read_json(record_file, folder) if record_file.is_file() else {}
+    return _spec(SaeId(release or folder.parent.name, folder.name), folder, config, record)
+
+
+def _candidates(settings: Settings, assets: Path) -> Iterable[Path]:
+    yield from sorted((assets / "saes").glob("*/*.json"))
+    for release in settings.sae_folders:
+        yield from (path.parent for path in sorted(release.glob("*/cfg.json")))
+
+
+def _packed_spec(record_file: Path) -> SaeSpec:
+    weights = record_file.with_suffix(".safetensors")
+    record = _read_json(record_file, record_file)
+    if not weights.is_file() or "config" not in record:
+        raise BrokenSaeFile(record_file, "its weights or its config are missing")
+    return _spec(SaeId(record_file.parent.name, record_file.stem), weights, record["config"], record)
+
+
+def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, Any]) -> SaeSpec:
+    metadata = config.get("metadata") or {}
+    try:
+        site = site_of_hook(str(metadata.get("hook_name")))
+        model = ModelId.parse(metadata["model_name"]) if metadata.get("model_name") else None
+        kind = str(record.get("kind") or config["architecture"])
+        return SaeSpec(sae, model, site, int(config["d_in"]), int(config["d_sae"]), kind, source, config, record)
+    except (BadName, KeyError, TypeError, ValueError) as error:
+        raise BrokenSaeFile(source, f"cfg.json does not say what is needed ({error})") from error
+
+
+def _read_json(path: Path, source: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BrokenSaeFile(source, f"{path.name}: {error}") from error
+    if not isinstance(value, dict):
+        raise BrokenSaeFile(source, f"{path.name} is not an object")
+    return value

@@ -1,0 +1,46 @@
+"""From a spec to an SAE in memory, through sae-lens' own loader. Safetensors only: nothing is unpickled."""
+
+from pathlib import Path
+
+import torch
+from sae_lens import SAE
+
+from dashboard.analysis.errors import BrokenSaeFile, WidthMismatch
+from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.sae.catalog import SaeSpec
+from dashboard.analysis.sae.packed import unpack
+
+
+def sae_folder(spec: SaeSpec, cache: Path) -> Path:
+    """The folder of an SAE in sae-lens' layout; a packed one is unpacked into the cache first."""
+    return unpack(spec.source, spec.config, cache) if spec.is_packed else spec.source
+
+
+def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
+    """The SAE in float32, frozen.
+
+    Raises:
+        BrokenSaeFile: if its files are damaged, or do not hold what its config says.
+    """
+    folder = sae_folder(spec, cache)
+    try:
+        sae = SAE.load_from_disk(folder, device=device, dtype="float32")
+    except Exception as error:  # sae-lens lets every reader's own exception through; each means the files are bad
+        raise BrokenSaeFile(folder, str(error).splitlines()[0]) from error
+    if sae.W_dec.shape != (spec.n_latents, spec.d_in):
+        raise BrokenSaeFile(folder, f"decoder {tuple(sae.W_dec.shape)}, config {(spec.n_latents, spec.d_in)}")
+    if not all(torch.isfinite(parameter).all() for parameter in sae.parameters()):
+        raise BrokenSaeFile(folder, "its weights hold numbers that are not finite")
+    return sae.eval().requires_grad_(False)
+
+
+def check_fits(spec: SaeSpec, model: LoadedModel) -> None:
+    """Refuse an SAE that was made for a model of another width or depth.
+
+    Raises:
+        WidthMismatch: with both numbers.
+    """
+    if spec.d_in != model.d_model:
+        raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), model.d_model)
+    if spec.site.layer >= model.n_layers:
+        raise WidthMismatch(str(spec.id), "layer", spec.site.layer, str(model.id), model.n_layers)

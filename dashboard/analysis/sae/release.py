@@ -1,0 +1,67 @@
+"""Releases: sets of packed SAEs with their records, made from a run and measured afterwards."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dashboard.analysis.errors import RunMismatch, UnknownSae
+from dashboard.analysis.names import SaeId
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.sae.evaluation import Evaluation
+from dashboard.analysis.sae.packed import pack, write_record
+
+
+def pack_run(run: Path, release: Path) -> list[Path]:
+    """Pack every SAE of a finished run into a release folder; returns the packed files.
+
+    Raises:
+        RunMismatch: if the run has not finished.
+    """
+    folders = sorted(path.parent for path in run.glob("saes/*/cfg.json"))
+    if not folders:
+        raise RunMismatch(f"{run} holds 0 finished SAEs. Give the folder of a run that `latents sae train` has brought to its end.")
+    ask = json.loads((run / "run.json").read_text())
+    written: list[Path] = []
+    for folder in folders:
+        pack(folder, release / folder.name, _training_record(run, ask, folder.name))
+        written.append(release / f"{folder.name}.safetensors")
+    return written
+
+
+def select(catalog: Catalog, wanted: Sequence[str]) -> list[SaeSpec]:
+    """The specs of releases (`smollm2-135m`) and SAEs (`smollm2-135m/15.resid_post`), in the order given.
+
+    Raises:
+        UnknownSae: if a name is neither.
+    """
+    specs: list[SaeSpec] = []
+    for name in wanted:
+        of_release = [spec for spec in catalog.specs if spec.id.release == name]
+        if not of_release and "/" not in name:
+            raise UnknownSae(name, sorted({spec.id.release for spec in catalog.specs}))
+        specs += of_release or [catalog.get(SaeId.parse(name))]
+    return specs
+
+
+def write_evaluation(spec: SaeSpec, evaluation: Evaluation) -> None:
+    """Put measured figures into an SAE's record, rounded to 5 significant digits."""
+    figures = {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in asdict(evaluation).items()}
+    record = {**spec.record, "evaluation": figures}
+    if spec.is_packed:
+        write_record(spec.source.with_suffix(""), record)
+    else:
+        (spec.source / "record.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _training_record(run: Path, ask: dict[str, Any], site: str) -> dict[str, Any]:
+    last = [line for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if line["site"] == site][-1]
+    # Names of files only: a record that ships must not carry the folders of the machine that made it.
+    texts = [source if source.startswith("hf:") else Path(source).name for source in ask["text"]]
+    return {
+        "kind": "matryoshka_batchtopk" if ask["matryoshka_widths"] else "batchtopk",
+        "licence": "Apache-2.0",
+        "training": {**ask, "text": texts, "tokens_seen": last["tokens"], "sae_lens": metadata.version("sae-lens")},
+    }

@@ -1,0 +1,114 @@
+"""Text to train and to measure on: files, folders or Hugging Face data sets, as windows of token ids.
+
+The last 5 % of each file's documents are held out of training and are what evaluation reads. Documents are joined with
+BOS between them and cut into windows of equal length that begin with BOS (sae-lens' own batching); nothing is padded.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int32
+from sae_lens.tokenization_and_batching import concat_and_batch_sequences
+
+from dashboard.analysis.errors import BrokenText
+
+HELD_OUT_SHARE = 0.05
+_SUFFIXES = (".txt", ".md", ".jsonl")
+_TURN = re.compile(r"^(User|Assistant): ", re.MULTILINE)
+
+
+class Split(StrEnum):
+    """Which documents of each file."""
+
+    TRAIN = "train"
+    HELD_OUT = "held_out"
+
+
+def read_documents(sources: Sequence[str], split: Split) -> Iterator[str]:
+    """Documents of one split, source by source, files in order of their names.
+
+    A source is a FILE (.txt and .md are one document each, .jsonl one a line under "text"), a FOLDER of them, or
+    `hf:DATASET` with a "text" column.
+
+    Raises:
+        BrokenText: if a source is not there or has no text.
+    """
+    for source in sources:
+        if source.startswith("hf:"):
+            yield from _of_split(_hub_documents(source[3:]), split)
+            continue
+        path = Path(source).expanduser()
+        files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES) if path.is_dir() else [path]
+        if not files or not files[0].is_file():
+            raise BrokenText(f"{source} holds no text: 0 files that end in {', '.join(_SUFFIXES)}. Name a file, a folder or hf:DATASET.")
+        # A folder of single-document files is split by file, like the lines of one .jsonl.
+        singles = [p.read_text(encoding="utf-8", errors="replace") for p in files if p.suffix != ".jsonl" and p.stem != "README"]
+        yield from _of_split(singles, split)
+        for file in files:
+            if file.suffix == ".jsonl":
+                yield from _of_split(_lines(file), split)
+
+
+def token_windows(
+    sources: Sequence[str], split: Split, tokenizer: Any, length: int, dialogues_as_chat: bool = False
+) -> Int32[torch.Tensor, "windows length"]:
+    """Every window of the split, in reading order. `dialogues_as_chat` puts "User: ... Assistant: ..." documents
+    through the chat template.
+
+    Raises:
+        BrokenText: if there is not one whole window.
+    """
+    bos = tokenizer.bos_token_id
+
+    def ids() -> Iterator[torch.Tensor]:
+        for document in read_documents(sources, split):
+            messages = _messages(document) if dialogues_as_chat else None
+            text = tokenizer.apply_chat_template(messages, tokenize=False) if messages else document
+            tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            if tokens:
+                yield torch.tensor(tokens)
+
+    windows = [w.int() for w in concat_and_batch_sequences(ids(), length, begin_batch_token_id=bos, begin_sequence_token_id=bos)]
+    if not windows:
+        raise BrokenText(f"{', '.join(sources)}: the {split.value} documents have fewer than {length} tokens. Give more text.")
+    return torch.stack(windows)
+
+
+def _of_split(documents: Sequence[str], split: Split) -> Sequence[str]:
+    if len(documents) < 2:
+        return documents if split is Split.TRAIN else ()
+    first_held_out = len(documents) - math.ceil(len(documents) * HELD_OUT_SHARE)
+    return documents[:first_held_out] if split is Split.TRAIN else documents[first_held_out:]
+
+
+def _lines(file: Path) -> list[str]:
+    documents: list[str] = []
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                documents.append(str(json.loads(line)["text"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise BrokenText(f'{file.name}, line {number} is not {{"text": ...}}: {error}. Correct or remove it.') from error
+    return documents
+
+
+def _hub_documents(dataset: str) -> Sequence[str]:
+    from datasets import load_dataset
+
+    try:
+        return load_dataset(dataset, split="train")["text"]
+    except Exception as error:  # the loader raises a dozen kinds; for the reader they are one
+        raise BrokenText(f"hf:{dataset} cannot be read: {str(error).splitlines()[0]}. Check the name and the connection.") from error
+
+
+def _messages(document: str) -> list[dict[str, str]] | None:
+    turns = _TURN.split(document)
+    if turns[0].strip() or len(turns) < 3:
+        return None
+    return [{"role": role.lower(), "content": said.strip()} for role, said in zip(turns[1::2], turns[2::2], strict=True)]

@@ -1,0 +1,367 @@
+"""Training dictionaries as a run that can be killed at any moment and goes on from its last checkpoint.
+
+One pass of the language model feeds every SAE of the run. Steps: (1) the text's windows are shuffled by the seed;
+(2) a chunk of windows is read at all sites, special and outlier-norm tokens left out; (3) each site's rows are shuffled
+and given to its `SAETrainer` (sae-lens) batch by batch; (4) metrics are logged, a checkpoint is written, next chunk.
+Everything random comes from (seed, chunk), so a stopped and resumed run equals a straight one on the same machine.
+
+A run folder holds `run.json` (the ask), `metrics.jsonl` (a line a chunk and SAE), `checkpoint-N/` (safetensors and
+JSON, no pickles) and, at the end, `saes/SITE/` in sae-lens' inference layout. It does not evaluate on held-out text.
+
+Source: BatchTopK, Bussmann et al. 2024, arXiv:2412.06410; Matryoshka, Bussmann et al. 2025, arXiv:2503.17547.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from jaxtyping import Bool, Float, Int
+from sae_lens import (
+    BatchTopKTrainingSAE,
+    BatchTopKTrainingSAEConfig,
+    MatryoshkaBatchTopKTrainingSAE,
+    MatryoshkaBatchTopKTrainingSAEConfig,
+    SAETrainer,
+)
+from sae_lens.config import SAETrainerConfig
+from safetensors.torch import load_file, save_file
+
+from dashboard.analysis.errors import RunMismatch, WidthMismatch
+from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.model.hooks import read_sites
+from dashboard.analysis.names import Site
+from dashboard.analysis.sae.measures import decoder_cosine
+from dashboard.analysis.sae.text import Split, token_windows
+
+OUTLIER_NORM = 10.0
+"""Tokens with a norm above this many medians of their chunk are left out: they are attention sinks, not content."""
+DEAD_AFTER_TOKENS = 150_000
+"""A latent that has not fired for so many tokens counts as dead in the log and gets sae-lens' auxiliary loss."""
+
+
+@dataclass(frozen=True)
+class TrainAsk:
+    """Everything that a run's result depends on."""
+
+    model: str
+    """Printed ModelId; must be the model that is loaded."""
+    sites: tuple[str, ...]
+    """Printed sites, one SAE each."""
+    text: tuple[str, ...]
+    """Files, folders or hf:DATASET."""
+    n_tokens: int
+    """Rows that each SAE sees; more than the text has means several epochs."""
+    n_latents: int = 2048
+    k: int = 32
+    """Mean number of active latents a token."""
+    matryoshka_widths: tuple[int, ...] = ()
+    """Nested widths, the last equal to n_latents; none for plain BatchTopK."""
+    dialogues_as_chat: bool = False
+    context: int = 256
+    """Tokens a window, BOS included."""
+    batch: int = 1024
+    """Rows a step."""
+    learning_rate: float = 2e-3
+    windows_per_chunk: int = 256
+    rows_per_pass: int = 16
+    """Windows a forward pass."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ChunkMetrics:
+    """One line of `metrics.jsonl`: one SAE over one chunk."""
+
+    chunk: int
+    n_chunks: int
+    site: str
+    tokens: int
+    """Rows seen so far."""
+    tokens_per_s: float
+    """Of the whole run, model pass and all SAEs, over this chunk."""
+    loss: float
+    fvu: float
+    """Fraction of variance unexplained, mean over the chunk's batches, training mode."""
+    l0: float
+    dead_share: float
+    """Share of latents that have not fired for DEAD_AFTER_TOKENS, 0 to 1."""
+    decoder_cosine: float
+    """Mean absolute cosine between different decoder rows."""
+
+
+def train(ask: TrainAsk, run: Path, model: LoadedModel, report: Callable[[ChunkMetrics], None]) -> list[Path]:
+    """Carry a run to its end, from wherever it stands, and return the folders of its SAEs, in the order of `ask.sites`.
+
+    Raises:
+        RunMismatch: if the folder belongs to another ask, or another process is training in it.
+        BrokenText: if the text cannot be read.
+    """
+    sites = [Site.parse(text) for text in ask.sites]
+    for site in sites:
+        if site.layer >= model.n_layers:
+            raise WidthMismatch(str(site), "layer", site.layer, str(model.id), model.n_layers)
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunMismatch(f"{run} is being trained by another process. Wait for it, or choose another --out.") from error
+    with lock:
+        _claim(run, ask)
+        folders = [run / "saes" / str(site) for site in sites]
+        if all((folder / "cfg.json").is_file() for folder in folders):
+            return folders
+        windows = token_windows(ask.text, Split.TRAIN, model.tokenizer, ask.context, ask.dialogues_as_chat)
+        schedule = Schedule(ask, len(windows))
+        trainers = {site: _new_trainer(ask, site, model, schedule) for site in sites}
+        first = _resume(run, trainers)
+        for chunk in range(first, schedule.n_chunks):
+            _train_chunk(chunk, ask, windows[schedule.windows(chunk)], trainers, model, schedule, run, report)
+        for site, folder in zip(sites, folders, strict=True):
+            _export(trainers[site], folder)
+        shutil.rmtree(_checkpoint(run, schedule.n_chunks), ignore_errors=True)
+        return folders
+
+
+class Schedule:
+    """Which windows each chunk reads. Epoch after epoch, each in its own order."""
+
+    def __init__(self, ask: TrainAsk, n_windows: int) -> None:
+        self._ask, self._n_windows = ask, n_windows
+        # BOS is left out of training, so a window gives one row less than its length.
+        self._needed = math.ceil(ask.n_tokens / (ask.context - 1))
+        self.n_chunks = math.ceil(self._needed / ask.windows_per_chunk)
+
+    def windows(self, chunk: int) -> Int[torch.Tensor, " windows"]:
+        """Indices of the windows of one chunk."""
+        first = chunk * self._ask.windows_per_chunk
+        last = min(first + self._ask.windows_per_chunk, self._needed)
+        epochs = range(first // self._n_windows, (last - 1) // self._n_windows + 1)
+        order = torch.cat([torch.randperm(self._n_windows, generator=_generator(self._ask.seed, epoch)) for epoch in epochs])
+        start = epochs[0] * self._n_windows
+        return order[first - start : last - start]
+
+
+def _train_chunk(
+    chunk: int,
+    ask: TrainAsk,
+    windows: torch.Tensor,
+    trainers: Mapping[Site, SAETrainer[Any, Any]],
+    model: LoadedModel,
+    schedule: Schedule,
+    run: Path,
+    report: Callable[[ChunkMetrics], None],
+) -> None:
+    started = time.perf_counter()
+    rows = _read_rows(ask, windows, list(trainers), model)
+    measured = {}
+    for site, trainer in trainers.items():
+        order = torch.randperm(len(rows[site]), generator=_generator(ask.seed, chunk, trainer_salt=1))
+        measured[site] = _fit(trainer, rows[site][order.to(rows[site].device)], ask.batch)
+    seconds = time.perf_counter() - started
+    with (run / "metrics.jsonl").open("a") as log:
+        for site, trainer in trainers.items():
+            metrics = ChunkMetrics(
+                chunk=chunk,
+                n_chunks=schedule.n_chunks,
+                site=str(site),
+                tokens=trainer.n_training_samples,
+                tokens_per_s=round(len(rows[site]) / seconds, 1),
+                **measured[site],
+                dead_share=float(trainer.dead_neurons.float().mean()),
+                decoder_cosine=decoder_cosine(trainer.sae.W_dec.detach()),
+            )
+            log.write(json.dumps(asdict(metrics)) + "\n")
+            report(metrics)
+    _save(run, chunk + 1, trainers)
+
+
+def _read_rows(ask: TrainAsk, windows: torch.Tensor, sites: list[Site], model: LoadedModel) -> dict[Site, torch.Tensor]:
+    """Rows [row, d_model] of each site, in the model's number format; the same tokens are left out at every pass of a site."""
+    special = torch.tensor(model.tokenizer.all_special_ids)
+    kept: dict[Site, list[torch.Tensor]] = {site: [] for site in sites}
+    for batch in windows.split(ask.rows_per_pass):
+        ordinary = ~torch.isin(batch, special).to(model.device)
+        values = read_sites(model.bridge, batch.long().to(model.device), sites)
+        for site, value in values.items():
+            kept[site].append(value[ordinary].clone())
+    rows = {site: torch.cat(parts) for site, parts in kept.items()}
+    return {site: values[within_norm(values)] for site, values in rows.items()}
+
+
+def within_norm(rows: Float[torch.Tensor, "row d_model"]) -> Bool[torch.Tensor, " row"]:
+    """True for rows whose norm is at most OUTLIER_NORM times the median norm."""
+    norms = rows.float().norm(dim=-1)
+    return norms <= OUTLIER_NORM * norms.median()
+
+
+def _fit(trainer: SAETrainer[Any, Any], rows: torch.Tensor, batch: int) -> dict[str, float]:
+    if trainer.n_training_steps == 0:
+        _start_from(trainer, rows.float())
+    losses, fvus, l0s = [], [], []
+    # Equal parts, so that no row of a chunk is lost and no tiny batch skews BatchTopK.
+    for part in torch.tensor_split(rows, max(1, round(len(rows) / batch))):
+        output = trainer.step(part.float())
+        trainer.maybe_reset_sparsity()
+        trainer.n_training_steps += 1
+        seen, rebuilt = output.sae_in.detach(), output.sae_out.detach()
+        losses.append(float(output.loss.detach()))
+        fvus.append(float((seen - rebuilt).square().sum() / (seen - seen.mean(0)).square().sum()))
+        l0s.append(float((output.feature_acts > 0).float().sum(-1).mean()))
+    return {name: sum(values) / len(values) for name, values in (("loss", losses), ("fvu", fvus), ("l0", l0s))}
+
+
+def _start_from(trainer: SAETrainer[Any, Any], rows: torch.Tensor) -> None:
+    """Scale inputs to mean norm sqrt(d_in) (folded into the weights at the end) and start the bias at their mean."""
+    factor = math.sqrt(rows.shape[1]) / float(rows.norm(dim=-1).mean())
+    trainer.activation_scaler.scaling_factor = factor
+    with torch.no_grad():
+        trainer.sae.b_dec.copy_(rows.mean(0) * factor)
+
+
+def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedule) -> SAETrainer[Any, Any]:
+    shared = {"d_in": model.d_model, "d_sae": ask.n_latents, "k": float(ask.k), "device": model.device}
+    # The initial weights come from the global generator inside sae-lens: lend it ours, then give it back.
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(ask.seed * 1_000_003 + site.layer)
+        if ask.matryoshka_widths:
+            sae = MatryoshkaBatchTopKTrainingSAE(
+                MatryoshkaBatchTopKTrainingSAEConfig(**shared, matryoshka_widths=list(ask.matryoshka_widths))
+            )
+        else:
+            sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**shared))
+    metadata = sae.cfg.metadata
+    metadata.hook_name = f"blocks.{site.layer}.hook_{site.point.value}"
+    metadata.model_name = str(model.id)
+    metadata.context_size = ask.context
+    metadata.prepend_bos = True
+    total = schedule.n_chunks * ask.windows_per_chunk * (ask.context - 1)
+    steps = max(1, total // ask.batch)
+    config = SAETrainerConfig(
+        total_training_samples=total,
+        train_batch_size_samples=ask.batch,
+        lr=ask.learning_rate,
+        lr_end=ask.learning_rate / 10,
+        lr_warm_up_steps=min(50, steps // 10),
+        lr_decay_steps=steps // 3,
+        dead_feature_window=max(1, DEAD_AFTER_TOKENS // ask.batch),
+        device=model.device,
+    )
+    return SAETrainer(cfg=config, sae=sae, data_provider=_never())
+
+
+def _never() -> Iterator[torch.Tensor]:
+    raise RuntimeError("Chunks are handed to step(); the trainer does not pull.")
+    yield
+
+
+def _export(trainer: SAETrainer[Any, Any], folder: Path) -> None:
+    factor = trainer.activation_scaler.scaling_factor
+    if factor is not None:
+        trainer.sae.fold_activation_norm_scaling_factor(factor)
+    trainer.set_final_sae_metadata()
+    scratch = folder.with_name(folder.name + ".writing")
+    shutil.rmtree(scratch, ignore_errors=True)
+    trainer.sae.save_inference_model(scratch)
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+
+
+def _claim(run: Path, ask: TrainAsk) -> None:
+    file = run / "run.json"
+    wanted = json.dumps(asdict(ask), indent=1, sort_keys=True)
+    if not file.is_file():
+        file.write_text(wanted)
+    elif file.read_text() != wanted:
+        before, now = json.loads(file.read_text()), json.loads(wanted)
+        changed = ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name])
+        raise RunMismatch(f"{run} holds a run with other settings ({changed}). Use the same ones to resume, or another --out.")
+
+
+def _checkpoint(run: Path, chunk: int) -> Path:
+    return run / f"checkpoint-{chunk:06d}"
+
+
+def _save(run: Path, chunk: int, trainers: Mapping[Site, SAETrainer[Any, Any]]) -> None:
+    """Write the state after `chunk` chunks, rename it into place, then drop the one before."""
+    target = _checkpoint(run, chunk)
+    scratch = target.with_name(target.name + ".writing")
+    shutil.rmtree(scratch, ignore_errors=True)
+    for site, trainer in trainers.items():
+        tensors, numbers = _state(trainer)
+        folder = scratch / str(site)
+        folder.mkdir(parents=True)
+        save_file(tensors, folder / "state.safetensors")
+        (folder / "state.json").write_text(json.dumps(numbers))
+    shutil.rmtree(target, ignore_errors=True)
+    scratch.rename(target)
+    for old in run.glob("checkpoint-*"):
+        if old != target:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _resume(run: Path, trainers: Mapping[Site, SAETrainer[Any, Any]]) -> int:
+    """Load the newest whole checkpoint and return the chunk to go on with; log lines after it are dropped."""
+    whole = sorted(path for path in run.glob("checkpoint-*") if path.suffix != ".writing")
+    chunk = int(whole[-1].name.removeprefix("checkpoint-")) if whole else 0
+    if whole:
+        for site, trainer in trainers.items():
+            folder = whole[-1] / str(site)
+            _restore(trainer, load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text()))
+    log = run / "metrics.jsonl"
+    if log.is_file():
+        log.write_text("".join(f"{line}\n" for line in read_log_lines(log) if json.loads(line)["chunk"] < chunk))
+    return chunk
+
+
+def read_log_lines(log: Path) -> list[str]:
+    """The complete lines of a metrics file; one that is just being written is left out."""
+    text = log.read_text()
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _state(trainer: SAETrainer[Any, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    tensors = {f"sae.{name}": value for name, value in trainer.sae.state_dict().items()}
+    optimizer = trainer.optimizer.state_dict()
+    for index, state in optimizer["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    tensors["act_freq_scores"] = trainer.act_freq_scores
+    tensors["n_forward_passes_since_fired"] = trainer.n_forward_passes_since_fired
+    numbers = {
+        "n_training_steps": trainer.n_training_steps,
+        "n_training_samples": trainer.n_training_samples,
+        "n_frac_active_samples": trainer.n_frac_active_samples,
+        "scaling_factor": trainer.activation_scaler.scaling_factor,
+        "param_groups": optimizer["param_groups"],
+        "lr_scheduler": trainer.lr_scheduler.state_dict(),
+    }
+    return {name: value.detach().clone().contiguous() for name, value in tensors.items()}, numbers
+
+
+def _restore(trainer: SAETrainer[Any, Any], tensors: Mapping[str, torch.Tensor], numbers: Mapping[str, Any]) -> None:
+    device = trainer.cfg.device
+    trainer.sae.load_state_dict({name[4:]: value.to(device) for name, value in tensors.items() if name.startswith("sae.")})
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            states.setdefault(int(index), {})[key] = value
+    trainer.optimizer.load_state_dict({"state": states, "param_groups": numbers["param_groups"]})
+    trainer.lr_scheduler.load_state_dict(numbers["lr_scheduler"])
+    trainer.act_freq_scores = tensors["act_freq_scores"].to(device)
+    trainer.n_forward_passes_since_fired = tensors["n_forward_passes_since_fired"].to(device)
+    trainer.n_training_steps = numbers["n_training_steps"]
+    trainer.n_training_samples = numbers["n_training_samples"]
+    trainer.n_frac_active_samples = numbers["n_frac_active_samples"]
+    trainer.activation_scaler.scaling_factor = numbers["scaling_factor"]
+
+
+def _generator(seed: int, part: int, trainer_salt: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 1_000_003 + part) * 2 + trainer_salt)

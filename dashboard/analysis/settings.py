@@ -1,0 +1,59 @@
+"""Settings of one installation, read from the environment once. An error names the variable."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from platformdirs import user_cache_path
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dashboard.analysis.errors import BadAsk
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+"""What ships with the dashboard: dictionaries and their records."""
+
+
+class Settings(BaseSettings):
+    """Each field is an environment variable: `LATENTS_` and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="LATENTS_", frozen=True, extra="ignore")
+
+    cache: Path = Field(default_factory=lambda: user_cache_path("latents"))
+    """Folder for the prepared model, unpacked dictionaries and training runs."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Where the model runs; auto takes CUDA, then MPS, then CPU."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Number format of the model; auto takes bfloat16 where the device computes it natively."""
+    max_tokens: int = Field(default=2048, ge=1)
+    """Longest prompt, in tokens."""
+    sae_folders: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Further releases: folders whose subfolders are SAEs in sae-lens' layout, separated as in PATH."""
+
+    @field_validator("sae_folders", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(p for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+    @field_validator("cache")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        BadAsk: naming the variable that is wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"LATENTS_{'_'.join(str(part) for part in e['loc']).upper()}={e['input']!r}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise BadAsk(f"A setting is wrong. {problems}. Correct or unset it.") from error
