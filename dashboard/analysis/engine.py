@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -64,7 +64,7 @@ class Ticket(Generic[T]):
         self._cancelled = threading.Event()
         self._ended = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Ticket[T]":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

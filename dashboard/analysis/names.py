@@ -38,7 +38,7 @@ class Site:
         Raises:
             BadName: if it is of another form.
         """
-        match = re.fullmatch(r"(\d{1,4})\.([a-z_]+)", text)
+        match = re.fullmatch(r"([0-9]{1,4})\.([a-z_]+)", text)
         if match is None or match[2] not in {*Point, "resid_pre"}:
             raise BadName("a site", text, f"LAYER.POINT, POINT one of {', '.join(Point)}")
         layer, point = int(match[1]), match[2]
@@ -65,7 +65,7 @@ def site_of_hook(hook_name: str) -> Site:
     Raises:
         BadName: for a hook that is not one of our points.
     """
-    match = re.fullmatch(r"blocks\.(\d{1,4})\.([a-z_.]+)", hook_name)
+    match = re.fullmatch(r"blocks\.([0-9]{1,4})\.([a-z_.]+)", hook_name)
     if match is None or match[2] not in _HOOK_POINTS:
         raise BadName("the hook of a site we read", hook_name, "blocks.LAYER.hook_resid_post or the like")
     return Site.parse(f"{match[1]}.{_HOOK_POINTS[match[2]]}")

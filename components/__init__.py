@@ -1,0 +1,1 @@
+"""What the browser shows: plain data in, a click out. Knows no model and no page."""

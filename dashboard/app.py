@@ -1,0 +1,13 @@
+"""The frame of every page: configuration, the sidebar, navigation."""
+
+import streamlit as st
+
+from dashboard.analysis.settings import ASSETS
+from dashboard.ui import failures, sidebar
+
+st.set_page_config(page_title="Latents", page_icon=str(ASSETS / "icon.png"), layout="wide")
+sidebar.style()
+
+page = st.navigation({"Look": [st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True)]})
+with failures.shown():
+    page.run()

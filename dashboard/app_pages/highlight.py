@@ -1,0 +1,99 @@
+"""Highlight: which latents fire on this text?"""
+
+import streamlit as st
+
+from components.latent_list import latent_list
+from components.layer_map import layer_map
+from components.token_strip import token_strip
+from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.errors import EmptyPrompt
+from dashboard.analysis.methods import highlight
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.results import Capture, Fidelity
+from dashboard.ui import failures, present, sidebar, state
+from dashboard.ui.glossary import TERMS
+from dashboard.ui.resources import get_catalog, get_engine
+
+catalog, engine = get_catalog(), get_engine()
+
+
+def inputs() -> None:
+    """The prompt, its mode, and examples."""
+    box, options = st.columns([4, 1], vertical_alignment="bottom")
+    box.text_area("Text", key=state.PROMPT, height=110, on_change=state.forget_token, placeholder="Type a sentence, then Ctrl+Enter")
+    with options:
+        st.toggle("Chat", key=state.CHAT, on_change=state.forget_token, help="Read the text as a user message, through the model's chat template.")
+        st.button("Read", width="stretch")
+    with st.container(horizontal=True):
+        for name in state.EXAMPLES:
+            st.button(name, on_click=state.use_example, args=(name,), type="tertiary", icon=":material/notes:")
+
+
+def figures(fidelity: Fidelity) -> None:
+    """How well the SAE reads this prompt."""
+    for column, (name, value, digits) in zip(
+        st.columns(3),
+        (("L0", fidelity.l0, 1), ("FVU", fidelity.fvu, 3), ("CE recovered", fidelity.ce_recovered, 3)),
+        strict=True,
+    ):
+        column.metric(name, present.figure(value, digits), help=TERMS[name])
+
+
+def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | None) -> None:
+    """What fires on the clicked token."""
+    if view.position is None or view.position >= len(capture.tokens):
+        st.info("Click a token, or go to it with Tab and the arrows, to list the latents that fire on it.", icon=":material/touch_app:")
+        return
+    st.markdown("**Latents on this token**", help=TERMS["latent"])
+    st.text(present.token_label(capture.tokens, view.position))
+    firing = highlight.firing_on(capture.activations[view.sae], capture.tokens, view.position)
+    if capture.tokens.special[view.position]:
+        st.caption(TERMS["special token"])
+    if not firing:
+        st.caption("No latent of this SAE fires here.")
+    latent_list(present.latent_rows(firing, latent, view.pins), key=state.LATENTS, on_show=state.show_latent, on_pin=state.toggle_pin)
+
+
+def answer(view: state.HighlightState) -> None:
+    """Strip, card, map and figures."""
+    release = tuple(spec.id for spec in catalog.release_of(view.sae))
+    pinned = tuple(pin.sae for pin in view.pins if pin.sae not in release)
+    capture = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, (*release, *pinned))), f"reading {len(release)} sites")
+    strongest = highlight.strongest_latent(capture.activations[view.sae], capture.tokens)
+    latent = view.latent or (LatentId(view.sae, strongest) if strongest is not None else None)
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        cells, scale, lanes = present.strip(capture, latent, view.pins)
+        token_strip(cells, scale, lanes, selected=view.position, key=state.STRIP, on_pick=state.pick_token, on_unpin=state.toggle_pin)
+        with failures.shown():
+            measured = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
+            figures(measured.fidelity[view.sae])
+        related = view.latent is not None or bool(view.pins)
+        st.markdown("**The same latent's relatives, layer by layer**" if related else "**Latents that fire, layer by layer**", help=TERMS["relative" if related else "L0"])
+        focus = view.latent or (view.pins[-1] if view.pins else None)
+        rows = highlight.layer_relatives(engine, capture, focus, release) if focus else highlight.layer_counts(capture, release)
+        layer_map(
+            present.map_rows(rows, capture.tokens, str(view.sae)), capture.tokens.texts, capture.tokens.special,
+            selected=view.position, key=state.MAP, on_pick=lambda: state.pick_cell(catalog),
+        )
+        columns = tuple(dict.fromkeys([*([latent] if latent else []), *view.pins]))
+        with st.popover("Copy as CSV", icon=":material/content_copy:"):
+            st.code(present.as_csv(capture, columns), language=None)
+    with right:
+        token_card(view, capture, latent)
+
+
+problems = state.open_url(catalog)
+sidebar.sae_picker(catalog)
+st.title("Which latents fire on this text?")
+inputs()
+for problem in problems:
+    st.warning(problem, icon=":material/link_off:")
+view = state.highlight_state(catalog)
+with failures.shown():
+    if not view.prompt.text:
+        raise EmptyPrompt
+    answer(view)
+    sidebar.model_card(engine.describe())
+sidebar.keys()
+state.write_url(view)

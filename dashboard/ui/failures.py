@@ -1,0 +1,47 @@
+"""One way of waiting for the engine, and one way of saying that something went wrong."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import streamlit as st
+
+from dashboard.analysis.engine import Place, Ticket
+from dashboard.analysis.errors import AnalysisError
+from dashboard.ui.resources import get_notice
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Draw an error in its place; the rest of the page lives on. Streamlit's own stop passes through."""
+    try:
+        yield
+    except AnalysisError as error:
+        st.error(_plain(str(error)), icon=":material/error:")
+    except Exception as error:
+        log.exception("a page failed")
+        st.error(_plain(f"This is a fault of ours: {type(error).__name__}. The log has the details; the rest of the page still works."))
+
+
+def answer(ticket: Ticket[T], doing: str) -> T:
+    """The one answer of a ticket; until it comes, what is being done, or the place in the queue.
+
+    Leaving early, also by a click elsewhere, cancels the job.
+    """
+    place = st.empty()
+    with ticket:
+        for item in ticket:
+            if not isinstance(item, Place):
+                place.empty()
+                return item
+            place.caption(f"{get_notice().line if item.ahead == 0 else f'{item.ahead} ahead of you'} · {doing}")
+    raise AssertionError("a ticket ends with an answer or an error")
+
+
+def _plain(text: str) -> str:
+    """Text that Streamlit's Markdown shows as it is."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in text)

@@ -1,0 +1,94 @@
+"""Results of the core as plain data of components. Pure functions."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.data import Lane, LatentRow, MapRow, Scale, TokenCell
+from dashboard.analysis.methods.highlight import FiringLatent, LayerRow
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.results import Capture
+from dashboard.analysis.tokens import TokenizedPrompt
+
+def peak(values: np.ndarray, tokens: TokenizedPrompt) -> float:
+    """Largest value on an ordinary token; 0 if there is none."""
+    return float(values[list(tokens.ordinary)].max(initial=0.0))
+
+
+def strip(capture: Capture, latent: LatentId | None, pins: Sequence[LatentId]) -> tuple[list[TokenCell], Scale, list[Lane]]:
+    """The token strip of a capture: shaded by `latent`, underlined by `pins`."""
+    tokens = capture.tokens
+    shade = _values(capture, latent) if latent else np.zeros(len(tokens), dtype=np.float32)
+    lanes = [_values(capture, pin) for pin in pins]
+    cells = [
+        TokenCell(text, float(shade[i]), tuple(float(lane[i]) for lane in lanes), special)
+        for i, (text, special) in enumerate(zip(tokens.texts, tokens.special, strict=True))
+    ]
+    label = str(latent) if latent else "No latent of this SAE fires on these tokens"
+    scale = Scale(label, peak(shade, tokens), "its largest on this prompt")
+    return cells, scale, [Lane(str(pin), str(pin), peak(lane, tokens)) for pin, lane in zip(pins, lanes, strict=True)]
+
+
+def latent_rows(firing: Sequence[FiringLatent], shown: LatentId | None, pins: Sequence[LatentId]) -> list[LatentRow]:
+    """What fires on a token, bars relative to the strongest of the list."""
+    largest = max((f.value for f in firing), default=0.0)
+    return [
+        LatentRow(
+            key=str(f.latent),
+            label=str(f.latent.index),
+            value=f.value,
+            share=f.value / largest if largest > 0 else 0.0,
+            note=f"fires on {f.n_tokens} ordinary tokens of this prompt, up to {f.peak:.2f}",
+            pinned=f.latent in pins,
+            shown=f.latent == shown,
+        )
+        for f in firing
+    ]
+
+
+def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: str) -> list[MapRow]:
+    """A layer x token map, deepest layer first, each line on its own scale."""
+    drawn: list[MapRow] = []
+    for row in reversed(rows):
+        sae_name = row.sae.name
+        label = sae_name if row.latent is None else f"{sae_name}/{row.latent.index}"
+        note = "number of latents that fire" if row.cosine is None else f"cosine {row.cosine:.2f} with the chosen latent"
+        if row.cosine is not None and row.cosine < 1.0:
+            label += f"  cos {row.cosine:.2f}"
+        key = f"{row.sae} {row.latent or ''}".strip()
+        values = tuple(float(v) for v in row.values)
+        drawn.append(MapRow(key, label, note, values, peak(row.values, tokens), 0 if row.cosine is None else 2, str(row.sae) == chosen))
+    return drawn
+
+
+def figure(value: float | None, digits: int) -> str:
+    """A number for a metric; what is not known says so."""
+    return "not known" if value is None else f"{value:.{digits}f}"
+
+
+def token_label(tokens: TokenizedPrompt, position: int) -> str:
+    """A token as a title: its text in quotes, its place and id."""
+    return f"{tokens.texts[position]!r}, position {position} of {len(tokens)}, id {tokens.ids[position]}"
+
+
+def as_csv(capture: Capture, latents: Sequence[LatentId]) -> str:
+    """Position, id, text, special, and one column a latent, as comma-separated values."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["position", "id", "text", "special", *map(str, latents)])
+    columns = [_values(capture, latent) for latent in latents]
+    tokens = capture.tokens
+    for i, (token, text, special) in enumerate(zip(tokens.ids, tokens.texts, tokens.special, strict=True)):
+        writer.writerow([i, token, _inert(text), int(special), *(f"{column[i]:.6g}" for column in columns)])
+    return buffer.getvalue()
+
+
+def _inert(text: str) -> str:
+    """A cell that a spreadsheet will not take for a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@")) else text
+
+
+def _values(capture: Capture, latent: LatentId) -> np.ndarray:
+    return capture.activations[latent.sae].of_latent(latent.index)

@@ -1,0 +1,40 @@
+"""The sidebar: which SAE, which model, on what; and the width of every page."""
+
+import streamlit as st
+
+from dashboard.analysis.results import ModelCard
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.ui import state
+from dashboard.ui.glossary import TERMS
+
+
+def style() -> None:
+    """Cap the width of the content, so that nothing floats in a void on a wide screen."""
+    st.html("<style>.stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; } h1 { font-size: 1.6rem !important; } [data-testid=stMetricValue] { font-size: 1.5rem; }</style>")
+
+
+def sae_picker(catalog: Catalog) -> None:
+    """Layer and point of the SAE that pages read."""
+    with st.sidebar:
+        layers = sorted({spec.site.layer for spec in catalog.specs})
+        st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"])
+        points = sorted({spec.site.point.value for spec in catalog.specs if spec.site.layer == st.session_state[state.LAYER]})
+        st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"])
+
+
+def model_card(card: ModelCard) -> None:
+    """What computes, and how."""
+    with st.sidebar:
+        st.caption("Model")
+        st.markdown(f"**{card.model}**")
+        st.caption(f"{card.n_layers} layers, width {card.d_model}")
+        st.caption(f"device **{card.device}**, dtype **{card.dtype}**", help=TERMS["dtype"])
+
+
+def keys() -> None:
+    """Help on the keyboard."""
+    with st.sidebar, st.expander("Keys"):
+        st.markdown(
+            "`Ctrl Enter` reads the text  \n`←` `→` move along tokens or cells, `↑` `↓` by ten or along the list  \n"
+            "`Enter` chooses, `p` pins a latent in the list  \n`Tab` goes on to the next part"
+        )

@@ -1,0 +1,156 @@
+"""What a page shows, as a frozen value: read from the URL, kept in the tab, written back to the URL.
+
+The only file that names a key of `st.session_state` or of `st.query_params`.
+"""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.tokens import Prompt
+
+PROMPT, CHAT, LAYER, POINT = "prompt", "chat", "layer", "point"
+STRIP, LATENTS, MAP = "strip", "latents", "map"
+_SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS = "shown_latent", "pins", "position", "written_url", "url_problems"
+MAX_PINS = 3
+MAX_PROMPT_IN_URL = 6000
+
+EXAMPLES = {
+    "Places": "The Eiffel Tower is in Paris, the Colosseum is in Rome, and the Gyeongbokgung palace is in Seoul.",
+    "Code": "def mean(values):\n    # The average of a list of numbers\n    return sum(values) / len(values)\n",
+    "한국어": "서울은 대한민국의 수도입니다 🇰🇷. 부산은 바다가 아름다운 도시예요 👩‍👩‍👧.",
+}
+
+
+@dataclass(frozen=True)
+class HighlightState:
+    """Everything that the highlight page shows."""
+
+    prompt: Prompt
+    sae: SaeId
+    position: int | None
+    """The token that was clicked."""
+    latent: LatentId | None
+    """The latent that shades the strip; None for the strongest of the prompt."""
+    pins: tuple[LatentId, ...]
+
+
+def highlight_state(catalog: Catalog) -> HighlightState:
+    """The state of this tab."""
+    kept = st.session_state
+    site = f"{kept[LAYER]}.{kept[POINT]}"
+    sae = next((spec.id for spec in catalog.specs if str(spec.site) == site), catalog.specs[0].id)
+    return HighlightState(Prompt(kept[PROMPT], kept[CHAT]), sae, kept[_POSITION], kept[_SHOWN], kept[_PINS])
+
+
+def open_url(catalog: Catalog) -> list[str]:
+    """Take over what the URL says when the tab opens it or goes back to it; returns what in it was wrong, for people."""
+    url = {key: st.query_params.get_all(key) for key in st.query_params}
+    if url == st.session_state.get(_WRITTEN):
+        return st.session_state[_PROBLEMS]
+    problems: list[str] = []
+
+    def latent(text: str) -> LatentId | None:
+        try:
+            return catalog.latent(LatentId.parse(text))
+        except AnalysisError as error:
+            problems.append(str(error))
+            return None
+
+    def sae(text: str) -> SaeId | None:
+        try:
+            return catalog.get(SaeId.parse(text)).id
+        except AnalysisError as error:
+            problems.append(str(error))
+            return None
+
+    shown = latent(url["latent"][-1]) if "latent" in url else None
+    asked = sae(url["sae"][-1]) if "sae" in url else None
+    spec = catalog.get(asked or (shown.sae if shown else None) or _middle(catalog))
+    token = url.get("token", [""])[-1]
+    if token and not token.isdecimal():
+        problems.append(f"token={token[:20]!r} is not a position. Give a whole number from 0.")
+    kept = st.session_state
+    kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values()))])[-1]
+    kept[CHAT] = url.get("chat", ["0"])[-1] == "1"
+    kept[LAYER], kept[POINT] = spec.site.layer, spec.site.point.value
+    kept[_SHOWN] = shown
+    kept[_POSITION] = int(token) if token.isdecimal() else None
+    kept[_PINS] = tuple(dict.fromkeys(pin for text in url.get("pin", [])[:MAX_PINS] if (pin := latent(text)) is not None))
+    kept[_PROBLEMS], kept[_WRITTEN] = problems, url
+    return problems
+
+
+def write_url(state: HighlightState) -> None:
+    """Make the address bar say what is on the screen. A prompt that is too long for a link is left out."""
+    url: dict[str, list[str]] = {"sae": [str(state.sae)]}
+    if len(state.prompt.text) <= MAX_PROMPT_IN_URL:
+        url["prompt"] = [state.prompt.text]
+    if state.prompt.chat:
+        url["chat"] = ["1"]
+    if state.position is not None:
+        url["token"] = [str(state.position)]
+    if state.latent is not None:
+        url["latent"] = [str(state.latent)]
+    if state.pins:
+        url["pin"] = [str(pin) for pin in state.pins]
+    if url != st.session_state[_WRITTEN]:
+        st.query_params.from_dict(url)
+        st.session_state[_WRITTEN], st.session_state[_PROBLEMS] = url, []
+
+
+def use_example(name: str) -> None:
+    """Callback: put an example into the prompt box."""
+    st.session_state[PROMPT], st.session_state[CHAT] = EXAMPLES[name], False
+    forget_token()
+
+
+def forget_token() -> None:
+    """Callback: a new prompt has other tokens."""
+    st.session_state[_POSITION] = None
+
+
+def forget_latent() -> None:
+    """Callback: another SAE has other latents. Pins stay, they carry their SAE's name."""
+    st.session_state[_SHOWN] = None
+
+
+def pick_token() -> None:
+    """Callback of the strip: choose a token."""
+    picked = st.session_state[STRIP].get("picked")
+    if picked is not None:
+        st.session_state[_POSITION] = int(picked)
+
+
+def show_latent() -> None:
+    """Callback of the list: shade the strip by a latent."""
+    shown = st.session_state[LATENTS].get("shown")
+    if shown:
+        st.session_state[_SHOWN] = LatentId.parse(shown)
+
+
+def toggle_pin() -> None:
+    """Callback of the list and of the legend: pin a latent, or unpin it. The oldest pin makes room for a fourth."""
+    key = st.session_state.get(LATENTS, {}).get("pinned") or st.session_state.get(STRIP, {}).get("unpinned")
+    if not key:
+        return
+    latent, pins = LatentId.parse(key), st.session_state[_PINS]
+    st.session_state[_PINS] = tuple(p for p in pins if p != latent) if latent in pins else (*pins, latent)[-MAX_PINS:]
+
+
+def pick_cell(catalog: Catalog) -> None:
+    """Callback of the map: go to a token in the SAE of that line."""
+    picked = st.session_state[MAP].get("picked")
+    if picked:
+        name, _, latent = str(picked["row"]).partition(" ")
+        spec = catalog.get(SaeId.parse(name))
+        st.session_state[LAYER], st.session_state[POINT] = spec.site.layer, spec.site.point.value
+        st.session_state[_SHOWN] = LatentId.parse(latent) if latent else None
+        st.session_state[_POSITION] = int(picked["position"])
+
+
+def _middle(catalog: Catalog) -> SaeId:
+    return catalog.specs[len(catalog.specs) // 2].id

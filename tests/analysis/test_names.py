@@ -1,0 +1,55 @@
+"""Names round-trip, and what is not a name is refused with the form that would be one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.analysis.errors import BadName
+from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, site_of_hook
+
+words = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,12}", fullmatch=True)
+sites = st.builds(Site, st.integers(0, 999), st.sampled_from(Point))
+saes = st.builds(SaeId, words, st.lists(words, min_size=1, max_size=3).map("/".join))
+
+
+@given(sites)
+def test_a_site_is_read_as_it_is_printed(site: Site) -> None:
+    assert Site.parse(str(site)) == site
+
+
+@given(saes, st.integers(0, 10**8))
+def test_a_latent_is_read_as_it_is_printed(sae: SaeId, index: int) -> None:
+    latent = LatentId(sae, index)
+    assert LatentId.parse(str(latent)) == latent
+    assert SaeId.parse(str(sae)) == sae
+
+
+@given(words, words | st.none())
+def test_a_model_is_read_as_it_is_printed(repo: str, revision: str | None) -> None:
+    model = ModelId(f"owner/{repo}", revision)
+    assert ModelId.parse(str(model)) == model
+
+
+def test_resid_pre_is_the_residual_stream_after_the_layer_before() -> None:
+    assert Site.parse("16.resid_pre") == Site(15, Point.RESID_POST)
+    assert Site.parse("0.resid_pre") == Site(0, Point.EMBED)
+    assert site_of_hook("blocks.7.hook_resid_pre") == Site(6, Point.RESID_POST)
+    assert site_of_hook("blocks.7.hook_mlp_out") == Site(7, Point.MLP_OUT)
+
+
+@pytest.mark.parametrize("text", ["", "15", "resid_post", "-1.resid_post", "15.resid", "15.resid_post.x", "٣.resid_post", "1e9.mlp_out"])
+def test_what_is_not_a_site_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(BadName, match=r"LAYER\.POINT"):
+        Site.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "a/b/", "a/b/-1", "a/b/1.5", "a/b/x", "/b/1", "a//1", "812", "a/b/٣", "a/b/9999999999"])
+def test_what_is_not_a_latent_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(BadName, match="RELEASE/NAME"):
+        LatentId.parse(text)
+
+
+@pytest.mark.parametrize("hook", ["None", "blocks.x.hook_resid_post", "blocks.3.attn.hook_z", "transformer.h.3"])
+def test_a_hook_that_is_no_site_of_ours_is_refused(hook: str) -> None:
+    with pytest.raises(BadName):
+        site_of_hook(hook)
