@@ -135,11 +135,12 @@ def highlight(
     """Which latents fire on each token of TEXT."""
     from dashboard.analysis.methods.highlight import report
     from dashboard.analysis.names import SaeId
+    from dashboard.analysis.sae.catalog import folder_id
     from dashboard.analysis.tokens import Prompt
 
     folder = Path(sae) if (Path(sae) / "cfg.json").is_file() else None
     runner = _runner(dtype.value if dtype else None, folder)
-    name = SaeId(folder.parent.name, folder.name) if folder else SaeId.parse(sae)
+    name = folder_id(folder) if folder else SaeId.parse(sae)
     if latent is not None:
         runner.catalog.get(name).latent(latent)
     answer = report(runner, Prompt(text, chat), name, top, latent)
@@ -187,7 +188,7 @@ def sae_list(as_json: Json = False) -> None:
         }
         for spec in catalog.specs
     ]
-    for error in catalog.broken:
+    for error in catalog.broken.values():
         _say(str(error))
     if as_json:
         _emit(rows)

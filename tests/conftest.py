@@ -21,6 +21,9 @@ from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.settings import Settings
 
+# Tiny tensors gain nothing from more threads, and lose much when other work runs beside them.
+torch.set_num_threads(1)
+
 TINY = ModelId("tests/tiny")
 D_MODEL, N_LATENTS, N_LAYERS = 32, 64, 4
 SITES = ("1.resid_post", "2.resid_post", "1.mlp_out")

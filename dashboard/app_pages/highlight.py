@@ -54,33 +54,40 @@ def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | 
     latent_list(present.latent_rows(firing, latent, view.pins), key=state.LATENTS, on_show=state.show_latent, on_pin=state.toggle_pin)
 
 
+def layers(view: state.HighlightState, capture: Capture) -> None:
+    """Every SAE of the release on every token: how many latents fire, or the relatives of the chosen latent."""
+    focus = view.latent or (view.pins[-1] if view.pins else None)
+    title, term = (f"Relatives of {focus}, layer by layer", "relative") if focus else ("How many latents fire, layer by layer", "L0")
+    st.markdown(f"**{title}**", help=TERMS[term])
+    saes = tuple(dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *([focus.sae] if focus else [])]))
+    whole = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), f"reading {len(saes)} sites")
+    rows = highlight.layer_relatives(engine, whole, focus, saes) if focus else highlight.layer_counts(whole, saes)
+    layer_map(
+        present.map_rows(rows, capture.tokens, view.sae), capture.tokens.texts, capture.tokens.special,
+        selected=view.position, key=state.MAP, on_pick=lambda: state.pick_cell(catalog),
+    )
+
+
 def answer(view: state.HighlightState) -> None:
-    """Strip, card, map and figures."""
-    release = tuple(spec.id for spec in catalog.release_of(view.sae))
-    pinned = tuple(pin.sae for pin in view.pins if pin.sae not in release)
-    capture = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, (*release, *pinned))), f"reading {len(release)} sites")
+    """Strip, figures, map and card."""
+    saes = tuple(dict.fromkeys([view.sae, *(latent.sae for latent in (view.latent, *view.pins) if latent)]))
+    capture = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), "reading the text")
     strongest = highlight.strongest_latent(capture.activations[view.sae], capture.tokens)
     latent = view.latent or (LatentId(view.sae, strongest) if strongest is not None else None)
     left, right = st.columns([5, 3], gap="large")
+    with right:
+        token_card(view, capture, latent)
     with left:
         cells, scale, lanes = present.strip(capture, latent, view.pins)
         token_strip(cells, scale, lanes, selected=view.position, key=state.STRIP, on_pick=state.pick_token, on_unpin=state.toggle_pin)
         with failures.shown():
             measured = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
             figures(measured.fidelity[view.sae])
-        related = view.latent is not None or bool(view.pins)
-        st.markdown("**The same latent's relatives, layer by layer**" if related else "**Latents that fire, layer by layer**", help=TERMS["relative" if related else "L0"])
-        focus = view.latent or (view.pins[-1] if view.pins else None)
-        rows = highlight.layer_relatives(engine, capture, focus, release) if focus else highlight.layer_counts(capture, release)
-        layer_map(
-            present.map_rows(rows, capture.tokens, str(view.sae)), capture.tokens.texts, capture.tokens.special,
-            selected=view.position, key=state.MAP, on_pick=lambda: state.pick_cell(catalog),
-        )
-        columns = tuple(dict.fromkeys([*([latent] if latent else []), *view.pins]))
+        with failures.shown():
+            layers(view, capture)
         with st.popover("Copy as CSV", icon=":material/content_copy:"):
+            columns = tuple(dict.fromkeys([*([latent] if latent else []), *view.pins]))
             st.code(present.as_csv(capture, columns), language=None)
-    with right:
-        token_card(view, capture, latent)
 
 
 problems = state.open_url(catalog)
@@ -88,8 +95,8 @@ sidebar.sae_picker(catalog)
 st.title("Which latents fire on this text?")
 inputs()
 for problem in problems:
-    st.warning(problem, icon=":material/link_off:")
-view = state.highlight_state(catalog)
+    st.warning(failures.plain(problem), icon=":material/link_off:")
+view = state.highlight_state()
 with failures.shown():
     if not view.prompt.text:
         raise EmptyPrompt

@@ -21,10 +21,10 @@ def shown() -> Iterator[None]:
     try:
         yield
     except AnalysisError as error:
-        st.error(_plain(str(error)), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
     except Exception as error:
         log.exception("a page failed")
-        st.error(_plain(f"This is a fault of ours: {type(error).__name__}. The log has the details; the rest of the page still works."))
+        st.error(plain(f"This is a fault of ours: {type(error).__name__}. The log has the details; the rest of the page still works."))
 
 
 def answer(ticket: Ticket[T], doing: str) -> T:
@@ -42,6 +42,6 @@ def answer(ticket: Ticket[T], doing: str) -> T:
     raise AssertionError("a ticket ends with an answer or an error")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Streamlit's Markdown shows as it is."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:" else c for c in text)

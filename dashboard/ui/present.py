@@ -8,7 +8,7 @@ import numpy as np
 
 from components.data import Lane, LatentRow, MapRow, Scale, TokenCell
 from dashboard.analysis.methods.highlight import FiringLatent, LayerRow
-from dashboard.analysis.names import LatentId
+from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.results import Capture
 from dashboard.analysis.tokens import TokenizedPrompt
 
@@ -48,7 +48,7 @@ def latent_rows(firing: Sequence[FiringLatent], shown: LatentId | None, pins: Se
     ]
 
 
-def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: str) -> list[MapRow]:
+def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: SaeId) -> list[MapRow]:
     """A layer x token map, deepest layer first, each line on its own scale."""
     drawn: list[MapRow] = []
     for row in reversed(rows):
@@ -59,7 +59,7 @@ def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: str) -> 
             label += f"  cos {row.cosine:.2f}"
         key = f"{row.sae} {row.latent or ''}".strip()
         values = tuple(float(v) for v in row.values)
-        drawn.append(MapRow(key, label, note, values, peak(row.values, tokens), 0 if row.cosine is None else 2, str(row.sae) == chosen))
+        drawn.append(MapRow(key, label, note, values, peak(row.values, tokens), 0 if row.cosine is None else 2, row.sae == chosen))
     return drawn
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.analysis.results import ModelCard
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import state
+from dashboard.ui import failures, state
 from dashboard.ui.glossary import TERMS
 
 
@@ -16,10 +16,14 @@ def style() -> None:
 def sae_picker(catalog: Catalog) -> None:
     """Layer and point of the SAE that pages read."""
     with st.sidebar:
-        layers = sorted({spec.site.layer for spec in catalog.specs})
+        layers, points = state.choose_layer_and_point(catalog)
         st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"])
-        points = sorted({spec.site.point.value for spec in catalog.specs if spec.site.layer == st.session_state[state.LAYER]})
         st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"])
+        saes = state.choose_sae(catalog)
+        if len(saes) > 1:
+            st.selectbox("SAE", saes, key=state.SAE, on_change=state.forget_latent)
+        for error in catalog.broken.values():
+            st.warning(failures.plain(str(error)), icon=":material/broken_image:")
 
 
 def model_card(card: ModelCard) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.errors import AnalysisError, NoSae
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
 
-PROMPT, CHAT, LAYER, POINT = "prompt", "chat", "layer", "point"
+PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
 _SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS = "shown_latent", "pins", "position", "written_url", "url_problems"
 MAX_PINS = 3
@@ -38,12 +38,30 @@ class HighlightState:
     pins: tuple[LatentId, ...]
 
 
-def highlight_state(catalog: Catalog) -> HighlightState:
-    """The state of this tab."""
+def highlight_state() -> HighlightState:
+    """The state of this tab, once the sidebar has settled on an SAE."""
     kept = st.session_state
-    site = f"{kept[LAYER]}.{kept[POINT]}"
-    sae = next((spec.id for spec in catalog.specs if str(spec.site) == site), catalog.specs[0].id)
-    return HighlightState(Prompt(kept[PROMPT], kept[CHAT]), sae, kept[_POSITION], kept[_SHOWN], kept[_PINS])
+    return HighlightState(Prompt(kept[PROMPT], kept[CHAT]), SaeId.parse(kept[SAE]), kept[_POSITION], kept[_SHOWN], kept[_PINS])
+
+
+def choose_layer_and_point(catalog: Catalog) -> tuple[list[int], list[str]]:
+    """Layers that have an SAE, and points of the chosen layer; a point that this layer lacks gives way to its first."""
+    kept = st.session_state
+    layers = sorted({spec.site.layer for spec in catalog.specs})
+    points = sorted({spec.site.point.value for spec in catalog.specs if spec.site.layer == kept[LAYER]}, reverse=True)
+    if kept[POINT] not in points:
+        kept[POINT] = points[0]
+    return layers, points
+
+
+def choose_sae(catalog: Catalog) -> list[str]:
+    """The SAEs at the chosen site; one of the release that was chosen before is preferred."""
+    kept = st.session_state
+    here = [str(spec.id) for spec in catalog.specs if spec.site.layer == kept[LAYER] and spec.site.point.value == kept[POINT]]
+    if kept[SAE] not in here:
+        release = SaeId.parse(kept[SAE]).release
+        kept[SAE] = next((name for name in here if SaeId.parse(name).release == release), here[0])
+    return here
 
 
 def open_url(catalog: Catalog) -> list[str]:
@@ -76,7 +94,7 @@ def open_url(catalog: Catalog) -> list[str]:
     kept = st.session_state
     kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values()))])[-1]
     kept[CHAT] = url.get("chat", ["0"])[-1] == "1"
-    kept[LAYER], kept[POINT] = spec.site.layer, spec.site.point.value
+    _go_to(spec)
     kept[_SHOWN] = shown
     kept[_POSITION] = int(token) if token.isdecimal() else None
     kept[_PINS] = tuple(dict.fromkeys(pin for text in url.get("pin", [])[:MAX_PINS] if (pin := latent(text)) is not None))
@@ -146,11 +164,17 @@ def pick_cell(catalog: Catalog) -> None:
     picked = st.session_state[MAP].get("picked")
     if picked:
         name, _, latent = str(picked["row"]).partition(" ")
-        spec = catalog.get(SaeId.parse(name))
-        st.session_state[LAYER], st.session_state[POINT] = spec.site.layer, spec.site.point.value
+        _go_to(catalog.get(SaeId.parse(name)))
         st.session_state[_SHOWN] = LatentId.parse(latent) if latent else None
         st.session_state[_POSITION] = int(picked["position"])
 
 
+def _go_to(spec: SaeSpec) -> None:
+    kept = st.session_state
+    kept[LAYER], kept[POINT], kept[SAE] = spec.site.layer, spec.site.point.value, str(spec.id)
+
+
 def _middle(catalog: Catalog) -> SaeId:
+    if not catalog.specs:
+        raise NoSae
     return catalog.specs[len(catalog.specs) // 2].id

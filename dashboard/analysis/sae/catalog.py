@@ -2,8 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Catalog:
     """All SAEs of this installation, by release, layer and site."""
 
     specs: tuple[SaeSpec, ...]
-    broken: tuple[BrokenSaeFile, ...] = ()
+    broken: Mapping[SaeId, BrokenSaeFile] = field(default_factory=dict)
     """Entries that were found but could not be read; the rest is unharmed."""
 
     def get(self, sae: SaeId) -> SaeSpec:
@@ -69,9 +69,8 @@ class Catalog:
         for spec in self.specs:
             if spec.id == sae:
                 return spec
-        for error in self.broken:
-            if error.path.parent.name == sae.release and error.path.stem == sae.name:
-                raise error
+        if sae in self.broken:
+            raise self.broken[sae]
         names = [str(spec.id) for spec in self.specs]
         raise UnknownSae(str(sae), difflib.get_close_matches(str(sae), names, 3, 0.3) or names[:3])
 
@@ -91,17 +90,28 @@ class Catalog:
 def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
     """Look through `assets/saes/RELEASE/NAME.json` and through every folder of the settings."""
     found: list[SaeSpec] = []
-    broken: list[BrokenSaeFile] = []
-    for path in _candidates(settings, assets):
+    broken: dict[SaeId, BrokenSaeFile] = {}
+    for record in sorted((assets / "saes").glob("*/*.json")):
+        name = SaeId(record.parent.name, record.stem)
         try:
-            found.append(_packed_spec(path) if path.suffix == ".json" else folder_spec(path))
+            found.append(_packed_spec(name, record))
         except BrokenSaeFile as error:
-            broken.append(error)
-    return Catalog(tuple(sorted(found, key=lambda spec: (spec.id.release, spec.site, spec.id.name))), tuple(broken))
+            broken[name] = error
+    for folder in (path.parent for release in settings.sae_folders for path in sorted(release.glob("*/cfg.json"))):
+        try:
+            found.append(folder_spec(folder))
+        except BrokenSaeFile as error:
+            broken[folder_id(folder)] = error
+    return Catalog(tuple(sorted(found, key=lambda spec: (spec.id.release, spec.site, spec.id.name))), broken)
 
 
-def folder_spec(folder: Path, release: str | None = None) -> SaeSpec:
-    """The spec of an SAE folder in sae-lens' layout; its release is the folder above unless given.
+def folder_id(folder: Path) -> SaeId:
+    """The name of an SAE folder: its release is the folder above."""
+    return SaeId(folder.absolute().parent.name, folder.absolute().name)
+
+
+def folder_spec(folder: Path) -> SaeSpec:
+    """The spec of an SAE folder in sae-lens' layout.
 
     Raises:
         BrokenSaeFile: if cfg.json is missing or says nothing of the site.
@@ -109,21 +119,15 @@ def folder_spec(folder: Path, release: str | None = None) -> SaeSpec:
     config = _read_json(folder / "cfg.json", folder)
     record_file = folder / "record.json"
     record = _read_json(record_file, folder) if record_file.is_file() else {}
-    return _spec(SaeId(release or folder.parent.name, folder.name), folder, config, record)
+    return _spec(folder_id(folder), folder, config, record)
 
 
-def _candidates(settings: Settings, assets: Path) -> Iterable[Path]:
-    yield from sorted((assets / "saes").glob("*/*.json"))
-    for release in settings.sae_folders:
-        yield from (path.parent for path in sorted(release.glob("*/cfg.json")))
-
-
-def _packed_spec(record_file: Path) -> SaeSpec:
+def _packed_spec(name: SaeId, record_file: Path) -> SaeSpec:
     weights = record_file.with_suffix(".safetensors")
     record = _read_json(record_file, record_file)
-    if not weights.is_file() or "config" not in record:
+    if not weights.is_file() or not isinstance(record.get("config"), dict):
         raise BrokenSaeFile(record_file, "its weights or its config are missing")
-    return _spec(SaeId(record_file.parent.name, record_file.stem), weights, record["config"], record)
+    return _spec(name, weights, record["config"], record)
 
 
 def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, Any]) -> SaeSpec:

@@ -1,0 +1,55 @@
+"""Figures of merit on dictionaries whose figures are known."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.model.hooks import read_sites
+from dashboard.analysis.names import SaeId, Site
+from dashboard.analysis.sae.evaluation import WINDOW, evaluate
+from dashboard.analysis.sae.measures import decoder_cosine
+from dashboard.analysis.sae.text import Split, token_windows
+from tests.conftest import EXACT
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    file = tmp_path_factory.mktemp("text") / "words.jsonl"
+    file.write_text("".join(json.dumps({"text": f"the dog number {i} sleeps over the lazy fox. " * 40}) + "\n" for i in range(60)))
+    return [str(file)]
+
+
+def test_the_exact_dictionary_has_fvu_0_and_recovers_everything(runner: LocalRunner, text: list[str]) -> None:
+    site = Site.parse("2.resid_post")
+    figures = evaluate({"exact": (site, runner.sae(EXACT))}, text, runner.model, 1000, 500)["exact"]
+    assert figures.fvu == pytest.approx(0, abs=1e-9)
+    assert figures.ce_recovered == pytest.approx(1, abs=1e-4)
+    assert figures.ce_ablated != pytest.approx(figures.ce_clean, abs=1e-3)
+    assert figures.l0 == pytest.approx(32)
+
+
+def test_counts_equal_a_plain_computation_on_the_held_out_windows(runner: LocalRunner, text: list[str]) -> None:
+    sae_id = SaeId("tiny", "2.resid_post")
+    site, sae = Site.parse("2.resid_post"), runner.sae(sae_id)
+    figures = evaluate({"x": (site, sae)}, text, runner.model, 10**9, 300)["x"]
+    windows = token_windows(text, Split.HELD_OUT, runner.model.tokenizer, WINDOW)
+    ordinary = ~torch.isin(windows, torch.tensor(runner.model.tokenizer.all_special_ids))
+    rows = read_sites(runner.model.bridge, windows.long(), [site])[site][ordinary].clone()
+    acts = sae.encode(rows)
+    assert figures.n_tokens == len(rows)
+    assert figures.l0 == pytest.approx(float((acts > 0).sum(1).double().mean()), rel=1e-9)
+    assert figures.dead_share == pytest.approx(float((~(acts > 0).any(0)).double().mean()))
+    fvu = (rows - sae.decode(acts)).double().square().sum() / (rows - rows.mean(0)).double().square().sum()
+    assert figures.fvu == pytest.approx(float(fvu), rel=1e-5)
+
+
+def test_orthogonal_rows_have_cosine_0_and_equal_rows_1() -> None:
+    assert decoder_cosine(3 * torch.eye(6)) == pytest.approx(0, abs=1e-7)
+    assert decoder_cosine(torch.ones(5, 8)) == pytest.approx(1, abs=1e-6)
+    rows = torch.randn(1500, 7, generator=torch.Generator().manual_seed(0))
+    cosines = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
+    expected = (cosines.abs().sum() - cosines.diagonal().abs().sum()) / (1500 * 1499)
+    assert decoder_cosine(rows) == pytest.approx(float(expected), rel=1e-4)

@@ -1,0 +1,159 @@
+"""Runs: one pass feeds all, a stopped run equals a straight one, and what is left out of training is left out."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+from sae_lens import SAE
+from safetensors.torch import load_file
+
+from dashboard.analysis.errors import BrokenText, RunMismatch, WidthMismatch
+from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.sae import training
+from dashboard.analysis.sae.training import Schedule, TrainAsk, train, within_norm
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("text") / "words.jsonl"
+    generator = torch.Generator().manual_seed(0)
+    words = ["the", "dog", "fox", "quick", "lazy", "jumps", "한국어", "over", "sleeps", "emoji"]
+    documents = (" ".join(words[i] for i in torch.randint(10, (60,), generator=generator)) for _ in range(60))
+    file.write_text("".join(json.dumps({"text": document}) + "\n" for document in documents))
+    return str(file)
+
+
+@pytest.fixture
+def ask(text: str) -> TrainAsk:
+    return TrainAsk(
+        model=str(TINY), sites=("1.resid_post", "2.mlp_out"), text=(text,), n_tokens=2400, n_latents=48, k=4,
+        context=32, batch=64, windows_per_chunk=16, rows_per_pass=8, learning_rate=3e-3,
+    )
+
+
+class Stop(Exception):
+    """Stands for the kill."""
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "sae_weights.safetensors")
+
+
+def without_times(log: Path) -> list[dict]:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in lines]
+
+
+@pytest.mark.parametrize("widths", [(), (8, 48)])
+def test_a_stopped_and_resumed_run_equals_a_straight_one(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, widths: tuple[int, ...]) -> None:
+    ask = TrainAsk(**{**ask.__dict__, "matryoshka_widths": widths})
+    straight = train(ask, tmp_path / "straight", tiny_model, lambda m: None)
+    for stop_at in (0, 1, 3):
+
+        def stop(metrics: training.ChunkMetrics, stop_at: int = stop_at) -> None:
+            if metrics.chunk == stop_at and metrics.site == ask.sites[1]:
+                raise Stop
+
+        with pytest.raises(Stop):
+            train(ask, tmp_path / "stopped", tiny_model, stop)
+    resumed = train(ask, tmp_path / "stopped", tiny_model, lambda m: None)
+    for one, other in zip(straight, resumed, strict=True):
+        assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
+    assert without_times(tmp_path / "straight" / "metrics.jsonl") == without_times(tmp_path / "stopped" / "metrics.jsonl")
+
+
+def test_a_kill_while_a_checkpoint_is_written_costs_only_that_chunk(
+    ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = train(ask, tmp_path / "straight", tiny_model, lambda m: None)
+    saved = training.save_file
+    writes: list[Path] = []
+
+    def die(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        writes.append(path)
+        if len(writes) == 4:
+            path.write_bytes(b"half")
+            raise Stop
+        saved(tensors, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_file", die)
+        with pytest.raises(Stop):
+            train(ask, tmp_path / "killed", tiny_model, lambda m: None)
+    resumed = train(ask, tmp_path / "killed", tiny_model, lambda m: None)
+    assert torch.equal(weights(straight[0])["W_dec"], weights(resumed[0])["W_dec"])
+
+
+def test_a_finished_run_is_not_trained_again(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    first = train(ask, tmp_path / "run", tiny_model, lambda m: None)
+    reports: list[object] = []
+    assert train(ask, tmp_path / "run", tiny_model, reports.append) == first
+    assert reports == []
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_a_dictionary_learns_and_loads_with_sae_lens(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    folders = train(ask, tmp_path / "run", tiny_model, lambda m: None)
+    log = without_times(tmp_path / "run" / "metrics.jsonl")
+    first, last = log[0], log[-2]
+    assert first["site"] == last["site"] and last["fvu"] < 0.8 * first["fvu"]
+    assert abs(last["l0"] - ask.k) < 0.5 and 0 <= last["dead_share"] <= 1 and 0 < last["decoder_cosine"] < 1
+    sae = SAE.load_from_disk(folders[1])
+    assert sae.cfg.architecture() == "jumprelu" and sae.cfg.metadata.hook_name == "blocks.2.hook_mlp_out"
+    assert sae.W_dec.shape == (48, 32)
+
+
+def test_one_pass_of_the_model_feeds_every_sae(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    read = training.read_sites
+
+    def count(bridge: object, ids: torch.Tensor, sites: list) -> dict:
+        passes.append(ids.numel())
+        return read(bridge, ids, sites)
+
+    monkeypatch.setattr(training, "read_sites", count)
+    train(ask, tmp_path / "run", tiny_model, lambda m: None)
+    windows = -(-ask.n_tokens // (ask.context - 1))
+    assert sum(passes) == windows * ask.context
+
+
+def test_a_folder_of_other_settings_is_refused_and_names_them(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    train(ask, tmp_path / "run", tiny_model, lambda m: None)
+    with pytest.raises(RunMismatch, match="k 4 -> 5"):
+        train(TrainAsk(**{**ask.__dict__, "k": 5}), tmp_path / "run", tiny_model, lambda m: None)
+
+
+def test_two_trainers_in_one_folder_are_refused(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / "lock"), pytest.raises(RunMismatch, match="another process"):
+        train(ask, tmp_path / "run", tiny_model, lambda m: None)
+
+
+def test_a_site_that_the_model_lacks_is_refused(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(WidthMismatch, match="layer 9"):
+        train(TrainAsk(**{**ask.__dict__, "sites": ("9.resid_post",)}), tmp_path / "run", tiny_model, lambda m: None)
+
+
+def test_missing_text_is_refused(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(BrokenText, match="holds no text"):
+        train(TrainAsk(**{**ask.__dict__, "text": (str(tmp_path / "none"),)}), tmp_path / "run", tiny_model, lambda m: None)
+
+
+def test_every_epoch_reads_every_window_once_and_in_its_own_order(ask: TrainAsk) -> None:
+    n_windows = 37
+    schedule = Schedule(ask, n_windows)
+    order = torch.cat([schedule.windows(chunk) for chunk in range(schedule.n_chunks)])
+    assert len(order) == -(-ask.n_tokens // (ask.context - 1))
+    first, second = order[:n_windows], order[n_windows : 2 * n_windows]
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(n_windows))
+    assert not torch.equal(first, second)
+
+
+def test_rows_of_outlying_norm_are_left_out() -> None:
+    rows = torch.ones(10, 4)
+    rows[3] *= 10.5
+    rows[4] *= 9.5
+    assert within_norm(rows).tolist() == [True] * 3 + [False] + [True] * 6

@@ -1,0 +1,169 @@
+"""The highlight page without a browser: states, errors, and the URL, on the tiny model."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.analysis.engine import Engine
+from dashboard.analysis.local import LocalRunner
+from dashboard.ui import resources
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    engine = Engine(lambda: runner)
+    st.cache_resource.clear()
+    monkeypatch.setattr(resources, "open_engine", lambda settings, say: engine)
+    monkeypatch.setattr(resources, "read_catalog", lambda settings: runner.catalog)
+
+    def open_page(**query: str | list[str]) -> AppTest:
+        app = AppTest.from_file("../../dashboard/app.py", default_timeout=30)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
+
+    yield open_page
+    engine.close()
+    st.cache_resource.clear()
+
+
+def drawn(app: AppTest, component: str) -> dict[str, Any] | None:
+    """The data that a component of ours was given."""
+    for element in app.get("bidi_component"):
+        if element.proto.component_name.endswith(component):
+            return json.loads(element.proto.json)
+    return None
+
+
+def told(app: AppTest) -> str:
+    """Every message on the page."""
+    return " ".join(element.value for kind in (app.error, app.warning, app.info) for element in kind).replace("\\", "")
+
+
+def test_first_open_shows_an_example_and_no_error(open_page: Open) -> None:
+    app = open_page()
+    strip = drawn(app, "token_strip")
+    assert not app.exception and not app.error
+    assert strip is not None and "".join(strip["texts"][1:]) == app.text_area[0].value
+    assert strip["special"][0] and not any(strip["special"][1:])
+
+
+def test_the_scale_is_the_largest_ordinary_value(open_page: Open) -> None:
+    strip = drawn(open_page(prompt="The fox sleeps"), "token_strip")
+    assert strip["scale"]["maximum"] == pytest.approx(max(strip["values"][1:]))
+
+
+def test_a_url_opens_the_same_view(open_page: Open) -> None:
+    app = open_page(prompt="The fox sleeps", latent="tiny/2.resid_post/7", pin=["tiny/1.resid_post/3", "tiny/2.resid_post/9"], token="2")
+    strip, listed = drawn(app, "token_strip"), drawn(app, "latent_list")
+    assert strip["scale"]["label"] == "tiny/2.resid_post/7" and strip["selected"] == 2
+    assert [lane["key"] for lane in strip["lanes"]] == ["tiny/1.resid_post/3", "tiny/2.resid_post/9"]
+    assert all(row["key"].startswith("tiny/2.resid_post/") for row in listed["rows"])
+    assert app.select_slider[0].value == 2
+    again = open_page(**{key: value for key, value in app.query_params.items()})
+    assert drawn(again, "token_strip") == strip and drawn(again, "latent_list") == listed
+
+
+def test_the_list_is_what_fires_on_the_token_strongest_first(open_page: Open, runner: LocalRunner) -> None:
+    from dashboard.analysis.asks import CaptureAsk
+    from dashboard.analysis.names import SaeId
+    from dashboard.analysis.tokens import Prompt
+
+    sae = SaeId("tiny", "1.resid_post")
+    listed = drawn(open_page(prompt="The fox sleeps", sae=str(sae), token="3"), "latent_list")
+    expected = runner.capture(CaptureAsk(Prompt("The fox sleeps"), (sae,))).activations[sae].at_position(3)
+    assert [(row["key"], row["value"]) for row in listed["rows"]] == [(f"{sae}/{i}", pytest.approx(v)) for i, v in expected]
+
+
+def test_the_map_counts_until_a_latent_is_chosen(open_page: Open) -> None:
+    counted = drawn(open_page(prompt="The fox"), "layer_map")
+    assert all(value == int(value) for row in counted["rows"] for value in row["values"])
+    related = drawn(open_page(prompt="The fox", latent="tiny/1.resid_post/3"), "layer_map")
+    assert [row["key"] for row in related["rows"] if row["chosen"]] == ["tiny/1.resid_post tiny/1.resid_post/3"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"latent": "tiny/2.resid_post/64"}, "has 64 latents (0 to 63)"),
+        ({"latent": "nonsense"}, "RELEASE/NAME/INDEX"),
+        ({"latent": "tiny/9.resid_post/1"}, "Nearest: tiny/"),
+        ({"sae": "<script>alert(1)</script>/x"}, "No SAE"),
+        ({"token": "-1"}, "not a position"),
+        ({"pin": "x/y/1"}, "No SAE"),
+    ],
+)
+def test_a_wrong_url_is_said_and_the_page_works(open_page: Open, query: dict[str, str], message: str) -> None:
+    app = open_page(prompt="The fox", **query)
+    assert message in told(app)
+    assert not app.exception and drawn(app, "token_strip") is not None
+
+
+def test_a_token_beyond_the_prompt_is_no_error(open_page: Open) -> None:
+    app = open_page(prompt="The fox", token="400")
+    assert not app.exception and "Click a token" in told(app)
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "0 tokens"), ("x y " * 25_000, "the limit is 256")])
+def test_bad_input_is_said_with_numbers_and_the_next_request_works(open_page: Open, text: str, message: str) -> None:
+    app = open_page(prompt="The fox")
+    app.text_area[0].set_value(text).run()
+    assert message in told(app) and not app.exception
+    app.text_area[0].set_value("The dog").run()
+    assert not app.error and "".join(drawn(app, "token_strip")["texts"][1:]) == "The dog"
+
+
+@pytest.mark.parametrize("text", ["\x00\x07 bell", "שלום עולם", "<script>alert(1)</script>", "# *not* a `title` :red[x] $y$", "e\u0301\u202etxt"])
+def test_strange_text_comes_through_unchanged(open_page: Open, text: str) -> None:
+    app = open_page()
+    app.text_area[0].set_value(text).run()
+    assert not app.exception and not app.error
+    assert "".join(drawn(app, "token_strip")["texts"][1:]) == text
+
+
+def test_chat_shows_the_template(open_page: Open) -> None:
+    app = open_page(prompt="Hi", chat="1")
+    assert "user" in "".join(drawn(app, "token_strip")["texts"]) and app.query_params["chat"] == "1"
+
+
+def test_another_layer_keeps_the_prompt_and_the_pins(open_page: Open) -> None:
+    app = open_page(prompt="The fox", latent="tiny/2.resid_post/7", pin="tiny/2.resid_post/9")
+    app.select_slider[0].set_value(1).run()
+    strip = drawn(app, "token_strip")
+    assert strip["scale"]["label"].startswith("tiny/1.") and [lane["key"] for lane in strip["lanes"]] == ["tiny/2.resid_post/9"]
+    assert app.query_params["sae"].startswith("tiny/1.") and "latent" not in app.query_params
+
+
+def test_two_saes_of_one_site_can_be_told_apart(open_page: Open) -> None:
+    app = open_page(prompt="The fox", sae="tiny/2.exact")
+    assert app.selectbox[0].value == "tiny/2.exact" and app.query_params["sae"] == "tiny/2.exact"
+    app.selectbox[0].set_value("tiny/2.resid_post").run()
+    assert drawn(app, "token_strip")["scale"]["label"].startswith("tiny/2.resid_post/")
+
+
+def test_a_failing_engine_is_one_message(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(prompt="The fox")
+    monkeypatch.setattr(type(runner), "capture", lambda self, ask: 1 / 0)
+    app.text_area[0].set_value("Something new").run()
+    assert "ZeroDivisionError" in told(app) and not app.exception
+    monkeypatch.undo()
+
+
+def test_the_csv_has_a_line_a_token(open_page: Open) -> None:
+    app = open_page(prompt='=cmd, "quoted"', latent="tiny/2.resid_post/7")
+    lines = app.code[0].value.strip().split("\n")
+    assert lines[0] == "position,id,text,special,tiny/2.resid_post/7"
+    assert len(lines) == 1 + len(drawn(app, "token_strip")["texts"])
+    assert not any(line.split(",")[2].startswith("=") for line in lines[1:])
+
+
+def test_a_long_prompt_stays_out_of_the_url(open_page: Open) -> None:
+    app = open_page(prompt="The fox")
+    app.text_area[0].set_value("a" * 7000).run()
+    assert "prompt" not in app.query_params
