@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,11 +97,20 @@ def run(
     _say(f"The dashboard is on {url}  (Ctrl+C stops it)")
     if browser:
         webbrowser.open(url)
-    script = Path(__file__).with_name("app.py")
-    flags = ["--server.port", str(port), "--server.address", address]
     # The configuration lies in .streamlit of the repository, which Streamlit looks for in the working folder.
+    script = Path(__file__).with_name("app.py")
     os.chdir(script.parents[1])
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *flags])
+    from streamlit.web import cli as streamlit_cli
+
+    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+    flags = ["--server.port", str(port), "--server.address", address]
+    streamlit_cli.main(["run", str(script), *flags], prog_name="latents run")
+
+
+def _warm_up() -> None:
+    from dashboard.ui.resources import warm_up  # takes seconds: it imports torch
+
+    warm_up()
 
 
 @app.command()

@@ -20,13 +20,13 @@ catalog, engine = get_catalog(), get_engine()
 def inputs() -> None:
     """The prompt, its mode, and examples."""
     box, options = st.columns([4, 1], vertical_alignment="bottom")
-    box.text_area("Text", key=state.PROMPT, height=110, on_change=state.forget_token, placeholder="Type a sentence, then Ctrl+Enter")
+    box.text_area("Text", key=state.PROMPT, height=80, label_visibility="collapsed", on_change=state.forget_token, placeholder="Type a sentence, then Ctrl+Enter")
     with options:
         st.toggle("Chat", key=state.CHAT, on_change=state.forget_token, help="Read the text as a user message, through the model's chat template.")
         st.button("Read", width="stretch")
     with st.container(horizontal=True):
         for name in state.EXAMPLES:
-            st.button(name, on_click=state.use_example, args=(name,), type="tertiary", icon=":material/notes:")
+            st.button(name, on_click=state.use_example, args=(name, catalog), type="tertiary", icon=":material/notes:")
 
 
 def figures(fidelity: Fidelity) -> None:
@@ -80,6 +80,8 @@ def answer(view: state.HighlightState) -> None:
     with left:
         cells, scale, lanes = present.strip(capture, latent, view.pins)
         token_strip(cells, scale, lanes, selected=view.position, key=state.STRIP, on_pick=state.pick_token, on_unpin=state.toggle_pin)
+        if latent:
+            st.caption(failures.plain(present.where_it_fires(capture, latent)))
         with failures.shown():
             measured = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
             figures(measured.fidelity[view.sae])

@@ -27,7 +27,7 @@ def strip(capture: Capture, latent: LatentId | None, pins: Sequence[LatentId]) -
         for i, (text, special) in enumerate(zip(tokens.texts, tokens.special, strict=True))
     ]
     label = str(latent) if latent else "No latent of this SAE fires on these tokens"
-    scale = Scale(label, peak(shade, tokens), "its largest on this prompt")
+    scale = Scale(label, peak(shade, tokens), "largest here")
     return cells, scale, [Lane(str(pin), str(pin), peak(lane, tokens)) for pin, lane in zip(pins, lanes, strict=True)]
 
 
@@ -61,6 +61,18 @@ def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: SaeId) -
         values = tuple(float(v) for v in row.values)
         drawn.append(MapRow(key, label, note, values, peak(row.values, tokens), 0 if row.cosine is None else 2, row.sae == chosen))
     return drawn
+
+
+def where_it_fires(capture: Capture, latent: LatentId, most: int = 3) -> str:
+    """One sentence on a latent in this text: how often it fires, and where most."""
+    tokens, values = capture.tokens, _values(capture, latent)
+    firing = sorted((i for i in tokens.ordinary if values[i] > 0), key=lambda i: -values[i])
+    count = f"Latent {latent} fires on {len(firing)} of {len(tokens.ordinary)} tokens of this text"
+    if not firing:
+        return f"{count}."
+    # A token that only continues a character has no text of its own to name it by.
+    named = [f"{tokens.texts[i].strip() or repr(tokens.texts[i])} ({values[i]:.2f})" for i in firing if tokens.texts[i]][:most]
+    return f"{count}, most on {', '.join(named)}." if named else f"{count}."
 
 
 def figure(value: float | None, digits: int) -> str:

@@ -1,20 +1,23 @@
 """What all sessions share: the engine and the catalogue. The only file that caches a resource."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.engine import Engine
+from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.installation import open_engine
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import get_settings
+from dashboard.analysis.tokens import Prompt
 
 
 @dataclass
 class Notice:
     """The last thing that a long start said, for pages that wait for it."""
 
-    line: str = field(default="Loading the model ...")
+    line: str = "Loading the model ..."
 
     def say(self, line: str) -> None:
         """Replace the line."""
@@ -37,3 +40,12 @@ def get_engine() -> Engine:
 def get_catalog() -> Catalog:
     """Every SAE of this installation."""
     return read_catalog(get_settings())
+
+
+def warm_up() -> None:
+    """Load the model and its SAEs before the first page asks. What fails here is said when a page asks again."""
+    try:
+        specs = get_catalog().specs
+        get_engine().capture(CaptureAsk(Prompt("Hello"), tuple(spec.id for spec in specs)))
+    except AnalysisError as error:
+        get_notice().say(str(error))

@@ -18,10 +18,29 @@ _SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS = "shown_latent", "pins", "positio
 MAX_PINS = 3
 MAX_PROMPT_IN_URL = 6000
 
+
+@dataclass(frozen=True)
+class Example:
+    """A text worth a first look, with a latent of the default suite that says something on it."""
+
+    text: str
+    latent: str
+    token: int
+
+
 EXAMPLES = {
-    "Places": "The Eiffel Tower is in Paris, the Colosseum is in Rome, and the Gyeongbokgung palace is in Seoul.",
-    "Code": "def mean(values):\n    # The average of a list of numbers\n    return sum(values) / len(values)\n",
-    "한국어": "서울은 대한민국의 수도입니다 🇰🇷. 부산은 바다가 아름다운 도시예요 👩‍👩‍👧.",
+    "Cities": Example(
+        "The Eiffel Tower is in Paris, the Colosseum is in Rome, and the Gyeongbokgung palace is in Seoul.", "smollm2-135m/15.resid_post/549", 7
+    ),
+    "Titles": Example(
+        "The film The Godfather was directed by Francis Ford Coppola in 1972, and the song Imagine was written by John Lennon.",
+        "smollm2-135m/15.resid_post/222",
+        5,
+    ),
+    "Code": Example(
+        "def mean(values):\n    # The average of a list of numbers\n    return sum(values) / len(values)\n", "smollm2-135m/15.resid_post/2044", 4
+    ),
+    "한국어": Example("서울은 대한민국의 수도입니다 🇰🇷. 부산은 바다가 아름다운 도시예요 👩‍👩‍👧.", "smollm2-135m/15.resid_post/680", 47),
 }
 
 
@@ -85,6 +104,9 @@ def open_url(catalog: Catalog) -> list[str]:
             problems.append(str(error))
             return None
 
+    if not url:
+        use_example(next(iter(EXAMPLES)), catalog)
+        return _remember([], url)
     shown = latent(url["latent"][-1]) if "latent" in url else None
     asked = sae(url["sae"][-1]) if "sae" in url else None
     spec = catalog.get(asked or (shown.sae if shown else None) or _middle(catalog))
@@ -92,14 +114,13 @@ def open_url(catalog: Catalog) -> list[str]:
     if token and not token.isdecimal():
         problems.append(f"token={token[:20]!r} is not a position. Give a whole number from 0.")
     kept = st.session_state
-    kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values()))])[-1]
+    kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values())).text])[-1]
     kept[CHAT] = url.get("chat", ["0"])[-1] == "1"
     _go_to(spec)
     kept[_SHOWN] = shown
     kept[_POSITION] = int(token) if token.isdecimal() else None
     kept[_PINS] = tuple(dict.fromkeys(pin for text in url.get("pin", [])[:MAX_PINS] if (pin := latent(text)) is not None))
-    kept[_PROBLEMS], kept[_WRITTEN] = problems, url
-    return problems
+    return _remember(problems, url)
 
 
 def write_url(state: HighlightState) -> None:
@@ -117,13 +138,18 @@ def write_url(state: HighlightState) -> None:
         url["pin"] = [str(pin) for pin in state.pins]
     if url != st.session_state[_WRITTEN]:
         st.query_params.from_dict(url)
-        st.session_state[_WRITTEN], st.session_state[_PROBLEMS] = url, []
+        _remember([], url)
 
 
-def use_example(name: str) -> None:
-    """Callback: put an example into the prompt box."""
-    st.session_state[PROMPT], st.session_state[CHAT] = EXAMPLES[name], False
-    forget_token()
+def use_example(name: str, catalog: Catalog) -> None:
+    """Callback: go to an example; its latent is shown where it is installed."""
+    example, kept = EXAMPLES[name], st.session_state
+    try:
+        shown = catalog.latent(LatentId.parse(example.latent))
+    except AnalysisError:
+        shown = None
+    _go_to(catalog.get(shown.sae if shown else _middle(catalog)))
+    kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token, shown, ()
 
 
 def forget_token() -> None:
@@ -167,6 +193,11 @@ def pick_cell(catalog: Catalog) -> None:
         _go_to(catalog.get(SaeId.parse(name)))
         st.session_state[_SHOWN] = LatentId.parse(latent) if latent else None
         st.session_state[_POSITION] = int(picked["position"])
+
+
+def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
+    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = problems, url
+    return problems
 
 
 def _go_to(spec: SaeSpec) -> None:

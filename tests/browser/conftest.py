@@ -1,0 +1,108 @@
+"""A real server with the default model and the shipped dictionaries, and a real Chromium that may talk to nobody else."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.find_chromium import CURE, find
+
+ROOT = Path(__file__).resolve().parents[2]
+IDLE = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
+TOKEN = ".st-key-strip [data-position]"
+ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+TIMEOUT_MS = 60_000
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("server") / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "dashboard", "run", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out)
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
+                    break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise RuntimeError(f"the server did not start:\n{log.read_text()}") from None
+                time.sleep(0.2)
+        yield url
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find()
+    assert path is not None, CURE
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: str) -> Iterator[Open]:
+    """Opens the dashboard in a context of its own. In the end: no other host was asked, no script failed, nothing crashed."""
+    contexts, foreign, failures = [], [], []
+
+    def open_page(query: str = "", *, scheme: str = "light", width: int = 1280, ready: str = TOKEN) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("request", lambda r: foreign.append(r.url) if not r.url.startswith((server, server.replace("http", "ws"), "data:", "blob:")) else None)
+        page.on("websocket", lambda w: foreign.append(w.url) if not w.url.startswith(server.replace("http", "ws")) else None)
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("dialog", lambda dialog: (failures.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.goto(f"{server}/{query}")
+        page.wait_for_selector(ready)
+        page.wait_for_selector(IDLE)
+        return page
+
+    yield open_page
+    crashed = [page for context in contexts for page in context.pages if page.locator("[data-testid=stException]").count()]
+    for context in contexts:
+        context.close()
+    assert foreign == [] and failures == [] and not crashed
+
+
+def token(page: Page, position: int):
+    """One token of the strip."""
+    return page.locator(f'.st-key-strip [data-position="{position}"]')
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has run."""
+    page.wait_for_selector(IDLE)
+
+
+def type_prompt(page: Page, text: str) -> None:
+    """Replace the prompt and read it."""
+    box = page.get_by_role("textbox", name="Text")
+    box.fill(text)
+    box.press("Control+Enter")
+
+
+def shaded(page: Page) -> list[str]:
+    """What each token says of itself: its text and its values to 4 decimals."""
+    return [cell.get_attribute("aria-label") or "" for cell in page.locator(TOKEN).all()]
+
+
+def expect_legend(page: Page, latent: str) -> None:
+    """The strip is shaded by this latent."""
+    expect(page.locator(".st-key-strip .legend")).to_contain_text(latent)
+    settle(page)
