@@ -8,6 +8,8 @@ from dashboard.ui import failures, sidebar
 st.set_page_config(page_title="Latents", page_icon=str(ASSETS / "icon.png"), layout="wide")
 sidebar.style()
 
-page = st.navigation({"Look": [st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True)]})
+page = st.navigation(
+    {"Look": [st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True)]}
+)
 with failures.shown():
     page.run()

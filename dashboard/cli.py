@@ -32,7 +32,9 @@ screen = Console(stderr=True, highlight=False)
 paper = Console(highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
-Text = Annotated[list[str], typer.Option("--text", help="FILE (.txt, .md, .jsonl), FOLDER of them, or hf:DATASET. May be given more than once.")]
+Text = Annotated[
+    list[str], typer.Option("--text", help="FILE (.txt, .md, .jsonl), FOLDER of them, or hf:DATASET. May be given more than once.")
+]
 
 
 class Dtype(StrEnum):
@@ -59,7 +61,13 @@ def _emit(value: Any) -> None:
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[float, str], None]]:
     """A bar on standard error; call it with the share that is done and a few words."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, TextColumn("{task.fields[words]}"), console=screen) as bar:
         task = bar.add_task(what, total=1.0, words="")
         yield lambda share, words="": bar.update(task, completed=share, words=words)
@@ -218,7 +226,9 @@ def sae_train(
     latents: Annotated[int, typer.Option(min=2)] = 2048,
     k: Annotated[int, typer.Option(min=1, help="Mean number of active latents a token.")] = 32,
     matryoshka: Annotated[str, typer.Option(help="Nested widths, for example 128,512,2048. Empty: plain BatchTopK.")] = "",
-    dialogues_as_chat: Annotated[bool, typer.Option(help='Put documents of "User:" and "Assistant:" turns through the chat template.')] = False,
+    dialogues_as_chat: Annotated[
+        bool, typer.Option(help='Put documents of "User:" and "Assistant:" turns through the chat template.')
+    ] = False,
     learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
     batch: Annotated[int, typer.Option(min=8, help="Tokens a training step.")] = 1024,
     seed: int = 0,
@@ -246,7 +256,9 @@ def sae_train(
     screen.print(f"Run {run}", markup=False)
     with _progress("training") as show:
         folders = train(
-            ask, run, model,
+            ask,
+            run,
+            model,
             lambda m: show((m.chunk + 1) / m.n_chunks, f"{m.site} fvu {m.fvu:.3f} dead {m.dead_share:.1%} {m.tokens_per_s:,.0f} tokens/s"),
         )
     if as_json:
@@ -278,7 +290,9 @@ def sae_eval(
     text: Text,
     tokens: Annotated[int, typer.Option(min=256, help="Held-out tokens for L0, FVU and dead share.")] = 300_000,
     loss_tokens: Annotated[int, typer.Option(min=256, help="Of these, how many for CE recovered.")] = 30_000,
-    dialogues_as_chat: Annotated[bool, typer.Option(help='Put documents of "User:" and "Assistant:" turns through the chat template.')] = False,
+    dialogues_as_chat: Annotated[
+        bool, typer.Option(help='Put documents of "User:" and "Assistant:" turns through the chat template.')
+    ] = False,
     write: Annotated[bool, typer.Option(help="Write the figures into the records.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -291,7 +305,12 @@ def sae_eval(
     with _progress("measuring") as show:
         measured = evaluate(
             {str(spec.id): (spec.site, runner.sae(spec.id)) for spec in specs},
-            text, runner.model, tokens, loss_tokens, dialogues_as_chat, lambda share: show(share, ""),
+            text,
+            runner.model,
+            tokens,
+            loss_tokens,
+            dialogues_as_chat,
+            lambda share: show(share, ""),
         )
     if write:
         for spec in specs:
@@ -301,7 +320,15 @@ def sae_eval(
         return
     table = Table("name", "CE recovered", "FVU", "L0", "dead", "decoder cosine", "tokens", box=None, pad_edge=False)
     for name, m in measured.items():
-        table.add_row(name, f"{m.ce_recovered:.4f}", f"{m.fvu:.4f}", f"{m.l0:.1f}", f"{m.dead_share:.1%}", f"{m.decoder_cosine:.4f}", f"{m.n_tokens:,}")
+        table.add_row(
+            name,
+            f"{m.ce_recovered:.4f}",
+            f"{m.fvu:.4f}",
+            f"{m.l0:.1f}",
+            f"{m.dead_share:.1%}",
+            f"{m.decoder_cosine:.4f}",
+            f"{m.n_tokens:,}",
+        )
     paper.print(table)
 
 

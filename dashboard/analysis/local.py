@@ -77,17 +77,14 @@ class LocalRunner:
                 if name == ask.latent.sae:
                     cosines[ask.latent.index] = -2.0
                 best = torch.topk(cosines, min(ask.top, len(rows) - (name == ask.latent.sae)))
-                found += [
-                    Neighbour(LatentId(name, int(i)), float(c)) for c, i in zip(best.values, best.indices, strict=True)
-                ]
+                found += [Neighbour(LatentId(name, int(i)), float(c)) for c, i in zip(best.values, best.indices, strict=True)]
         return tuple(found)
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """See `Runner.generate`."""
         variants = {
             variant.label: [
-                PlacedEdit(self.catalog.get(edit.latent.sae).site, edit, self._with_latent(edit.latent))
-                for edit in variant.interventions
+                PlacedEdit(self.catalog.get(edit.latent.sae).site, edit, self._with_latent(edit.latent)) for edit in variant.interventions
             ]
             for variant in ask.variants
         }

@@ -53,7 +53,6 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"LATENTS_{'_'.join(str(part) for part in e['loc']).upper()}={e['input']!r}: {e['msg']}"
-            for e in error.errors()
+            f"LATENTS_{'_'.join(str(part) for part in e['loc']).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()
         )
         raise BadAsk(f"A setting is wrong. {problems}. Correct or unset it.") from error

@@ -20,9 +20,18 @@ catalog, engine = get_catalog(), get_engine()
 def inputs() -> None:
     """The prompt, its mode, and examples."""
     box, options = st.columns([4, 1], vertical_alignment="bottom")
-    box.text_area("Text", key=state.PROMPT, height=80, label_visibility="collapsed", on_change=state.forget_token, placeholder="Type a sentence, then Ctrl+Enter")
+    box.text_area(
+        "Text",
+        key=state.PROMPT,
+        height=80,
+        label_visibility="collapsed",
+        on_change=state.forget_token,
+        placeholder="Type a sentence, then Ctrl+Enter",
+    )
     with options:
-        st.toggle("Chat", key=state.CHAT, on_change=state.forget_token, help="Read the text as a user message, through the model's chat template.")
+        st.toggle(
+            "Chat", key=state.CHAT, on_change=state.forget_token, help="Read the text as a user message, through the model's chat template."
+        )
         st.button("Read", width="stretch")
     with st.container(horizontal=True):
         for name in state.EXAMPLES:
@@ -63,8 +72,12 @@ def layers(view: state.HighlightState, capture: Capture) -> None:
     whole = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), f"reading {len(saes)} sites")
     rows = highlight.layer_relatives(engine, whole, focus, saes) if focus else highlight.layer_counts(whole, saes)
     layer_map(
-        present.map_rows(rows, capture.tokens, view.sae), capture.tokens.texts, capture.tokens.special,
-        selected=view.position, key=state.MAP, on_pick=lambda: state.pick_cell(catalog),
+        present.map_rows(rows, capture.tokens, view.sae),
+        capture.tokens.texts,
+        capture.tokens.special,
+        selected=view.position,
+        key=state.MAP,
+        on_pick=lambda: state.pick_cell(catalog),
     )
 
 
@@ -83,7 +96,9 @@ def answer(view: state.HighlightState) -> None:
         if latent:
             st.caption(failures.plain(present.where_it_fires(capture, latent)))
         with failures.shown():
-            measured = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
+            measured = failures.answer(
+                engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction"
+            )
             figures(measured.fidelity[view.sae])
         with failures.shown():
             layers(view, capture)

@@ -12,6 +12,7 @@ from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.results import Capture
 from dashboard.analysis.tokens import TokenizedPrompt
 
+
 def peak(values: np.ndarray, tokens: TokenizedPrompt) -> float:
     """Largest value on an ordinary token; 0 if there is none."""
     return float(values[list(tokens.ordinary)].max(initial=0.0))

@@ -7,10 +7,16 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import failures, state
 from dashboard.ui.glossary import TERMS
 
+_STYLE = """
+.stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; }
+h1 { font-size: 1.6rem !important; }
+[data-testid=stMetricValue] { font-size: 1.5rem; }
+"""
+
 
 def style() -> None:
-    """Cap the width of the content, so that nothing floats in a void on a wide screen."""
-    st.html("<style>.stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; } h1 { font-size: 1.6rem !important; } [data-testid=stMetricValue] { font-size: 1.5rem; }</style>")
+    """Cap the width of the content, so that nothing floats in a void on a wide screen; one size for figures."""
+    st.html(f"<style>{_STYLE}</style>")
 
 
 def sae_picker(catalog: Catalog) -> None:

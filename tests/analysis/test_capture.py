@@ -152,7 +152,9 @@ def test_unknown_names_are_refused_with_what_there_is(runner: LocalRunner, site_
         runner.neighbours(NeighbourAsk(LatentId(site_saes[0], 64), site_saes[:1]))
 
 
-@pytest.mark.parametrize(("hook", "d_in", "message"), [("blocks.1.hook_resid_post", 48, "width 48"), ("blocks.9.hook_resid_post", 32, "layer 9")])
+@pytest.mark.parametrize(
+    ("hook", "d_in", "message"), [("blocks.1.hook_resid_post", 48, "width 48"), ("blocks.9.hook_resid_post", 32, "layer 9")]
+)
 def test_an_sae_of_another_model_is_refused_with_both_numbers(tiny_model, tmp_path, hook: str, d_in: int, message: str) -> None:
     save_sae(tmp_path / "other" / "x", hook, random_weights(0, d_in))
     settings = Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "other",))

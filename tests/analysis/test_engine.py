@@ -83,10 +83,13 @@ def test_a_generation_stops_within_one_token_of_its_iterator_being_closed(engine
 def test_two_long_jobs_take_turns_step_by_step(engine: Engine) -> None:
     log: list[str] = []
     gate = threading.Event()
-    with engine.submit(lambda _: iter([gate.wait()])):
-        with engine.submit(lambda _: forever(log, "a", 20)) as a, engine.submit(lambda _: forever(log, "b", 20)) as b:
-            gate.set()
-            assert [i for i in a if not isinstance(i, Place)] == [i for i in b if not isinstance(i, Place)] == list(range(20))
+    with (
+        engine.submit(lambda _: iter([gate.wait()])),
+        engine.submit(lambda _: forever(log, "a", 20)) as a,
+        engine.submit(lambda _: forever(log, "b", 20)) as b,
+    ):
+        gate.set()
+        assert [i for i in a if not isinstance(i, Place)] == [i for i in b if not isinstance(i, Place)] == list(range(20))
     assert log == ["a", "b"] * 20
 
 
@@ -108,7 +111,11 @@ def test_interactive_work_overtakes_a_running_study_and_a_study_overtakes_traini
 
 def test_a_waiting_ticket_tells_its_place(engine: Engine) -> None:
     gate = threading.Event()
-    with engine.submit(lambda _: iter([gate.wait(5)])) as running, engine.submit(lambda _: iter([1])), engine.submit(lambda _: iter([2])) as last:
+    with (
+        engine.submit(lambda _: iter([gate.wait(5)])) as running,
+        engine.submit(lambda _: iter([1])),
+        engine.submit(lambda _: iter([2])) as last,
+    ):
         time.sleep(0.05)
         assert next(iter(last)) == Place(1)
         gate.set()

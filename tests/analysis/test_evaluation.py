@@ -1,7 +1,6 @@
 """Figures of merit on dictionaries whose figures are known."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch

@@ -42,9 +42,7 @@ def test_a_block_adds_its_attention_and_its_mlp_to_the_residual_stream(tiny_mode
 
 def test_the_pass_goes_only_as_deep_as_the_deepest_site(tiny_model: LoadedModel, ids: torch.Tensor) -> None:
     ran: list[int] = []
-    handles = [
-        block.mlp.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, block in enumerate(tiny_model.bridge.blocks)
-    ]
+    handles = [block.mlp.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, block in enumerate(tiny_model.bridge.blocks)]
     try:
         read_sites(tiny_model.bridge, ids, [Site(0, Point.RESID_POST), Site(1, Point.MLP_OUT)])
     finally:

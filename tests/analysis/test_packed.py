@@ -115,7 +115,8 @@ def test_damaged_weights_are_refused_in_words(tiny_release: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "config", ["", "[]", "{}", '{"d_in": "x"}', '{"d_in": 32, "d_sae": 64, "architecture": "jumprelu"}', "[" * 100_000],
+    "config",
+    ["", "[]", "{}", '{"d_in": "x"}', '{"d_in": 32, "d_sae": 64, "architecture": "jumprelu"}', "[" * 100_000],
     ids=["empty", "list", "nothing", "text", "no hook", "deep"],
 )
 def test_a_damaged_config_harms_no_other_entry(tiny_release: Path, tmp_path: Path, config: str) -> None:

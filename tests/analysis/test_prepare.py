@@ -98,7 +98,7 @@ def test_a_damaged_model_folder_is_said(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_here_is_refused_and_the_others_named() -> None:
-    with pytest.raises(DeviceUnavailable, match="it has .*cpu"):
+    with pytest.raises(DeviceUnavailable, match=r"it has .*cpu"):
         choose_device("mps")
 
 

@@ -1,5 +1,7 @@
 """Every character belongs to a token, whatever the text."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,19 @@ from dashboard.analysis.errors import EmptyPrompt, PromptTooLong
 from dashboard.analysis.model.bridge import LoadedModel, tokenise
 from dashboard.analysis.tokens import Prompt, TokenSpan, shown_texts, tile
 
-TRICKY = ["a", " leading", "한국어", "👩‍👩‍👧", "\n\n x\t", "\x00\x1b[31m", "שלום world", "<script>alert(1)</script>", "e\u0301", " ", "\ud83d"]
+TRICKY = [
+    "a",
+    " leading",
+    "한국어",
+    "👩‍👩‍👧",
+    "\n\n x\t",
+    "\x00\x1b[31m",
+    "שלום world",
+    "<script>alert(1)</script>",
+    "e\u0301",
+    " ",
+    "\ud83d",
+]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=30), st.integers(0, 4))
@@ -23,7 +37,7 @@ def test_ranges_cover_the_text_without_gaps_and_texts_join_to_it(steps: list[tup
         assert "".join(shown_texts(text, ranges)) == text
         assert ranges[0][0] == 0
         assert ranges[-1][1] == len(text)
-        assert all(start <= before_end for (_, before_end), (start, _) in zip(ranges, ranges[1:], strict=False))
+        assert all(start <= before_end for (_, before_end), (start, _) in pairwise(ranges))
 
 
 def test_a_character_over_three_tokens_stands_in_the_first() -> None:

@@ -29,12 +29,21 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def ask(text: str) -> TrainAsk:
     return TrainAsk(
-        model=str(TINY), sites=("1.resid_post", "2.mlp_out"), text=(text,), n_tokens=2400, n_latents=48, k=4,
-        context=32, batch=64, windows_per_chunk=16, rows_per_pass=8, learning_rate=3e-3,
+        model=str(TINY),
+        sites=("1.resid_post", "2.mlp_out"),
+        text=(text,),
+        n_tokens=2400,
+        n_latents=48,
+        k=4,
+        context=32,
+        batch=64,
+        windows_per_chunk=16,
+        rows_per_pass=8,
+        learning_rate=3e-3,
     )
 
 
-class Stop(Exception):
+class Killed(Exception):
     """Stands for the kill."""
 
 
@@ -48,16 +57,18 @@ def without_times(log: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("widths", [(), (8, 48)])
-def test_a_stopped_and_resumed_run_equals_a_straight_one(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, widths: tuple[int, ...]) -> None:
+def test_a_stopped_and_resumed_run_equals_a_straight_one(
+    ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, widths: tuple[int, ...]
+) -> None:
     ask = TrainAsk(**{**ask.__dict__, "matryoshka_widths": widths})
     straight = train(ask, tmp_path / "straight", tiny_model, lambda m: None)
     for stop_at in (0, 1, 3):
 
         def stop(metrics: training.ChunkMetrics, stop_at: int = stop_at) -> None:
             if metrics.chunk == stop_at and metrics.site == ask.sites[1]:
-                raise Stop
+                raise Killed
 
-        with pytest.raises(Stop):
+        with pytest.raises(Killed):
             train(ask, tmp_path / "stopped", tiny_model, stop)
     resumed = train(ask, tmp_path / "stopped", tiny_model, lambda m: None)
     for one, other in zip(straight, resumed, strict=True):
@@ -76,12 +87,12 @@ def test_a_kill_while_a_checkpoint_is_written_costs_only_that_chunk(
         writes.append(path)
         if len(writes) == 4:
             path.write_bytes(b"half")
-            raise Stop
+            raise Killed
         saved(tensors, path)
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "save_file", die)
-        with pytest.raises(Stop):
+        with pytest.raises(Killed):
             train(ask, tmp_path / "killed", tiny_model, lambda m: None)
     resumed = train(ask, tmp_path / "killed", tiny_model, lambda m: None)
     assert torch.equal(weights(straight[0])["W_dec"], weights(resumed[0])["W_dec"])
@@ -106,7 +117,9 @@ def test_a_dictionary_learns_and_loads_with_sae_lens(ask: TrainAsk, tiny_model: 
     assert sae.W_dec.shape == (48, 32)
 
 
-def test_one_pass_of_the_model_feeds_every_sae(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_pass_of_the_model_feeds_every_sae(
+    ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     passes: list[int] = []
     read = training.read_sites
 

@@ -66,7 +66,7 @@ def test_a_url_opens_the_same_view(open_page: Open) -> None:
     assert [lane["key"] for lane in strip["lanes"]] == ["tiny/1.resid_post/3", "tiny/2.resid_post/9"]
     assert all(row["key"].startswith("tiny/2.resid_post/") for row in listed["rows"])
     assert app.select_slider[0].value == 2
-    again = open_page(**{key: value for key, value in app.query_params.items()})
+    again = open_page(**dict(app.query_params.items()))
     assert drawn(again, "token_strip") == strip and drawn(again, "latent_list") == listed
 
 
@@ -119,7 +119,9 @@ def test_bad_input_is_said_with_numbers_and_the_next_request_works(open_page: Op
     assert not app.error and "".join(drawn(app, "token_strip")["texts"][1:]) == "The dog"
 
 
-@pytest.mark.parametrize("text", ["\x00\x07 bell", "שלום עולם", "<script>alert(1)</script>", "# *not* a `title` :red[x] $y$", "e\u0301\u202etxt"])
+@pytest.mark.parametrize(
+    "text", ["\x00\x07 bell", "שלום עולם", "<script>alert(1)</script>", "# *not* a `title` :red[x] $y$", "e\u0301\u202etxt"]
+)
 def test_strange_text_comes_through_unchanged(open_page: Open, text: str) -> None:
     app = open_page()
     app.text_area[0].set_value(text).run()

