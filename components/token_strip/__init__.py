@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.assets import declare
 from components.data import Lane, Scale, TokenCell
+from components.palette import STRONG_FROM
 
 _mount = declare(Path(__file__).parent)
 
@@ -30,5 +31,6 @@ def token_strip(
         "scale": asdict(scale),
         "lanes": [asdict(lane) for lane in lanes],
         "selected": selected,
+        "strong_from": STRONG_FROM,
     }
     _mount(key=key, data=data, on_picked_change=on_pick, on_unpinned_change=on_unpin)

@@ -96,7 +96,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const cells = shown.map((text, i) => {
     const cell = document.createElement("span");
     const share = data.scale.maximum > 0 && !data.special[i] ? Math.min(1, Math.max(0, data.values[i] / data.scale.maximum)) : 0;
-    cell.className = `token${data.special[i] ? " special" : " shade"}${share > 0.45 ? " strong" : ""}${text === "" ? " continues" : ""}${i === data.selected ? " selected" : ""}`;
+    cell.className = `token${data.special[i] ? " special" : " shade"}${share > data.strong_from ? " strong" : ""}${text === "" ? " continues" : ""}${i === data.selected ? " selected" : ""}`;
     cell.style.setProperty("--t", share.toFixed(4));
     const lanes = underlines(data, data.lane_values[i]);
     if (lanes && !data.special[i]) cell.style.boxShadow = lanes;

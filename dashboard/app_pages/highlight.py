@@ -118,6 +118,7 @@ with failures.shown():
     if not view.prompt.text:
         raise EmptyPrompt
     answer(view)
+with failures.shown():
     sidebar.model_card(engine.describe())
 sidebar.keys()
 state.write_url(view)

@@ -83,7 +83,10 @@ def figure(value: float | None, digits: int) -> str:
 
 def token_label(tokens: TokenizedPrompt, position: int) -> str:
     """A token as a title: its text in quotes, its place and id."""
-    return f"{tokens.texts[position]!r}, position {position} of {len(tokens)}, id {tokens.ids[position]}"
+    text = repr(tokens.texts[position])
+    if not tokens.texts[position]:
+        text = f"continues {next(t for t in reversed(tokens.texts[:position]) if t)!r}"
+    return f"{text}, position {position} of {len(tokens)}, id {tokens.ids[position]}"
 
 
 def as_csv(capture: Capture, latents: Sequence[LatentId]) -> str:
