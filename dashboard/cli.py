@@ -94,14 +94,13 @@ def _runner(dtype: str | None = None, folder: Path | None = None) -> Any:
 @app.command()
 def run(
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8501,
-    address: Annotated[str, typer.Option(help="Where to listen. The default is this machine only.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = False,
 ) -> None:
-    """Prepare the model if need be, then serve the dashboard."""
+    """Prepare the model if need be, then serve the dashboard on this machine."""
     from dashboard.analysis.model.prepare import prepare_default_model
 
     prepare_default_model(get_settings().cache, _say)
-    url = f"http://{address}:{port}"
+    url = f"http://127.0.0.1:{port}"
     _say(f"The dashboard is on {url}  (Ctrl+C stops it)")
     if browser:
         webbrowser.open(url)
@@ -111,7 +110,7 @@ def run(
     from streamlit.web import cli as streamlit_cli
 
     threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
-    flags = ["--server.port", str(port), "--server.address", address]
+    flags = ["--server.port", str(port), "--server.address", "127.0.0.1"]
     streamlit_cli.main(["run", str(script), *flags], prog_name="latents run")
 
 

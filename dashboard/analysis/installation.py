@@ -21,5 +21,16 @@ def open_runner(settings: Settings, say: Callable[[str], None], catalog: Catalog
 
 
 def open_engine(settings: Settings, say: Callable[[str], None]) -> Engine:
-    """An engine that opens its runner at the first job, and again at the next one if that failed."""
-    return Engine(lambda: open_runner(settings, say))
+    """An engine that opens its runner at the first job, and again at the next one if that failed.
+
+    `say` hears what it is doing until it is open, then an empty line.
+    """
+
+    def load() -> LocalRunner:
+        prepare_default_model(settings.cache, say)
+        say("Loading the model ...")
+        runner = open_runner(settings, say)
+        say("")
+        return runner
+
+    return Engine(load)

@@ -112,7 +112,8 @@ class LocalRunner:
         fvu = error / spread if spread > 0 else None
         if not with_losses or ids.shape[1] < 2:
             return Fidelity(l0, fvu, None, None, None)
-        sums = losses(self.model, ids, ordinary[None], self.catalog.get(name).site, sae, mean)
+        all_off = sae.decode(torch.zeros_like(acts[:1]))[0]
+        sums = losses(self.model, ids, ordinary[None], self.catalog.get(name).site, sae, all_off)
         return Fidelity(l0, fvu, *(total / (ids.shape[1] - 1) for total in sums))
 
 

@@ -55,32 +55,37 @@ class LatentActivations:
         return np.bincount(self.position, minlength=self.n_tokens).astype(np.int32)
 
 
+MIN_HARM = 0.1
+"""Nats a token that ablation must cost before CE recovered says anything: a share of nearly nothing is noise."""
+
+
 @dataclass(frozen=True)
 class Fidelity:
     """How well an SAE keeps what the model knows, on the ordinary tokens of one text. Unknown is None.
 
     Source: FVU and CE recovered as in Karvonen et al. 2025, arXiv:2503.09532, section 3 and appendix. Differs from it:
-    the baseline is the mean activation of the same text (not zero), and special tokens are left as they are.
+    the ablated baseline is the SAE's reconstruction with every latent off, because zeros are no activation that the
+    model ever sees and the mean of a short text still tells much of it; special tokens are left as they are.
     """
 
     l0: float | None
     """Mean number of latents that fire on a token."""
     fvu: float | None
-    """Fraction of variance unexplained: squared error / squared distance to the mean activation."""
+    """Fraction of variance unexplained: squared error / squared distance to this text's mean activation."""
     ce_clean: float | None
     """Next-token cross-entropy of the model as it is, nats."""
     ce_spliced: float | None
     """The same with the site replaced by the SAE's reconstruction."""
     ce_ablated: float | None
-    """The same with the site replaced by its mean."""
+    """The same with the site replaced by the reconstruction from no latents (for most SAEs the decoder bias)."""
 
     @property
     def ce_recovered(self) -> float | None:
-        """(ablated - spliced) / (ablated - clean): 1 is lossless, 0 no better than the mean. None when the mean does no harm."""
+        """(ablated - spliced) / (ablated - clean): 1 is lossless, 0 no better than no latents. None when ablating does less harm than MIN_HARM."""
         if self.ce_clean is None or self.ce_spliced is None or self.ce_ablated is None:
             return None
         harm = self.ce_ablated - self.ce_clean
-        return (self.ce_ablated - self.ce_spliced) / harm if harm > 1e-6 else None
+        return (self.ce_ablated - self.ce_spliced) / harm if harm >= MIN_HARM else None
 
 
 @dataclass(frozen=True, eq=False)

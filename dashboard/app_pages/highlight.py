@@ -10,32 +10,11 @@ from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods import highlight
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import Capture, Fidelity
-from dashboard.ui import failures, present, sidebar, state
+from dashboard.ui import controls, failures, present, sidebar, state
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.resources import get_catalog, get_engine
 
 catalog, engine = get_catalog(), get_engine()
-
-
-def inputs() -> None:
-    """The prompt, its mode, and examples."""
-    box, options = st.columns([4, 1], vertical_alignment="bottom")
-    box.text_area(
-        "Text",
-        key=state.PROMPT,
-        height=80,
-        label_visibility="collapsed",
-        on_change=state.forget_token,
-        placeholder="Type a sentence, then Ctrl+Enter",
-    )
-    with options:
-        st.toggle(
-            "Chat", key=state.CHAT, on_change=state.forget_token, help="Read the text as a user message, through the model's chat template."
-        )
-        st.button("Read", width="stretch")
-    with st.container(horizontal=True):
-        for name in state.EXAMPLES:
-            st.button(name, on_click=state.use_example, args=(name, catalog), type="tertiary", icon=":material/notes:")
 
 
 def figures(fidelity: Fidelity) -> None:
@@ -64,10 +43,15 @@ def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | 
 
 
 def layers(view: state.HighlightState, capture: Capture) -> None:
-    """Every SAE of the release on every token: how many latents fire, or the relatives of the chosen latent."""
+    """Every SAE of the release on every token: the relatives of the chosen latent, or how many latents fire."""
     focus = view.latent or (view.pins[-1] if view.pins else None)
-    title, term = (f"Relatives of {focus}, layer by layer", "relative") if focus else ("How many latents fire, layer by layer", "L0")
-    st.markdown(f"**{title}**", help=TERMS[term])
+    heading, choice = st.columns([3, 2], vertical_alignment="center")
+    with choice:
+        controls.map_choice(disabled=focus is None)
+    if view.map_shows == state.COUNTS:
+        focus = None
+    title, term = (f"Relatives of {focus.index}", "relative") if focus else ("Latents that fire", "L0")
+    heading.markdown(f"**{title}, layer by layer**", help=TERMS[term])
     saes = tuple(dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *([focus.sae] if focus else [])]))
     whole = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), f"reading {len(saes)} sites")
     rows = highlight.layer_relatives(engine, whole, focus, saes) if focus else highlight.layer_counts(whole, saes)
@@ -110,7 +94,7 @@ def answer(view: state.HighlightState) -> None:
 problems = state.open_url(catalog)
 sidebar.sae_picker(catalog)
 st.title("Which latents fire on this text?")
-inputs()
+controls.prompt_box(catalog)
 for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")
 view = state.highlight_state()

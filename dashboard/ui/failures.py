@@ -28,17 +28,22 @@ def shown() -> Iterator[None]:
 
 
 def answer(ticket: Ticket[T], doing: str) -> T:
-    """The one answer of a ticket; until it comes, what is being done, or the place in the queue.
+    """The one answer of a ticket; until it comes, what is being done or the place in the queue, over a skeleton.
 
     Leaving early, also by a click elsewhere, cancels the job.
     """
-    place = st.empty()
+    place, said = st.empty(), ""
     with ticket:
         for item in ticket:
             if not isinstance(item, Place):
                 place.empty()
                 return item
-            place.caption(f"{get_notice().line if item.ahead == 0 else f'{item.ahead} ahead of you'} · {doing}")
+            line = f"{item.ahead} ahead of you" if item.ahead else get_notice().line or doing
+            if line != said:
+                said = line
+                with place.container():
+                    st.caption(plain(line))
+                    st.skeleton(height=120)
     raise AssertionError("a ticket ends with an answer or an error")
 
 

@@ -8,7 +8,7 @@ TERMS = {
     "0 is perfect, 1 is no better than the mean. Over this prompt's ordinary tokens.",
     "CE recovered": "Share of the model's skill that survives when it runs on the reconstruction: "
     "(ablated - spliced) / (ablated - clean), "
-    "next-token cross-entropies in nats; ablated means the site set to this prompt's mean. 1 is lossless.",
+    "next-token cross-entropies in nats; ablated means a reconstruction with every latent off. 1 is lossless.",
     "site": "The place in the model that is read: layer and point. resid_post is the residual stream after a layer.",
     "relative": "The latent of another layer whose decoder row points most nearly the same way (largest cosine).",
     "special token": "A token of the model's format, such as the one that begins every text. Shown, but outside the scale "

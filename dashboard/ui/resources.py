@@ -18,6 +18,7 @@ class Notice:
     """The last thing that a long start said, for pages that wait for it."""
 
     line: str = "Loading the model ..."
+    """Empty once there is nothing to wait for."""
 
     def say(self, line: str) -> None:
         """Replace the line."""

@@ -25,9 +25,7 @@ def sae_picker(catalog: Catalog) -> None:
         layers, points = state.choose_layer_and_point(catalog)
         st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"])
         st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"])
-        saes = state.choose_sae(catalog)
-        if len(saes) > 1:
-            st.selectbox("SAE", saes, key=state.SAE, on_change=state.forget_latent)
+        st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, on_change=state.forget_latent)
         for error in catalog.broken.values():
             st.warning(failures.plain(str(error)), icon=":material/broken_image:")
 

@@ -13,6 +13,7 @@ from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
 
 PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
+MAP_SHOWS, MAPS, COUNTS = "map_shows", ("Relatives", "Counts"), "Counts"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
 _SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS = "shown_latent", "pins", "position", "written_url", "url_problems"
 MAX_PINS = 3
@@ -59,12 +60,16 @@ class HighlightState:
     latent: LatentId | None
     """The latent that shades the strip; None for the strongest of the prompt."""
     pins: tuple[LatentId, ...]
+    map_shows: str
+    """One of MAPS: what the layer map is about while a latent is chosen."""
 
 
 def highlight_state() -> HighlightState:
     """The state of this tab, once the sidebar has settled on an SAE."""
     kept = st.session_state
-    return HighlightState(Prompt(kept[PROMPT], kept[CHAT]), SaeId.parse(kept[SAE]), kept[_POSITION], kept[_SHOWN], kept[_PINS])
+    return HighlightState(
+        Prompt(kept[PROMPT], kept[CHAT]), SaeId.parse(kept[SAE]), kept[_POSITION], kept[_SHOWN], kept[_PINS], kept[MAP_SHOWS]
+    )
 
 
 def choose_layer_and_point(catalog: Catalog) -> tuple[list[int], list[str]]:
@@ -108,6 +113,8 @@ def open_url(catalog: Catalog) -> list[str]:
             problems.append(str(error))
             return None
 
+    kept = st.session_state
+    kept[MAP_SHOWS] = COUNTS if url.get("map") == ["counts"] else MAPS[0]
     if not url:
         use_example(next(iter(EXAMPLES)), catalog)
         return _remember([], url)
@@ -117,7 +124,6 @@ def open_url(catalog: Catalog) -> list[str]:
     token = url.get("token", [""])[-1]
     if token and not token.isdecimal():
         problems.append(f"token={token[:20]!r} is not a position. Give a whole number from 0.")
-    kept = st.session_state
     kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values())).text])[-1]
     kept[CHAT] = url.get("chat", ["0"])[-1] == "1"
     _go_to(spec)
@@ -140,6 +146,8 @@ def write_url(state: HighlightState) -> None:
         url["latent"] = [str(state.latent)]
     if state.pins:
         url["pin"] = [str(pin) for pin in state.pins]
+    if state.map_shows == COUNTS:
+        url["map"] = ["counts"]
     if url != st.session_state[_WRITTEN]:
         st.query_params.from_dict(url)
         _remember([], url)

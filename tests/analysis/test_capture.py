@@ -99,7 +99,7 @@ def test_cross_entropies_equal_a_plain_forward_hook(runner: LocalRunner, site_sa
 
     def ablate(value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
-        value[0, ordinary] = value[0, ordinary].mean(0)
+        value[0, ordinary] = sae.b_dec
         return value
 
     fidelity = capture.fidelity[sae_id]
@@ -110,6 +110,8 @@ def test_cross_entropies_equal_a_plain_forward_hook(runner: LocalRunner, site_sa
 
 def test_what_cannot_be_measured_is_not_known(runner: LocalRunner, site_saes) -> None:
     assert Fidelity(1.0, 0.1, 2.0, 2.5, 2.0).ce_recovered is None
+    assert Fidelity(1.0, 0.1, 2.0, 2.05, 2.09).ce_recovered is None
+    assert Fidelity(1.0, 0.1, 2.0, 2.5, 4.0).ce_recovered == 0.75
     one_token = runner.capture(CaptureAsk(Prompt("a"), site_saes[:1], fidelity=True)).fidelity[site_saes[0]]
     assert one_token.fvu is None and one_token.ce_recovered is None
 

@@ -142,6 +142,22 @@ def test_another_layer_keeps_the_prompt_and_the_pins(open_page: Open) -> None:
     assert app.query_params["sae"].startswith("tiny/1.") and "latent" not in app.query_params
 
 
+def test_the_map_can_show_counts_while_a_latent_is_chosen_and_the_link_says_so(open_page: Open) -> None:
+    app = open_page(prompt="The fox", latent="tiny/1.resid_post/3", map="counts")
+    assert all(" " not in row["key"] for row in drawn(app, "layer_map")["rows"]) and app.query_params["map"] == "counts"
+    app.segmented_control(key="map_shows").set_value("Relatives").run()
+    assert any(" " in row["key"] for row in drawn(app, "layer_map")["rows"]) and "map" not in app.query_params
+
+
+def test_wandering_through_layers_keeps_every_choice(open_page: Open) -> None:
+    app = open_page(prompt="The fox", sae="tiny/2.exact", latent="tiny/2.exact/3")
+    for layer in (1, 2, 1, 2):
+        app.select_slider[0].set_value(layer).run()
+        assert not app.exception and not app.error and app.text_area[0].value == "The fox"
+    app.segmented_control(key="point").set_value("resid_post").run()
+    assert not app.exception and app.query_params["sae"].startswith("tiny/2.")
+
+
 def test_two_saes_of_one_site_can_be_told_apart(open_page: Open) -> None:
     app = open_page(prompt="The fox", sae="tiny/2.exact")
     assert app.selectbox[0].value == "tiny/2.exact" and app.query_params["sae"] == "tiny/2.exact"

@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
+from transformers.utils import logging as transformers_logging
 
 from dashboard.analysis.errors import DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
 from dashboard.analysis.names import ModelId
@@ -88,6 +89,7 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
+    transformers_logging.disable_progress_bar()
     try:
         bridge = TransformerBridge.boot_transformers(str(path), device=device, dtype=dtype)
     except (OSError, ValueError) as error:

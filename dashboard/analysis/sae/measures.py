@@ -29,7 +29,7 @@ class Losses(NamedTuple):
     spliced: float
     """With the site's ordinary tokens replaced by the SAE's reconstruction."""
     ablated: float
-    """With the site's ordinary tokens replaced by a mean activation."""
+    """With the site's ordinary tokens replaced by a baseline activation."""
 
 
 def losses(
@@ -38,7 +38,7 @@ def losses(
     ordinary: Bool[torch.Tensor, "row position"],
     site: Site,
     sae: SAE,
-    mean: Float[torch.Tensor, " d_model"],
+    baseline: Float[torch.Tensor, " d_model"],
 ) -> Losses:
     """The three losses of some rows without padding, in as few passes as memory allows."""
     n = len(ids)
@@ -48,20 +48,20 @@ def losses(
     everything = ids.repeat(3, 1)
     per_pass = max(1, _TOKENS_PER_PASS // ids.shape[1])
     sums = [
-        _cross_entropy(model, *part, site, sae, mean)
+        _cross_entropy(model, *part, site, sae, baseline)
         for part in zip(everything.split(per_pass), splice.split(per_pass), ablate.split(per_pass), strict=True)
     ]
     return Losses(*(float(part.sum()) for part in torch.cat(sums).split(n)))
 
 
 def _cross_entropy(
-    model: LoadedModel, ids: torch.Tensor, splice: torch.Tensor, ablate: torch.Tensor, site: Site, sae: SAE, mean: torch.Tensor
+    model: LoadedModel, ids: torch.Tensor, splice: torch.Tensor, ablate: torch.Tensor, site: Site, sae: SAE, baseline: torch.Tensor
 ) -> Float[torch.Tensor, " row"]:
     def edit(value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         if splice.any():
             value[splice] = sae.decode(sae.encode(value[splice].float())).to(value.dtype)
-        value[ablate] = mean.to(value.dtype)
+        value[ablate] = baseline.to(value.dtype)
         return value
 
     with torch.inference_mode(), hooked(model.bridge, {site: edit}):

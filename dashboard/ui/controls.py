@@ -1,0 +1,40 @@
+"""Inputs that pages put above their answers."""
+
+import streamlit as st
+
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.ui import state
+
+
+def prompt_box(catalog: Catalog) -> None:
+    """The prompt, its mode, and examples."""
+    box, options = st.columns([4, 1], vertical_alignment="bottom")
+    box.text_area(
+        "Text",
+        key=state.PROMPT,
+        height=80,
+        label_visibility="collapsed",
+        on_change=state.forget_token,
+        placeholder="Type a sentence, then Ctrl+Enter",
+    )
+    with options:
+        chat_help = "Read the text as a user message, through the model's chat template."
+        st.toggle("Chat", key=state.CHAT, on_change=state.forget_token, help=chat_help)
+        st.button("Read", width="stretch")
+    with st.container(horizontal=True):
+        for name in state.EXAMPLES:
+            st.button(name, on_click=state.use_example, args=(name, catalog), type="tertiary", icon=":material/notes:")
+
+
+def map_choice(*, disabled: bool) -> None:
+    """What the layer map is about: relatives of the chosen latent, or counts."""
+    st.segmented_control(
+        "Layer map",
+        state.MAPS,
+        key=state.MAP_SHOWS,
+        required=True,
+        disabled=disabled,
+        label_visibility="collapsed",
+        width="stretch",
+        persist_state="session",
+    )
