@@ -81,7 +81,10 @@ class Fidelity:
 
     @property
     def ce_recovered(self) -> float | None:
-        """(ablated - spliced) / (ablated - clean): 1 is lossless, 0 no better than no latents. None when ablating does less harm than MIN_HARM."""
+        """(ablated - spliced) / (ablated - clean): 1 is lossless, 0 no better than no latents.
+
+        None when ablating does less harm than MIN_HARM.
+        """
         if self.ce_clean is None or self.ce_spliced is None or self.ce_ablated is None:
             return None
         harm = self.ce_ablated - self.ce_clean
