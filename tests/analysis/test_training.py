@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from dashboard.analysis.errors import BrokenText, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.sae import training
+from dashboard.analysis.sae import checkpoints, training
 from dashboard.analysis.sae.training import Schedule, TrainAsk, train, within_norm
 from tests.conftest import TINY
 
@@ -80,7 +80,7 @@ def test_a_kill_while_a_checkpoint_is_written_costs_only_that_chunk(
     ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = train(ask, tmp_path / "straight", tiny_model, lambda m: None)
-    saved = training.save_file
+    saved = checkpoints.save_file
     writes: list[Path] = []
 
     def die(tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_kill_while_a_checkpoint_is_written_costs_only_that_chunk(
         saved(tensors, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_file", die)
+        patch.setattr(checkpoints, "save_file", die)
         with pytest.raises(Killed):
             train(ask, tmp_path / "killed", tiny_model, lambda m: None)
     resumed = train(ask, tmp_path / "killed", tiny_model, lambda m: None)
