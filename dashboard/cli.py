@@ -230,11 +230,16 @@ def sae_train(
     ] = False,
     learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
     batch: Annotated[int, typer.Option(min=8, help="Tokens a training step.")] = 1024,
+    autocast: Annotated[
+        bool | None, typer.Option(help="Matrix products of the SAEs in bfloat16. Default: if the model runs in bfloat16.")
+    ] = None,
     seed: int = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/NAME in the cache.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train dictionaries on text, all sites in one pass of the model. Killed and started again, it goes on."""
+    import torch
+
     from dashboard.analysis.sae.training import TrainAsk, train
 
     model = _runner().model
@@ -249,6 +254,7 @@ def sae_train(
         dialogues_as_chat=dialogues_as_chat,
         batch=batch,
         learning_rate=learning_rate,
+        autocast=model.dtype == torch.bfloat16 if autocast is None else autocast,
         seed=seed,
     )
     run = out or get_settings().cache / "runs" / name

@@ -56,11 +56,11 @@ def without_times(log: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in lines]
 
 
-@pytest.mark.parametrize("widths", [(), (8, 48)])
+@pytest.mark.parametrize(("widths", "autocast"), [((), False), ((8, 48), False), ((), True)])
 def test_a_stopped_and_resumed_run_equals_a_straight_one(
-    ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, widths: tuple[int, ...]
+    ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path, widths: tuple[int, ...], autocast: bool
 ) -> None:
-    ask = TrainAsk(**{**ask.__dict__, "matryoshka_widths": widths})
+    ask = TrainAsk(**{**ask.__dict__, "matryoshka_widths": widths, "autocast": autocast})
     straight = train(ask, tmp_path / "straight", tiny_model, lambda m: None)
     for stop_at in (0, 1, 3):
 

@@ -69,6 +69,8 @@ class TrainAsk:
     batch: int = 1024
     """Rows a step."""
     learning_rate: float = 2e-3
+    autocast: bool = False
+    """True: matrix products in bfloat16, weights in float32. Twice as fast where the device multiplies bfloat16 natively."""
     windows_per_chunk: int = 256
     rows_per_pass: int = 16
     """Windows a forward pass."""
@@ -211,7 +213,7 @@ def _fit(trainer: SAETrainer[Any, Any], rows: torch.Tensor, batch: int) -> dict[
         output = trainer.step(part.float())
         trainer.maybe_reset_sparsity()
         trainer.n_training_steps += 1
-        seen, rebuilt = output.sae_in.detach(), output.sae_out.detach()
+        seen, rebuilt = output.sae_in.detach(), output.sae_out.detach().float()
         losses.append(float(output.loss.detach()))
         fvus.append(float((seen - rebuilt).square().sum() / (seen - seen.mean(0)).square().sum()))
         l0s.append(float((output.feature_acts > 0).float().sum(-1).mean()))
@@ -251,6 +253,7 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
         lr_end=ask.learning_rate / 10,
         lr_warm_up_steps=min(50, steps // 10),
         lr_decay_steps=steps // 3,
+        autocast=ask.autocast,
         dead_feature_window=max(1, DEAD_AFTER_TOKENS // ask.batch),
         device=model.device,
     )
