@@ -124,6 +124,11 @@ def test_a_doctor_without_a_model_exits_1_with_the_cure(tmp_path: Path) -> None:
     assert latents("doctor").returncode == 0
 
 
+def test_a_doctor_names_a_folder_of_saes_that_is_not_there(tmp_path: Path) -> None:
+    done = latents("doctor", "--json", LATENTS_SAE_FOLDERS=str(tmp_path / "none"))
+    assert done.returncode == 1 and "none, which is no folder" in done.stdout
+
+
 def test_no_network_and_no_cache_is_one_message(tmp_path: Path) -> None:
     offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "LATENTS_CACHE": str(tmp_path)}
     done = latents("highlight", "x", "--sae", "smollm2-135m/15.resid_post", **offline)

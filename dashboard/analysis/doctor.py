@@ -61,6 +61,9 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
         )
     catalog = read_catalog(settings, assets)
     problems += [Problem(str(error), "Restore the file from the repository.") for error in catalog.broken.values()]
+    for folder in settings.sae_folders:
+        if not folder.is_dir():
+            problems.append(Problem(f"LATENTS_SAE_FOLDERS names {folder}, which is no folder", "Correct or unset it."))
     if not catalog.specs:
         problems.append(Problem("no SAE is installed", "Restore assets/saes, or set LATENTS_SAE_FOLDERS."))
     free = shutil.disk_usage(_existing(settings.cache)).free
