@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import webbrowser
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text as Escaped
 
-from dashboard.analysis.errors import AnalysisError, BadAsk
+from dashboard.analysis.errors import AnalysisError, BadAsk, BrokenSaeFile
 from dashboard.analysis.settings import ASSETS, get_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
@@ -29,7 +30,7 @@ app.add_typer(sae_app, name="sae")
 app.add_typer(model_app, name="model")
 
 screen = Console(stderr=True, highlight=False)
-paper = Console(highlight=False)
+paper = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 Text = Annotated[
@@ -87,7 +88,8 @@ def _runner(dtype: str | None = None, folder: Path | None = None) -> Any:
         settings = settings.model_copy(update={"dtype": dtype})
     catalog = read_catalog(settings)
     if folder is not None:
-        catalog = Catalog((*catalog.specs, folder_spec(folder)), catalog.broken)
+        own = folder_spec(folder)
+        catalog = Catalog((own, *(spec for spec in catalog.specs if spec.id != own.id)), catalog.broken)
     return open_runner(settings, _say, catalog)
 
 
@@ -99,6 +101,14 @@ def run(
     """Prepare the model if need be, then serve the dashboard on this machine."""
     from dashboard.analysis.model.prepare import prepare_default_model
 
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadAsk(
+                f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another: PORT={port + 1}."
+            ) from error
     prepare_default_model(get_settings().cache, _say)
     url = f"http://127.0.0.1:{port}"
     _say(f"The dashboard is on {url}  (Ctrl+C stops it)")
@@ -193,19 +203,24 @@ def sae_list(as_json: Json = False) -> None:
 
     settings = get_settings()
     catalog = read_catalog(settings)
-    rows = [
-        {
+    rows, refused = [], list(catalog.broken.values())
+    for spec in catalog.specs:
+        try:
+            folder = sae_folder(spec, settings.cache)
+        except BrokenSaeFile as error:
+            refused.append(error)
+            continue
+        row = {
             "name": str(spec.id),
             "site": str(spec.site),
             "d_in": spec.d_in,
             "n_latents": spec.n_latents,
             "kind": spec.kind,
             **{figure: spec.measured(figure) for figure in ("l0", "fvu", "ce_recovered")},
-            "path": str(sae_folder(spec, settings.cache)),
+            "path": str(folder),
         }
-        for spec in catalog.specs
-    ]
-    for error in catalog.broken.values():
+        rows.append(row)
+    for error in refused:
         _say(str(error))
     if as_json:
         _emit(rows)

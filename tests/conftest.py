@@ -105,7 +105,10 @@ def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saes") / "tiny"
     for seed, site in enumerate(SITES):
         layer, point = site.split(".")
-        save_sae(folder / site, f"blocks.{layer}.hook_{point}", random_weights(seed))
+        weights = random_weights(seed)
+        if point == "mlp_out":  # rows of unequal length, so that a cosine is not a plain product
+            weights["W_dec"] *= 0.5 + torch.arange(N_LATENTS)[:, None] % 4
+        save_sae(folder / site, f"blocks.{layer}.hook_{point}", weights)
     save_sae(folder / EXACT.name, "blocks.2.hook_resid_post", exact_weights())
     return folder
 

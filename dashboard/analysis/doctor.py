@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from dashboard.analysis.errors import DeviceUnavailable
+from dashboard.analysis.files import is_whole_safetensors
 from dashboard.analysis.model.prepare import DEFAULT_MODEL, is_prepared, model_path
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.settings import ASSETS, Settings
@@ -60,7 +61,11 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
             )
         )
     catalog = read_catalog(settings, assets)
-    problems += [Problem(str(error), "Restore the file from the repository.") for error in catalog.broken.values()]
+    problems += [Problem(str(error), f"Restore or remove {error.path}.") for error in catalog.broken.values()]
+    for spec in catalog.specs:
+        weights = spec.source if spec.is_packed else spec.source / "sae_weights.safetensors"
+        if not is_whole_safetensors(weights):
+            problems.append(Problem(f"the weights of {spec.id} are damaged or missing", f"Restore {weights}."))
     for folder in settings.sae_folders:
         if not folder.is_dir():
             problems.append(Problem(f"LATENTS_SAE_FOLDERS names {folder}, which is no folder", "Correct or unset it."))

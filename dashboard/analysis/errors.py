@@ -10,11 +10,13 @@ AnalysisError
 |-- NotUsable                   a file or folder that cannot be read as what it should be
 |   |-- BrokenSaeFile
 |   |-- WidthMismatch
+|   |-- OtherModel
 |   |-- BrokenText
 |   `-- RunMismatch
 |-- NotAvailable                something outside the ask is missing
 |   |-- ModelUnavailable
 |   |-- DeviceUnavailable
+|   |-- CacheUnwritable
 |   `-- NoSae
 `-- NotDone                     the engine gave up
     |-- Cancelled
@@ -103,6 +105,14 @@ class WidthMismatch(NotUsable):
         )
 
 
+class OtherModel(NotUsable):
+    """An SAE that says it was made for another model."""
+
+    def __init__(self, sae: str, wants: str, model: str) -> None:
+        self.sae, self.wants = sae, wants
+        super().__init__(f"{sae} was trained on {wants}; {model} is loaded. Its latents mean nothing here: choose an SAE of this model.")
+
+
 class BrokenText(NotUsable):
     """Training text that cannot be read or has too little in it."""
 
@@ -121,6 +131,13 @@ class ModelUnavailable(NotAvailable):
 
 class DeviceUnavailable(NotAvailable):
     """A device was asked for that this machine lacks."""
+
+
+class CacheUnwritable(NotAvailable):
+    """The cache folder cannot be used."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(f"The cache folder {folder} cannot be written: {error}. Set LATENTS_CACHE to a folder of yours.")
 
 
 class NoSae(NotAvailable):

@@ -104,15 +104,18 @@ class LocalRunner:
         n = int(ordinary.sum())
         if n == 0:
             return Fidelity(None, None, None, None, None)
+        # Some SAEs keep each row's norm from encode for the one decode that follows, so each decode gets its own encode.
+        rebuilt = sae.decode(acts)
         l0 = float((acts[ordinary] > 0).sum()) / n
         kept = rows[ordinary]
         mean = kept.mean(0)
         spread = float((kept - mean).square().sum())
-        error = float((kept - sae.decode(acts[ordinary])).square().sum())
+        error = float((kept - rebuilt[ordinary]).square().sum())
         fvu = error / spread if spread > 0 else None
         if not with_losses or ids.shape[1] < 2:
             return Fidelity(l0, fvu, None, None, None)
-        all_off = sae.decode(torch.zeros_like(acts[:1]))[0]
+        sae.encode(rows)
+        all_off = sae.decode(torch.zeros_like(acts))[ordinary].mean(0)
         sums = losses(self.model, ids, ordinary[None], self.catalog.get(name).site, sae, all_off)
         return Fidelity(l0, fvu, *(total / (ids.shape[1] - 1) for total in sums))
 

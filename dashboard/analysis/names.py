@@ -42,6 +42,8 @@ class Site:
         if match is None or match[2] not in {*Point, "resid_pre"}:
             raise BadName("a site", text, f"LAYER.POINT, POINT one of {', '.join(Point)}")
         layer, point = int(match[1]), match[2]
+        if point == Point.EMBED and layer:
+            raise BadName("a site", text, "0.embed: there is one embedding, before layer 0")
         if point == "resid_pre":
             return cls(layer - 1, Point.RESID_POST) if layer else cls(0, Point.EMBED)
         return cls(layer, Point(point))
@@ -65,6 +67,8 @@ def site_of_hook(hook_name: str) -> Site:
     Raises:
         BadName: for a hook that is not one of our points.
     """
+    if hook_name in ("hook_embed", "embed.hook_out"):
+        return Site(0, Point.EMBED)
     match = re.fullmatch(r"blocks\.([0-9]{1,4})\.([a-z_.]+)", hook_name)
     if match is None or match[2] not in _HOOK_POINTS:
         raise BadName("the hook of a site we read", hook_name, "blocks.LAYER.hook_resid_post or the like")

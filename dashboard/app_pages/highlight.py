@@ -1,5 +1,7 @@
 """Highlight: which latents fire on this text?"""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from components.latent_list import latent_list
@@ -29,7 +31,7 @@ def figures(fidelity: Fidelity) -> None:
 
 def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | None) -> None:
     """What fires on the clicked token."""
-    if view.position is None or view.position >= len(capture.tokens):
+    if view.position is None:
         st.info("Click a token, or go to it with Tab and the arrows, to list the latents that fire on it.", icon=":material/touch_app:")
         return
     st.markdown("**Latents on this token**", help=TERMS["latent"])
@@ -50,10 +52,13 @@ def layers(view: state.HighlightState, capture: Capture) -> None:
         controls.map_choice(disabled=focus is None)
     if view.map_shows == state.COUNTS:
         focus = None
-    title, term = (f"Relatives of {focus.index}", "relative") if focus else ("Latents that fire", "L0")
+    title, term = (f"Relatives of {focus.sae.name}/{focus.index}", "relative") if focus else ("Latents that fire", "L0")
     heading.markdown(f"**{title}, layer by layer**", help=TERMS[term])
     saes = tuple(dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *([focus.sae] if focus else [])]))
-    whole = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), f"reading {len(saes)} sites")
+    whole, refused = highlight.capture_readable(engine, view.prompt, saes)
+    for error in refused:
+        st.warning(failures.plain(str(error)), icon=":material/broken_image:")
+    saes = tuple(whole.activations)
     rows = highlight.layer_relatives(engine, whole, focus, saes) if focus else highlight.layer_counts(whole, saes)
     layer_map(
         present.map_rows(rows, capture.tokens, view.sae),
@@ -67,8 +72,12 @@ def layers(view: state.HighlightState, capture: Capture) -> None:
 
 def answer(view: state.HighlightState) -> None:
     """Strip, figures, map and card."""
+    if not state.fits_url(view.prompt):
+        st.caption("This text is too long for a link: the address bar holds everything but the text.")
     saes = tuple(dict.fromkeys([view.sae, *(latent.sae for latent in (view.latent, *view.pins) if latent)]))
     capture = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), "reading the text")
+    if view.position is not None and view.position >= len(capture.tokens):
+        view = replace(view, position=None)
     strongest = highlight.strongest_latent(capture.activations[view.sae], capture.tokens)
     latent = view.latent or (LatentId(view.sae, strongest) if strongest is not None else None)
     left, right = st.columns([5, 3], gap="large")

@@ -34,6 +34,7 @@ def map_choice(*, disabled: bool) -> None:
         key=state.MAP_SHOWS,
         required=True,
         disabled=disabled,
+        on_change=state.note_change,
         label_visibility="collapsed",
         width="stretch",
         persist_state="session",

@@ -72,7 +72,7 @@ def where_it_fires(capture: Capture, latent: LatentId, most: int = 3) -> str:
     if not firing:
         return f"{count}."
     # A token that only continues a character has no text of its own to name it by.
-    named = [f"{tokens.texts[i].strip() or repr(tokens.texts[i])} ({values[i]:.2f})" for i in firing if tokens.texts[i]][:most]
+    named = [f"“{tokens.texts[i].strip() or repr(tokens.texts[i])}” ({values[i]:.2f})" for i in firing if tokens.texts[i]][:most]
     return f"{count}, most on {', '.join(named)}." if named else f"{count}."
 
 
@@ -103,7 +103,7 @@ def as_csv(capture: Capture, latents: Sequence[LatentId]) -> str:
 
 def _inert(text: str) -> str:
     """A cell that a spreadsheet will not take for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def _values(capture: Capture, latent: LatentId) -> np.ndarray:

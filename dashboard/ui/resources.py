@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.installation import open_engine
+from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import get_settings
 from dashboard.analysis.tokens import Prompt
@@ -47,6 +47,7 @@ def warm_up() -> None:
     """Load the model and its SAEs before the first page asks. What fails here is said when a page asks again."""
     try:
         specs = get_catalog().specs
-        get_engine().capture(CaptureAsk(Prompt("Hello"), tuple(spec.id for spec in specs)))
+        if specs:
+            capture_readable(get_engine(), Prompt("Hello"), [spec.id for spec in specs])
     except AnalysisError as error:
         get_notice().say(str(error))

@@ -4,6 +4,7 @@ The only file that names a key of `st.session_state` or of `st.query_params`.
 """
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -15,9 +16,10 @@ from dashboard.analysis.tokens import Prompt
 PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
 MAP_SHOWS, MAPS, COUNTS = "map_shows", ("Relatives", "Counts"), "Counts"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
-_SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS = "shown_latent", "pins", "position", "written_url", "url_problems"
+_SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS, _ACTED = "shown_latent", "pins", "position", "written_url", "url_problems", "acted"
 MAX_PINS = 3
-MAX_PROMPT_IN_URL = 6000
+MAX_PROMPT_IN_URL = 8000
+"""Characters of the percent-encoded prompt; servers refuse much longer addresses."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ def choose_sae(catalog: Catalog) -> list[str]:
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when the tab opens it or goes back to it; returns what in it was wrong, for people."""
     url = {key: st.query_params.get_all(key) for key in st.query_params}
-    if url == st.session_state.get(_WRITTEN):
+    # A click carries the address of its moment, which may be older than what has been written since: what a callback
+    # has just done counts more. Back, forward and links run no callback.
+    acted = st.session_state.pop(_ACTED, False)
+    if acted or url == st.session_state.get(_WRITTEN):
         return st.session_state[_PROBLEMS]
     problems: list[str] = []
 
@@ -117,26 +122,34 @@ def open_url(catalog: Catalog) -> list[str]:
     kept[MAP_SHOWS] = COUNTS if url.get("map") == ["counts"] else MAPS[0]
     if not url:
         use_example(next(iter(EXAMPLES)), catalog)
+        kept.pop(_ACTED)
         return _remember([], url)
     shown = latent(url["latent"][-1]) if "latent" in url else None
     asked = sae(url["sae"][-1]) if "sae" in url else None
     spec = catalog.get(asked or (shown.sae if shown else None) or _middle(catalog))
     token = url.get("token", [""])[-1]
-    if token and not token.isdecimal():
+    known_token = token.isascii() and token.isdecimal() and len(token) <= 9
+    if token and not known_token:
         problems.append(f"token={token[:20]!r} is not a position. Give a whole number from 0.")
     kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values())).text])[-1]
     kept[CHAT] = url.get("chat", ["0"])[-1] == "1"
     _go_to(spec)
     kept[_SHOWN] = shown
-    kept[_POSITION] = int(token) if token.isdecimal() else None
-    kept[_PINS] = tuple(dict.fromkeys(pin for text in url.get("pin", [])[:MAX_PINS] if (pin := latent(text)) is not None))
+    kept[_POSITION] = int(token) if known_token else None
+    pins = dict.fromkeys(pin for text in url.get("pin", [])[:20] if (pin := latent(text)) is not None)
+    kept[_PINS] = tuple(pins)[:MAX_PINS]
     return _remember(problems, url)
+
+
+def fits_url(prompt: Prompt) -> bool:
+    """Whether a link can carry the prompt."""
+    return len(quote(prompt.text, errors="replace")) <= MAX_PROMPT_IN_URL
 
 
 def write_url(state: HighlightState) -> None:
     """Make the address bar say what is on the screen. A prompt that is too long for a link is left out."""
     url: dict[str, list[str]] = {"sae": [str(state.sae)]}
-    if len(state.prompt.text) <= MAX_PROMPT_IN_URL:
+    if fits_url(state.prompt):
         url["prompt"] = [state.prompt.text]
     if state.prompt.chat:
         url["chat"] = ["1"]
@@ -155,6 +168,7 @@ def write_url(state: HighlightState) -> None:
 
 def use_example(name: str, catalog: Catalog) -> None:
     """Callback: go to an example; its latent is shown where it is installed."""
+    note_change()
     example, kept = EXAMPLES[name], st.session_state
     try:
         shown = catalog.latent(LatentId.parse(example.latent))
@@ -164,18 +178,26 @@ def use_example(name: str, catalog: Catalog) -> None:
     kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token, shown, ()
 
 
+def note_change() -> None:
+    """Callback: what a person has just done counts more than the address bar."""
+    st.session_state[_ACTED] = True
+
+
 def forget_token() -> None:
     """Callback: a new prompt has other tokens."""
+    note_change()
     st.session_state[_POSITION] = None
 
 
 def forget_latent() -> None:
     """Callback: another SAE has other latents. Pins stay, they carry their SAE's name."""
+    note_change()
     st.session_state[_SHOWN] = None
 
 
 def pick_token() -> None:
     """Callback of the strip: choose a token."""
+    note_change()
     picked = st.session_state[STRIP].get("picked")
     if picked is not None:
         st.session_state[_POSITION] = int(picked)
@@ -183,6 +205,7 @@ def pick_token() -> None:
 
 def show_latent() -> None:
     """Callback of the list: shade the strip by a latent."""
+    note_change()
     shown = st.session_state[LATENTS].get("shown")
     if shown:
         st.session_state[_SHOWN] = LatentId.parse(shown)
@@ -190,6 +213,7 @@ def show_latent() -> None:
 
 def toggle_pin() -> None:
     """Callback of the list and of the legend: pin a latent, or unpin it. The oldest pin makes room for a fourth."""
+    note_change()
     key = st.session_state.get(LATENTS, {}).get("pinned") or st.session_state.get(STRIP, {}).get("unpinned")
     if not key:
         return
@@ -199,6 +223,7 @@ def toggle_pin() -> None:
 
 def pick_cell(catalog: Catalog) -> None:
     """Callback of the map: go to a token in the SAE of that line."""
+    note_change()
     picked = st.session_state[MAP].get("picked")
     if picked:
         name, _, latent = str(picked["row"]).partition(" ")
@@ -220,4 +245,5 @@ def _go_to(spec: SaeSpec) -> None:
 def _middle(catalog: Catalog) -> SaeId:
     if not catalog.specs:
         raise NoSae
-    return catalog.specs[len(catalog.specs) // 2].id
+    shipped = [spec for spec in catalog.specs if spec.is_packed] or catalog.specs
+    return shipped[len(shipped) // 2].id

@@ -1,5 +1,8 @@
 """What a capture says, against an independent computation with plain transformers and sae-lens."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from sae_lens import SAE
 from transformers import AutoModelForCausalLM
 
 from dashboard.analysis.asks import CaptureAsk, NeighbourAsk
-from dashboard.analysis.errors import UnknownLatent, UnknownSae, WidthMismatch
+from dashboard.analysis.errors import OtherModel, UnknownLatent, UnknownSae, WidthMismatch
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods import highlight
 from dashboard.analysis.names import LatentId, SaeId, Site
@@ -118,8 +121,8 @@ def test_what_cannot_be_measured_is_not_known(runner: LocalRunner, site_saes) ->
 
 def test_neighbours_are_the_largest_cosines_and_never_the_latent_itself(runner: LocalRunner, site_saes) -> None:
     latent = LatentId(site_saes[0], 11)
-    found = runner.neighbours(NeighbourAsk(latent, site_saes[:2], top=3))
-    for start, sae in ((0, site_saes[0]), (3, site_saes[1])):
+    found = runner.neighbours(NeighbourAsk(latent, (site_saes[0], site_saes[2]), top=3))
+    for start, sae in ((0, site_saes[0]), (3, site_saes[2])):
         rows = runner.sae(sae).W_dec
         cosines = torch.nn.functional.cosine_similarity(rows, runner.sae(latent.sae).W_dec[11][None]).numpy().copy()
         if sae == latent.sae:
@@ -163,6 +166,36 @@ def test_an_sae_of_another_model_is_refused_with_both_numbers(tiny_model, tmp_pa
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
     with pytest.raises(WidthMismatch, match=message):
         runner.capture(CaptureAsk(PROMPT, (SaeId("other", "x"),)))
+
+
+def test_an_sae_that_says_it_is_of_another_model_is_refused_by_name(tiny_model, tmp_path) -> None:
+    save_sae(tmp_path / "other" / "x", "blocks.1.hook_resid_post", random_weights(0), model="owner/else")
+    settings = Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "other",))
+    runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
+    with pytest.raises(OtherModel, match="owner/else"):
+        runner.capture(CaptureAsk(PROMPT, (SaeId("other", "x"),)))
+
+
+def test_one_broken_sae_does_not_harm_the_others(tiny_model, tiny_release, tmp_path) -> None:
+    release = tmp_path / "tiny"
+    shutil.copytree(tiny_release, release)
+    (release / "1.mlp_out" / "sae_weights.safetensors").write_bytes(b"half")
+    settings = Settings(cache=tmp_path / "cache", sae_folders=(release,))
+    runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
+    saes = [SaeId("tiny", site) for site in SITES]
+    capture, refused = highlight.capture_readable(runner, PROMPT, saes)
+    assert list(capture.activations) == saes[:2] and len(refused) == 1
+
+
+def test_an_sae_that_normalises_each_row_is_measured(tiny_model, tiny_release, tmp_path) -> None:
+    folder = tmp_path / "normed" / "x"
+    shutil.copytree(tiny_release / "2.resid_post", folder)
+    config = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps({**config, "normalize_activations": "layer_norm"}))
+    settings = Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "normed",))
+    runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
+    fidelity = runner.capture(CaptureAsk(PROMPT, (SaeId("normed", "x"),), fidelity=True)).fidelity[SaeId("normed", "x")]
+    assert fidelity.fvu is not None and fidelity.ce_spliced is not None
 
 
 def test_the_catalogue_knows_sites_by_their_hooks(runner: LocalRunner) -> None:

@@ -8,7 +8,7 @@ from dashboard.analysis.errors import BadName
 from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, site_of_hook
 
 words = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,12}", fullmatch=True)
-sites = st.builds(Site, st.integers(0, 999), st.sampled_from(Point))
+sites = st.builds(Site, st.integers(0, 999), st.sampled_from(sorted({*Point} - {Point.EMBED}))) | st.just(Site(0, Point.EMBED))
 saes = st.builds(SaeId, words, st.lists(words, min_size=1, max_size=3).map("/".join))
 
 
@@ -37,9 +37,11 @@ def test_resid_pre_is_the_residual_stream_after_the_layer_before() -> None:
     assert site_of_hook("blocks.7.hook_mlp_out") == Site(7, Point.MLP_OUT)
 
 
-@pytest.mark.parametrize("text", ["", "15", "resid_post", "-1.resid_post", "15.resid", "15.resid_post.x", "٣.resid_post", "1e9.mlp_out"])
+@pytest.mark.parametrize(
+    "text", ["", "15", "resid_post", "-1.resid_post", "15.resid", "15.resid_post.x", "٣.resid_post", "1e9.mlp_out", "5.embed"]
+)
 def test_what_is_not_a_site_is_refused_with_the_form(text: str) -> None:
-    with pytest.raises(BadName, match=r"LAYER\.POINT"):
+    with pytest.raises(BadName, match=r"LAYER\.POINT|0\.embed"):
         Site.parse(text)
 
 

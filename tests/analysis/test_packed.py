@@ -76,6 +76,27 @@ def test_unpacking_that_was_killed_half_way_is_made_again(shipped: Path, setting
     assert load_sae(spec, settings.cache, "cpu").W_dec.shape == (spec.n_latents, spec.d_in)
 
 
+@pytest.mark.parametrize("damage", ["truncated", "gone"])
+def test_damage_to_what_was_unpacked_is_repaired(shipped: Path, settings: Settings, damage: str) -> None:
+    spec = spec_of(shipped, settings)
+    weights = sae_folder(spec, settings.cache) / "sae_weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-8]) if damage == "truncated" else weights.unlink()
+    sae_folder(spec, settings.cache)
+    assert weights.read_bytes() == whole
+
+
+def test_two_saes_of_one_name_are_told_apart(tiny_release: Path, tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        shutil.copytree(tiny_release, tmp_path / run / "same")
+        shutil.copytree(tiny_release / "2.resid_post", tmp_path / run / "saes" / "2.resid_post")
+    folders = (tmp_path / "a" / "same", tmp_path / "b" / "same", tmp_path / "a" / "saes", tmp_path / "b" / "saes")
+    catalog = read_catalog(Settings(cache=tmp_path, sae_folders=folders), tmp_path)
+    assert len({spec.id for spec in catalog.specs}) == len(catalog.specs) == 4 + 2
+    assert {str(spec.id) for spec in catalog.specs} >= {"a/2.resid_post", "b/2.resid_post"}
+    assert all("already called" in str(error) for error in catalog.broken.values()) and len(catalog.broken) == 4
+
+
 def test_a_truncated_packed_file_is_refused_by_name(shipped: Path, settings: Settings) -> None:
     spec = spec_of(shipped, settings)
     spec.source.write_bytes(spec.source.read_bytes()[:-100])
@@ -129,6 +150,29 @@ def test_a_damaged_config_harms_no_other_entry(tiny_release: Path, tmp_path: Pat
         catalog.get(SaeId("mixed", "1.mlp_out"))
     with pytest.raises(UnknownSae):
         catalog.get(SaeId("mixed", "7.mlp_out"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"metadata": ["x"]},
+        {"metadata": {"hook_name": "blocks.1.hook_mlp_out"}, "d_in": float("inf"), "d_sae": 4, "architecture": "jumprelu"},
+        {"metadata": 7, "d_in": 4, "d_sae": 4, "architecture": "jumprelu"},
+    ],
+)
+def test_odd_values_in_a_config_are_broken_too(tmp_path: Path, config: dict) -> None:
+    (tmp_path / "rel" / "x").mkdir(parents=True)
+    (tmp_path / "rel" / "x" / "cfg.json").write_text(json.dumps(config))
+    catalog = read_catalog(Settings(cache=tmp_path, sae_folders=(tmp_path / "rel",)), tmp_path)
+    assert catalog.specs == () and list(catalog.broken) == [SaeId("rel", "x")]
+
+
+@pytest.mark.parametrize("record", [{"evaluation": None}, {"evaluation": {"l0": "many"}}, {"evaluation": 3}])
+def test_odd_values_in_a_record_are_broken_too(tiny_release: Path, tmp_path: Path, record: dict) -> None:
+    shutil.copytree(tiny_release / "2.resid_post", tmp_path / "rel" / "x")
+    (tmp_path / "rel" / "x" / "record.json").write_text(json.dumps(record))
+    with pytest.raises(BrokenSaeFile):
+        folder_spec(tmp_path / "rel" / "x")
 
 
 def test_a_record_without_weights_is_broken(shipped: Path, settings: Settings) -> None:

@@ -4,8 +4,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-from dashboard.analysis.errors import BadAsk, DeviceUnavailable, ModelUnavailable
+from dashboard.analysis.errors import BadAsk, CacheUnwritable, DeviceUnavailable, ModelUnavailable
 from dashboard.analysis.files import build_folder
 from dashboard.analysis.model import prepare
 from dashboard.analysis.model.bridge import choose_device, load_model
@@ -57,9 +59,11 @@ def test_a_conversion_that_was_killed_is_made_again(tmp_path: Path, monkeypatch:
     def convert(gguf: Path, target: Path) -> None:
         calls.append(target)
         target.mkdir()
-        (target / "model.safetensors").write_bytes(gguf.read_bytes())
+        save_file({"from": torch.tensor(list(gguf.read_bytes()))}, target / "model.safetensors")
         if len(calls) == 1:
             raise KeyboardInterrupt
+        for name in ("config.json", "tokenizer.json"):
+            (target / name).touch()
         (target / prepare._COMPLETE).write_text(prepare.GGUF_SHA256)
 
     monkeypatch.setattr(prepare, "_convert", convert)
@@ -67,8 +71,14 @@ def test_a_conversion_that_was_killed_is_made_again(tmp_path: Path, monkeypatch:
         prepare.prepare_default_model(tmp_path, lambda line: None)
     assert not prepare.is_prepared(tmp_path) and not prepare.model_path(tmp_path).exists()
     path = prepare.prepare_default_model(tmp_path, lambda line: None)
-    assert (path / "model.safetensors").read_bytes() == content
+    assert bytes(load_file(path / "model.safetensors")["from"].tolist()) == content
     assert prepare.prepare_default_model(tmp_path, lambda line: None) == path and len(calls) == 2
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert not prepare.is_prepared(tmp_path)
+    assert prepare.prepare_default_model(tmp_path, lambda line: None) == path and len(calls) == 3
+    (path / "tokenizer.json").unlink()
+    assert not prepare.is_prepared(tmp_path)
 
 
 def test_a_folder_left_by_a_kill_between_removal_and_rename_is_built_again(tmp_path: Path) -> None:
@@ -80,6 +90,7 @@ def test_a_folder_left_by_a_kill_between_removal_and_rename_is_built_again(tmp_p
         folder.mkdir()
         (folder / "done").touch()
 
+    (tmp_path / "building-thing-x1").mkdir()
     build_folder(target, (target / "done").exists, build)
     assert [path.name for path in target.iterdir()] == ["done"]
     assert not list(tmp_path.glob("building-*"))
@@ -87,7 +98,7 @@ def test_a_folder_left_by_a_kill_between_removal_and_rename_is_built_again(tmp_p
 
 def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ModelUnavailable, match="LATENTS_CACHE"):
+    with pytest.raises(CacheUnwritable, match="LATENTS_CACHE"):
         prepare.prepare_default_model(tmp_path / "file", lambda line: None)
 
 

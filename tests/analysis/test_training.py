@@ -9,9 +9,12 @@ from filelock import FileLock
 from sae_lens import SAE
 from safetensors.torch import load_file
 
-from dashboard.analysis.errors import BrokenText, RunMismatch, WidthMismatch
+from dashboard.analysis.errors import BadAsk, BrokenText, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.names import Site
 from dashboard.analysis.sae import checkpoints, training
+from dashboard.analysis.sae.catalog import folder_spec
+from dashboard.analysis.sae.text import Split, token_windows
 from dashboard.analysis.sae.training import Schedule, TrainAsk, train, within_norm
 from tests.conftest import TINY
 
@@ -115,6 +118,55 @@ def test_a_dictionary_learns_and_loads_with_sae_lens(ask: TrainAsk, tiny_model: 
     sae = SAE.load_from_disk(folders[1])
     assert sae.cfg.architecture() == "jumprelu" and sae.cfg.metadata.hook_name == "blocks.2.hook_mlp_out"
     assert sae.W_dec.shape == (48, 32)
+    # The scale of the inputs is folded in: the exported SAE reads raw activations as it did in training.
+    windows = token_windows(ask.text, Split.TRAIN, tiny_model.tokenizer, ask.context)
+    rows = training._read_rows(ask, windows, [Site.parse("2.mlp_out")], tiny_model)[Site.parse("2.mlp_out")]
+    assert len(rows) == int((~torch.isin(windows, torch.tensor(tiny_model.tokenizer.all_special_ids))).sum())
+    acts = sae.encode(rows.clone())
+    fvu = float((rows - sae.decode(acts)).square().sum() / (rows - rows.mean(0)).square().sum())
+    logged = [line for line in log if line["site"] == "2.mlp_out"][-1]["fvu"]
+    assert fvu < 1.25 * logged
+
+
+def test_autocast_is_another_run(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    exact = train(ask, tmp_path / "exact", tiny_model, lambda m: None)
+    rounded = train(TrainAsk(**{**ask.__dict__, "autocast": True}), tmp_path / "rounded", tiny_model, lambda m: None)
+    assert not torch.equal(weights(exact[0])["W_dec"], weights(rounded[0])["W_dec"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 49}, "1 to 48"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"matryoshka_widths": (8, 40)}, "end with"),
+        ({"matryoshka_widths": (0, 48)}, "rise"),
+        ({"sites": ("5.embed",)}, "0.embed"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(ask: TrainAsk, change: dict, message: str) -> None:
+    with pytest.raises(BadAsk, match=message):
+        TrainAsk(**{**ask.__dict__, **change})
+
+
+def test_other_text_or_another_number_format_is_another_run(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    source = tmp_path / "text.jsonl"
+    source.write_text(Path(ask.text[0]).read_text())
+    ask = TrainAsk(**{**ask.__dict__, "text": (str(source),)})
+
+    def kill(metrics: training.ChunkMetrics) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        train(ask, tmp_path / "run", tiny_model, kill)
+    source.write_text(source.read_text()[: -len(source.read_text()) // 3].rsplit("\n", 1)[0] + "\n")
+    with pytest.raises(RunMismatch, match="windows_sha256"):
+        train(ask, tmp_path / "run", tiny_model, lambda m: None)
+
+
+def test_the_embedding_can_be_trained_on_and_read_again(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    folder = train(TrainAsk(**{**ask.__dict__, "sites": ("0.embed",)}), tmp_path / "run", tiny_model, lambda m: None)[0]
+    assert str(folder_spec(folder).site) == "0.embed"
 
 
 def test_one_pass_of_the_model_feeds_every_sae(

@@ -183,5 +183,5 @@ def test_the_csv_has_a_line_a_token(open_page: Open) -> None:
 
 def test_a_long_prompt_stays_out_of_the_url(open_page: Open) -> None:
     app = open_page(prompt="The fox")
-    app.text_area[0].set_value("a" * 7000).run()
+    app.text_area[0].set_value("a" * 9000).run()
     assert "prompt" not in app.query_params

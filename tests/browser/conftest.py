@@ -70,6 +70,10 @@ def open_page(browser: Browser, server: str) -> Iterator[Open]:
         )
         page.on("websocket", lambda w: foreign.append(w.url) if not w.url.startswith(server.replace("http", "ws")) else None)
         page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on(
+            "console",
+            lambda message: failures.append(message.text) if message.type == "error" and "BidiComponent" in message.text else None,
+        )
         page.on("dialog", lambda dialog: (failures.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.goto(f"{server}/{query}")
         page.wait_for_selector(ready)

@@ -76,6 +76,24 @@ def test_the_link_opens_the_same_view_in_another_browser(open_page: Open) -> Non
     assert other.locator(".st-key-map").inner_text() == page.locator(".st-key-map").inner_text()
 
 
+@pytest.mark.parametrize("gap_ms", [0, 60, 200, 350])
+def test_of_quick_clicks_the_last_one_wins(open_page: Open, gap_ms: int) -> None:
+    page = open_page(f"?prompt={quote(PARIS)}&token=6")
+    for position in (1, 3, 2, 5):
+        token(page, position).click()
+        page.wait_for_timeout(gap_ms)
+    expect(token(page, 5)).to_have_class(re.compile("selected"))
+    page.wait_for_url(re.compile("token=5"))
+    settle(page)
+    expect(token(page, 5)).to_have_class(re.compile("selected"))
+
+
+def test_a_token_beyond_the_prompt_leaves_the_page_whole(open_page: Open) -> None:
+    page = open_page(f"?prompt={quote(PARIS)}&token=400")
+    expect(page.locator(".st-key-map .cells")).to_have_count(3)
+    expect(page.locator(f'{TOKEN}[tabindex="0"]')).to_have_count(1)
+
+
 def test_back_returns_to_the_view_before(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&token=6")
     page.goto(page.url.replace("token=6", "token=2"))

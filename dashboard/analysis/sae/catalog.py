@@ -91,23 +91,30 @@ def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
     """Look through `assets/saes/RELEASE/NAME.json` and through every folder of the settings."""
     found: list[SaeSpec] = []
     broken: dict[SaeId, BrokenSaeFile] = {}
+
+    def add(spec: SaeSpec) -> None:
+        if spec.id in {other.id for other in found}:
+            raise BrokenSaeFile(spec.source, f"another SAE is already called {spec.id}; rename one of the folders")
+        found.append(spec)
+
     for record in sorted((assets / "saes").glob("*/*.json")):
         name = SaeId(record.parent.name, record.stem)
         try:
-            found.append(_packed_spec(name, record))
+            add(_packed_spec(name, record))
         except BrokenSaeFile as error:
             broken[name] = error
     for folder in (path.parent for release in settings.sae_folders for path in sorted(release.glob("*/cfg.json"))):
         try:
-            found.append(folder_spec(folder))
+            add(folder_spec(folder))
         except BrokenSaeFile as error:
             broken[folder_id(folder)] = error
     return Catalog(tuple(sorted(found, key=lambda spec: (spec.id.release, spec.site, spec.id.name))), broken)
 
 
 def folder_id(folder: Path) -> SaeId:
-    """The name of an SAE folder: its release is the folder above."""
-    return SaeId(folder.absolute().parent.name, folder.absolute().name)
+    """The name of an SAE folder: its release is the folder above, or the run's if that is the `saes` of a run."""
+    above = folder.absolute().parent
+    return SaeId(above.parent.name if above.name == "saes" and above.parent.name else above.name, folder.absolute().name)
 
 
 def folder_spec(folder: Path) -> SaeSpec:
@@ -131,13 +138,15 @@ def _packed_spec(name: SaeId, record_file: Path) -> SaeSpec:
 
 
 def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, Any]) -> SaeSpec:
-    metadata = config.get("metadata") or {}
     try:
+        metadata = dict(config.get("metadata") or {})
         site = site_of_hook(str(metadata.get("hook_name")))
-        model = ModelId.parse(metadata["model_name"]) if metadata.get("model_name") else None
+        model = ModelId.parse(str(metadata["model_name"])) if metadata.get("model_name") else None
         kind = str(record.get("kind") or config["architecture"])
+        if not all(isinstance(value, int | float) for value in dict(record.get("evaluation", {})).values()):
+            raise ValueError("its record has a figure that is no number")
         return SaeSpec(sae, model, site, int(config["d_in"]), int(config["d_sae"]), kind, source, config, record)
-    except (BadName, KeyError, TypeError, ValueError) as error:
+    except (BadName, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BrokenSaeFile(source, f"cfg.json does not say what is needed ({error})") from error
 
 

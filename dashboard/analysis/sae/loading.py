@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from sae_lens import SAE
 
-from dashboard.analysis.errors import BrokenSaeFile, WidthMismatch
+from dashboard.analysis.errors import BrokenSaeFile, OtherModel, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
@@ -35,11 +35,14 @@ def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
 
 
 def check_fits(spec: SaeSpec, model: LoadedModel) -> None:
-    """Refuse an SAE that was made for a model of another width or depth.
+    """Refuse an SAE that was made for another model, or one of another width or depth.
 
     Raises:
+        OtherModel: with both names.
         WidthMismatch: with both numbers.
     """
+    if spec.model is not None and spec.model.repo.rpartition("/")[2].lower() != model.id.repo.rpartition("/")[2].lower():
+        raise OtherModel(str(spec.id), str(spec.model), str(model.id))
     if spec.d_in != model.d_model:
         raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), model.d_model)
     if spec.site.layer >= model.n_layers:

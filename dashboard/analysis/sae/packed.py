@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dashboard.analysis.errors import BrokenSaeFile
-from dashboard.analysis.files import build_folder, sha256
+from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
 
 SCHEMA = 1
 _E4M3_MAX = 448.0
@@ -55,7 +55,11 @@ def unpack(packed: Path, config: dict[str, Any], cache: Path) -> Path:
         BrokenSaeFile: if the packed file is truncated or of another schema.
     """
     folder = cache / "saes" / packed.parent.name / f"{packed.stem}-{sha256(packed)[:12]}"
-    return build_folder(folder, (folder / "cfg.json").is_file, lambda made: _write_unpacked(packed, config, made))
+
+    def is_complete() -> bool:
+        return (folder / "cfg.json").is_file() and is_whole_safetensors(folder / "sae_weights.safetensors")
+
+    return build_folder(folder, is_complete, lambda made: _write_unpacked(packed, config, made))
 
 
 def _write_unpacked(packed: Path, config: dict[str, Any], folder: Path) -> None:

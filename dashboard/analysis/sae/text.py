@@ -45,7 +45,8 @@ def read_documents(sources: Sequence[str], split: Split) -> Iterator[str]:
             continue
         path = Path(source).expanduser()
         files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES) if path.is_dir() else [path]
-        if not files or not files[0].is_file():
+        files = [file for file in files if file.is_file()]
+        if not files:
             raise BrokenText(f"{source} holds no text: 0 files that end in {', '.join(_SUFFIXES)}. Name a file, a folder or hf:DATASET.")
         # A folder of single-document files is split by file, like the lines of one .jsonl.
         singles = [p.read_text(encoding="utf-8", errors="replace") for p in files if p.suffix != ".jsonl" and p.stem != "README"]
@@ -70,6 +71,7 @@ def token_windows(
         for document in read_documents(sources, split):
             messages = _messages(document) if dialogues_as_chat else None
             text = tokenizer.apply_chat_template(messages, tokenize=False) if messages else document
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
             if tokens:
                 yield torch.tensor(tokens)
@@ -91,6 +93,8 @@ def _lines(file: Path) -> list[str]:
     documents: list[str] = []
     with file.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             try:
                 documents.append(str(json.loads(line)["text"]))
             except (ValueError, KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ JSON, no pickles) and, at the end, `saes/SITE/` in sae-lens' inference layout. I
 Source: BatchTopK, Bussmann et al. 2024, arXiv:2412.06410; Matryoshka, Bussmann et al. 2025, arXiv:2503.17547.
 """
 
+import hashlib
 import json
 import math
 import shutil
@@ -32,10 +33,10 @@ from sae_lens import (
 )
 from sae_lens.config import SAETrainerConfig
 
-from dashboard.analysis.errors import RunMismatch, WidthMismatch
+from dashboard.analysis.errors import BadAsk, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
-from dashboard.analysis.names import Site
+from dashboard.analysis.names import Point, Site
 from dashboard.analysis.sae.checkpoints import drop_checkpoints, resume, save_checkpoint
 from dashboard.analysis.sae.measures import decoder_cosine
 from dashboard.analysis.sae.text import Split, token_windows
@@ -75,6 +76,17 @@ class TrainAsk:
     rows_per_pass: int = 16
     """Windows a forward pass."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for site in self.sites:
+            Site.parse(site)
+        if not 0 < self.k <= self.n_latents:
+            raise BadAsk(f"k is {self.k}; with {self.n_latents} latents it can be 1 to {self.n_latents}.")
+        if self.learning_rate <= 0:
+            raise BadAsk(f"The learning rate is {self.learning_rate}; it must be above 0, for example 2e-3.")
+        widths = self.matryoshka_widths
+        if widths and (sorted({*widths}) != list(widths) or widths[0] < 1 or widths[-1] != self.n_latents):
+            raise BadAsk(f"The nested widths {widths} must rise from 1 or more and end with the number of latents, {self.n_latents}.")
 
 
 @dataclass(frozen=True)
@@ -116,11 +128,12 @@ def train(ask: TrainAsk, run: Path, model: LoadedModel, report: Callable[[ChunkM
     except Timeout as error:
         raise RunMismatch(f"{run} is being trained by another process. Wait for it, or choose another --out.") from error
     with lock:
-        _claim(run, ask)
+        _claim(run / "run.json", asdict(ask))
         folders = [run / "saes" / str(site) for site in sites]
         if all((folder / "cfg.json").is_file() for folder in folders):
             return folders
         windows = token_windows(ask.text, Split.TRAIN, model.tokenizer, ask.context, ask.dialogues_as_chat)
+        _claim(run / "data.json", {"windows_sha256": hashlib.sha256(windows.numpy().tobytes()).hexdigest(), "dtype": str(model.dtype)})
         schedule = Schedule(ask, len(windows))
         trainers = {site: _new_trainer(ask, site, model, schedule) for site in sites}
         first = resume(run, trainers)
@@ -240,7 +253,7 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
         else:
             sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**shared))
     metadata = sae.cfg.metadata
-    metadata.hook_name = f"blocks.{site.layer}.hook_{site.point.value}"
+    metadata.hook_name = "hook_embed" if site.point is Point.EMBED else f"blocks.{site.layer}.hook_{site.point.value}"
     metadata.model_name = str(model.id)
     metadata.context_size = ask.context
     metadata.prepend_bos = True
@@ -277,15 +290,17 @@ def _export(trainer: SAETrainer[Any, Any], folder: Path) -> None:
     scratch.rename(folder)
 
 
-def _claim(run: Path, ask: TrainAsk) -> None:
-    file = run / "run.json"
-    wanted = json.dumps(asdict(ask), indent=1, sort_keys=True)
+def _claim(file: Path, facts: dict[str, Any]) -> None:
+    """Write down what a run depends on, or refuse to go on with something else."""
+    now = json.loads(json.dumps(facts))
     if not file.is_file():
-        file.write_text(wanted)
-    elif file.read_text() != wanted:
-        before, now = json.loads(file.read_text()), json.loads(wanted)
-        changed = ", ".join(f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name])
-        raise RunMismatch(f"{run} holds a run with other settings ({changed}). Use the same ones to resume, or another --out.")
+        scratch = file.with_suffix(".writing")
+        scratch.write_text(json.dumps(now, indent=1, sort_keys=True))
+        scratch.rename(file)
+        return
+    before = json.loads(file.read_text())
+    if changed := [f"{name} {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]:
+        raise RunMismatch(f"{file.parent} holds a run on other terms ({', '.join(changed)}). Restore them to resume, or use another --out.")
 
 
 def _generator(seed: int, part: int, trainer_salt: int = 0) -> torch.Generator:
