@@ -297,6 +297,8 @@ def sae_pack(
     """Store the SAEs of a run with 8 bits a weight, ready to ship. Evaluate them afterwards."""
     from dashboard.analysis.sae.release import pack_run
 
+    if "/" in release or release in ("", ".", ".."):
+        raise BadAsk(f"{release!r} cannot name a release: use letters, digits, dots and dashes.")
     written = pack_run(run_folder, into / release)
     if as_json:
         _emit({"written": [str(path) for path in written]})

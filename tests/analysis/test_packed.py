@@ -56,6 +56,12 @@ def test_a_packed_sae_is_a_quarter_of_its_size_and_loads_with_sae_lens(shipped: 
     assert spec.kind == "batchtopk" and spec.measured("fvu") is None
 
 
+def test_a_packed_release_anywhere_can_be_added(shipped: Path, tmp_path: Path) -> None:
+    settings = Settings(cache=tmp_path / "cache", sae_folders=(shipped / "saes" / "rel",))
+    spec = read_catalog(settings, tmp_path / "nothing").get(SaeId("rel", "2.resid_post"))
+    assert load_sae(spec, settings.cache, "cpu").W_dec.shape == (spec.n_latents, spec.d_in)
+
+
 def test_packing_what_was_unpacked_changes_nothing(shipped: Path, settings: Settings, tmp_path: Path) -> None:
     spec = spec_of(shipped, settings)
     packed.pack(sae_folder(spec, settings.cache), tmp_path / "again" / "x", {})

@@ -88,7 +88,7 @@ class Catalog:
 
 
 def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
-    """Look through `assets/saes/RELEASE/NAME.json` and through every folder of the settings."""
+    """Look through `assets/saes/RELEASE/NAME.json` and through every folder of the settings, packed SAEs and folders alike."""
     found: list[SaeSpec] = []
     broken: dict[SaeId, BrokenSaeFile] = {}
 
@@ -97,7 +97,9 @@ def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
             raise BrokenSaeFile(spec.source, f"another SAE is already called {spec.id}; rename one of the folders")
         found.append(spec)
 
-    for record in sorted((assets / "saes").glob("*/*.json")):
+    shipped = sorted((assets / "saes").glob("*/*.json"))
+    own = [record for release in settings.sae_folders for record in sorted(release.glob("*.json"))]
+    for record in [*shipped, *(record for record in own if record.with_suffix(".safetensors").is_file())]:
         name = SaeId(record.parent.name, record.stem)
         try:
             add(_packed_spec(name, record))
