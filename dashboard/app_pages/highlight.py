@@ -52,8 +52,8 @@ def layers(view: state.HighlightState, capture: Capture) -> None:
         controls.map_choice(disabled=focus is None)
     if view.map_shows == state.COUNTS:
         focus = None
-    title, term = (f"Relatives of {focus.sae.name}/{focus.index}", "relative") if focus else ("Latents that fire", "L0")
-    heading.markdown(f"**{title}, layer by layer**", help=TERMS[term])
+    title, term = (f"Relatives of {focus.sae.name}/{focus.index}", "relative") if focus else ("Latents that fire, layer by layer", "L0")
+    heading.markdown(f"**{title}**", help=TERMS[term])
     saes = tuple(dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *([focus.sae] if focus else [])]))
     whole, refused = highlight.capture_readable(engine, view.prompt, saes)
     for error in refused:
