@@ -16,20 +16,20 @@ def open_runner(settings: Settings, say: Callable[[str], None], catalog: Catalog
     Raises:
         ModelUnavailable, DeviceUnavailable: if the model cannot be had or run.
     """
-    model = load_model(prepare_default_model(settings.cache, say), DEFAULT_MODEL, settings)
+    path = prepare_default_model(settings.cache, say)
+    say("Loading the model ...")
+    model = load_model(path, DEFAULT_MODEL, settings)
     return LocalRunner(model, catalog or read_catalog(settings), settings.cache)
 
 
-def open_engine(settings: Settings, say: Callable[[str], None]) -> Engine:
+def open_engine(settings: Settings, say: Callable[[str], None], catalog: Catalog) -> Engine:
     """An engine that opens its runner at the first job, and again at the next one if that failed.
 
     `say` hears what it is doing until it is open, then an empty line.
     """
 
     def load() -> LocalRunner:
-        prepare_default_model(settings.cache, say)
-        say("Loading the model ...")
-        runner = open_runner(settings, say)
+        runner = open_runner(settings, say, catalog)
         say("")
         return runner
 

@@ -61,6 +61,11 @@ _HOOK_POINTS = {
 }
 
 
+def hook_of_site(site: Site) -> str:
+    """The hook name that an SAE's record gives for a site: `15.resid_post` -> `blocks.15.hook_resid_post`."""
+    return "hook_embed" if site.point is Point.EMBED else f"blocks.{site.layer}.hook_{site.point.value}"
+
+
 def site_of_hook(hook_name: str) -> Site:
     """The site that a TransformerLens hook name means: `blocks.15.hook_resid_post` -> `15.resid_post`.
 

@@ -49,6 +49,11 @@ class TokenizedPrompt:
         return tuple(i for i, is_special in enumerate(self.special) if not is_special)
 
 
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no tokenizer can encode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def tile(offsets: Sequence[tuple[int, int]], length: int) -> tuple[tuple[int, int], ...]:
     """Ranges that cover a text of `length` characters without gaps, from a tokenizer's offsets.
 

@@ -34,7 +34,7 @@ def get_notice() -> Notice:
 @st.cache_resource(show_spinner=False)
 def get_engine() -> Engine:
     """The one engine of this process."""
-    return open_engine(get_settings(), get_notice().say)
+    return open_engine(get_settings(), get_notice().say, get_catalog())
 
 
 @st.cache_resource(show_spinner=False)

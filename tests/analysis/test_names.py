@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.analysis.errors import BadName
-from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, site_of_hook
+from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, hook_of_site, site_of_hook
 
 words = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,12}", fullmatch=True)
 sites = st.builds(Site, st.integers(0, 999), st.sampled_from(sorted({*Point} - {Point.EMBED}))) | st.just(Site(0, Point.EMBED))
@@ -15,6 +15,11 @@ saes = st.builds(SaeId, words, st.lists(words, min_size=1, max_size=3).map("/".j
 @given(sites)
 def test_a_site_is_read_as_it_is_printed(site: Site) -> None:
     assert Site.parse(str(site)) == site
+
+
+@given(sites)
+def test_a_site_is_read_from_the_hook_that_is_written_for_it(site: Site) -> None:
+    assert site_of_hook(hook_of_site(site)) == site
 
 
 @given(saes, st.integers(0, 10**8))

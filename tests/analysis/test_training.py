@@ -101,6 +101,12 @@ def test_a_kill_while_a_checkpoint_is_written_costs_only_that_chunk(
     assert torch.equal(weights(straight[0])["W_dec"], weights(resumed[0])["W_dec"])
 
 
+def test_training_leaves_the_global_generator_as_it_was(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    train(ask, tmp_path / "run", tiny_model, lambda m: None)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_finished_run_is_not_trained_again(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
     first = train(ask, tmp_path / "run", tiny_model, lambda m: None)
     reports: list[object] = []

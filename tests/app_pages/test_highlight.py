@@ -19,7 +19,7 @@ Open = Callable[..., AppTest]
 def open_page(runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     engine = Engine(lambda: runner)
     st.cache_resource.clear()
-    monkeypatch.setattr(resources, "open_engine", lambda settings, say: engine)
+    monkeypatch.setattr(resources, "open_engine", lambda settings, say, catalog: engine)
     monkeypatch.setattr(resources, "read_catalog", lambda settings: runner.catalog)
 
     def open_page(**query: str | list[str]) -> AppTest:

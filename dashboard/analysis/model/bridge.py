@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from dashboard.analysis.errors import DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
 from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
-from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile
+from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,10 @@ class LoadedModel:
     def bos_id(self) -> int | None:
         """The token that every text begins with, if the model has one."""
         return self.tokenizer.bos_token_id
+
+    def ordinary(self, ids: torch.Tensor) -> torch.Tensor:
+        """True, in the shape of `ids`, for tokens that are not special: those that count in statistics."""
+        return ~torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids, device=ids.device))
 
     def batch(self, *rows: tuple[int, ...]) -> torch.Tensor:
         """Token ids [row, position] on the model's device, from rows of equal length."""
@@ -110,8 +114,7 @@ def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
     if not prompt.text:
         raise EmptyPrompt
     tokenizer = model.tokenizer
-    # Half a surrogate pair cannot be encoded; it becomes U+FFFD like anywhere else.
-    text = prompt.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = whole_characters(prompt.text)
     if prompt.chat:
         text = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)

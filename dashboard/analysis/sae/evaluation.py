@@ -89,15 +89,14 @@ def evaluate(
     windows = token_windows(text, Split.HELD_OUT, model.tokenizer, WINDOW, dialogues_as_chat)
     # Spread over all files: the windows come file by file.
     windows = windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))][: max(1, n_tokens // WINDOW)]
-    special = torch.tensor(model.tokenizer.all_special_ids)
     sites = list(dict.fromkeys(site for site, _ in saes.values()))
     tallies = {name: _Tally(sae) for name, (_, sae) in saes.items()}
     for_loss = windows[: max(1, n_loss_tokens // WINDOW)]
     work = len(windows) + 3 * len(saes) * len(for_loss)
     done = 0
     for batch in windows.split(_WINDOWS_PER_PASS):
-        ordinary = ~torch.isin(batch, special).to(model.device)
-        values = read_sites(model.bridge, batch.long().to(model.device), sites)
+        ids = batch.long().to(model.device)
+        ordinary, values = model.ordinary(ids), read_sites(model.bridge, ids, sites)
         rows = {site: value[ordinary].float() for site, value in values.items()}
         with torch.inference_mode():
             for name, tally in tallies.items():
@@ -111,7 +110,7 @@ def evaluate(
         mean = tallies[name].mean.float().to(model.device)
         for batch in for_loss.split(_WINDOWS_PER_PASS):
             ids = batch.long().to(model.device)
-            sums = Losses(*map(sum, zip(sums, losses(model, ids, ~torch.isin(ids, special.to(ids.device)), site, sae, mean), strict=True)))
+            sums = Losses(*map(sum, zip(sums, losses(model, ids, model.ordinary(ids), site, sae, mean), strict=True)))
             done += 3 * len(batch)
             progress(done / work)
         measured[name] = _summary(tallies[name], sums, for_loss.numel() - len(for_loss))

@@ -17,6 +17,7 @@ from jaxtyping import Int32
 from sae_lens.tokenization_and_batching import concat_and_batch_sequences
 
 from dashboard.analysis.errors import BrokenText
+from dashboard.analysis.tokens import whole_characters
 
 HELD_OUT_SHARE = 0.05
 _SUFFIXES = (".txt", ".md", ".jsonl")
@@ -71,8 +72,7 @@ def token_windows(
         for document in read_documents(sources, split):
             messages = _messages(document) if dialogues_as_chat else None
             text = tokenizer.apply_chat_template(messages, tokenize=False) if messages else document
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            tokens = tokenizer(whole_characters(text), add_special_tokens=False, verbose=False)["input_ids"]
             if tokens:
                 yield torch.tensor(tokens)
 

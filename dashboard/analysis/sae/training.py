@@ -36,7 +36,7 @@ from sae_lens.config import SAETrainerConfig
 from dashboard.analysis.errors import BadAsk, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
-from dashboard.analysis.names import Point, Site
+from dashboard.analysis.names import Site, hook_of_site
 from dashboard.analysis.sae.checkpoints import drop_checkpoints, resume, save_checkpoint
 from dashboard.analysis.sae.measures import decoder_cosine
 from dashboard.analysis.sae.text import Split, token_windows
@@ -200,11 +200,10 @@ def _train_chunk(
 
 def _read_rows(ask: TrainAsk, windows: torch.Tensor, sites: list[Site], model: LoadedModel) -> dict[Site, torch.Tensor]:
     """Rows [row, d_model] of each site, in the model's number format; the same tokens are left out at every pass of a site."""
-    special = torch.tensor(model.tokenizer.all_special_ids)
     kept: dict[Site, list[torch.Tensor]] = {site: [] for site in sites}
     for batch in windows.split(ask.rows_per_pass):
-        ordinary = ~torch.isin(batch, special).to(model.device)
-        values = read_sites(model.bridge, batch.long().to(model.device), sites)
+        ids = batch.long().to(model.device)
+        ordinary, values = model.ordinary(ids), read_sites(model.bridge, ids, sites)
         for site, value in values.items():
             kept[site].append(value[ordinary].clone())
     rows = {site: torch.cat(parts) for site, parts in kept.items()}
@@ -242,18 +241,20 @@ def _start_from(trainer: SAETrainer[Any, Any], rows: torch.Tensor) -> None:
 
 
 def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedule) -> SAETrainer[Any, Any]:
-    shared = {"d_in": model.d_model, "d_sae": ask.n_latents, "k": float(ask.k), "device": model.device}
-    # The initial weights come from the global generator inside sae-lens: lend it ours, then give it back.
+    shared = {"d_in": model.d_model, "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
+    # sae-lens draws the initial weights from the CPU's default generator and takes no other: it is lent our seed and
+    # given back as it was. Drawn on the CPU, the weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(ask.seed * 1_000_003 + site.layer)
+        torch.default_generator.manual_seed(ask.seed * 1_000_003 + site.layer)
         if ask.matryoshka_widths:
             sae = MatryoshkaBatchTopKTrainingSAE(
                 MatryoshkaBatchTopKTrainingSAEConfig(**shared, matryoshka_widths=list(ask.matryoshka_widths))
             )
         else:
             sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**shared))
+    sae.to(model.device)
     metadata = sae.cfg.metadata
-    metadata.hook_name = "hook_embed" if site.point is Point.EMBED else f"blocks.{site.layer}.hook_{site.point.value}"
+    metadata.hook_name = hook_of_site(site)
     metadata.model_name = str(model.id)
     metadata.context_size = ask.context
     metadata.prepend_bos = True
