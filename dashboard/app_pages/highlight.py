@@ -54,12 +54,8 @@ def layers(view: state.HighlightState, capture: Capture) -> None:
         focus = None
     title, term = (f"Relatives of {focus.sae.name}/{focus.index}", "relative") if focus else ("Latents that fire, layer by layer", "L0")
     heading.markdown(f"**{title}**", help=TERMS[term])
-    saes = tuple(dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *([focus.sae] if focus else [])]))
-    whole, refused = highlight.capture_readable(engine, view.prompt, saes)
-    for error in refused:
-        st.warning(failures.plain(str(error)), icon=":material/broken_image:")
-    saes = tuple(whole.activations)
-    rows = highlight.layer_relatives(engine, whole, focus, saes) if focus else highlight.layer_counts(whole, saes)
+    saes = tuple(sae for sae in capture.activations if sae.release == view.sae.release or (focus and sae == focus.sae))
+    rows = highlight.layer_relatives(engine, capture, focus, saes) if focus else highlight.layer_counts(capture, saes)
     layer_map(
         present.map_rows(rows, capture.tokens, view.sae),
         capture.tokens.texts,
@@ -74,8 +70,14 @@ def answer(view: state.HighlightState) -> None:
     """Strip, figures, map and card."""
     if not state.fits_url(view.prompt):
         st.caption("This text is too long for a link: the address bar holds everything but the text.")
-    saes = tuple(dict.fromkeys([view.sae, *(latent.sae for latent in (view.latent, *view.pins) if latent)]))
-    capture = failures.answer(engine.ask_capture(CaptureAsk(view.prompt, saes)), "reading the text")
+    needed = dict.fromkeys([view.sae, *(latent.sae for latent in (view.latent, *view.pins) if latent)])
+    saes = dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *needed])
+    doing = f"reading {len(saes)} sites"
+    capture, refused = highlight.capture_readable(lambda ask: failures.answer(engine.ask_capture(ask), doing), view.prompt, list(saes))
+    if lacking := needed.keys() & refused.keys():
+        raise refused[lacking.pop()]
+    for error in refused.values():
+        st.warning(failures.plain(str(error)), icon=":material/broken_image:")
     if view.position is not None and view.position >= len(capture.tokens):
         view = replace(view, position=None)
     strongest = highlight.strongest_latent(capture.activations[view.sae], capture.tokens)

@@ -48,6 +48,6 @@ def warm_up() -> None:
     try:
         specs = get_catalog().specs
         if specs:
-            capture_readable(get_engine(), Prompt("Hello"), [spec.id for spec in specs])
+            capture_readable(get_engine().capture, Prompt("Hello"), [spec.id for spec in specs])
     except AnalysisError as error:
         get_notice().say(str(error))

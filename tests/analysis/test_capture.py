@@ -183,7 +183,7 @@ def test_one_broken_sae_does_not_harm_the_others(tiny_model, tiny_release, tmp_p
     settings = Settings(cache=tmp_path / "cache", sae_folders=(release,))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
     saes = [SaeId("tiny", site) for site in SITES]
-    capture, refused = highlight.capture_readable(runner, PROMPT, saes)
+    capture, refused = highlight.capture_readable(runner.capture, PROMPT, saes)
     assert list(capture.activations) == saes[:2] and len(refused) == 1
 
 

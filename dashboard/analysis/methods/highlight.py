@@ -5,7 +5,7 @@ Steps: (1) capture every SAE of the release in one forward pass; (2) for a token
 other layers, or the number of active latents when no latent is chosen. It does not say what a latent means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,28 +44,32 @@ class LayerRow:
     values: Float32[np.ndarray, " tokens"]
 
 
-def capture_readable(runner: Runner, prompt: Prompt, saes: Sequence[SaeId]) -> tuple[Capture, tuple[NotUsable, ...]]:
+def capture_readable(
+    capture: Callable[[CaptureAsk], Capture], prompt: Prompt, saes: Sequence[SaeId]
+) -> tuple[Capture, dict[SaeId, NotUsable]]:
     """A capture of all SAEs that can be used, in one pass if they all can, and the refusals of the others.
+
+    `capture` is a Runner's, or whatever shows the waiting around it.
 
     Raises:
         NotUsable: if none can.
     """
     try:
-        return runner.capture(CaptureAsk(prompt, tuple(saes))), ()
+        return capture(CaptureAsk(prompt, tuple(saes))), {}
     except NotUsable:
         pass
     captures: list[Capture] = []
-    refused: list[NotUsable] = []
+    refused: dict[SaeId, NotUsable] = {}
     for sae in saes:
         try:
-            captures.append(runner.capture(CaptureAsk(prompt, (sae,))))
+            captures.append(capture(CaptureAsk(prompt, (sae,))))
         except NotUsable as error:
-            refused.append(error)
+            refused[sae] = error
     if not captures:
-        raise refused[0]
-    activations = {sae: found for capture in captures for sae, found in capture.activations.items()}
-    fidelity = {sae: found for capture in captures for sae, found in capture.fidelity.items()}
-    return Capture(captures[0].tokens, activations, fidelity), tuple(refused)
+        raise next(iter(refused.values()))
+    activations = {sae: found for one in captures for sae, found in one.activations.items()}
+    fidelity = {sae: found for one in captures for sae, found in one.fidelity.items()}
+    return Capture(captures[0].tokens, activations, fidelity), refused
 
 
 def strongest_latent(activations: LatentActivations, tokens: TokenizedPrompt) -> int | None:
