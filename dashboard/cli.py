@@ -240,6 +240,9 @@ def sae_train(
     latents: Annotated[int, typer.Option(min=2)] = 2048,
     k: Annotated[int, typer.Option(min=1, help="Mean number of active latents a token.")] = 32,
     matryoshka: Annotated[str, typer.Option(help="Nested widths, for example 128,512,2048. Empty: plain BatchTopK.")] = "",
+    matryoshka_at: Annotated[
+        list[str] | None, typer.Option(help="Point that gets the nested widths, for example resid_post. Default: every site.")
+    ] = None,
     dialogues_as_chat: Annotated[
         bool, typer.Option(help='Put documents of "User:" and "Assistant:" turns through the chat template.')
     ] = False,
@@ -266,6 +269,7 @@ def sae_train(
         n_latents=latents,
         k=k,
         matryoshka_widths=_widths(matryoshka),
+        matryoshka_points=tuple(matryoshka_at or ()),
         dialogues_as_chat=dialogues_as_chat,
         batch=batch,
         learning_rate=learning_rate,

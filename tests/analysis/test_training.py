@@ -1,6 +1,7 @@
 """Runs: one pass feeds all, a stopped run equals a straight one, and what is left out of training is left out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,35 @@ def test_rows_of_outlying_norm_are_left_out() -> None:
     rows[3] *= 10.5
     rows[4] *= 9.5
     assert within_norm(rows).tolist() == [True] * 3 + [False] + [True] * 6
+
+
+def test_nested_widths_go_to_the_points_asked_for(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    ask = replace(ask, matryoshka_widths=(8, 48), matryoshka_points=("resid_post",))
+    plain = train(replace(ask, matryoshka_widths=(), matryoshka_points=()), tmp_path / "plain", tiny_model, lambda m: None)
+    mixed = train(ask, tmp_path / "mixed", tiny_model, lambda m: None)
+    nested = train(replace(ask, matryoshka_points=()), tmp_path / "nested", tiny_model, lambda m: None)
+
+    def same(one: Path, other: Path) -> bool:
+        return torch.equal(weights(one)["W_dec"], weights(other)["W_dec"])
+
+    residual, mlp = 0, 1
+    assert same(mixed[residual], nested[residual])
+    assert not same(mixed[residual], plain[residual])
+    assert same(mixed[mlp], plain[mlp])
+    assert not same(mixed[mlp], nested[mlp])
+    with pytest.raises(BadAsk, match="resid_past: no such point"):
+        replace(ask, matryoshka_points=("resid_past",))
+
+
+def test_weights_do_not_depend_on_how_many_are_fitted_at_once(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    runs = {}
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            runs[number] = train(ask, tmp_path / str(number), tiny_model, lambda m: None)
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    for one, other in zip(*runs.values(), strict=True):
+        assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())

@@ -2,7 +2,7 @@
 
 One pass of the language model feeds every SAE of the run. Steps: (1) the text's windows are shuffled by the seed;
 (2) a chunk of windows is read at all sites, special and outlier-norm tokens left out; (3) each site's rows are shuffled
-and given to its `SAETrainer` (sae-lens) batch by batch; (4) metrics are logged, a checkpoint is written, next chunk.
+and given to its `SAETrainer` (sae-lens) batch by batch, on a CPU as many SAEs side by side as there are cores; (4) metrics are logged, a checkpoint is written, next chunk.
 Everything random comes from (seed, chunk), so a stopped and resumed run equals a straight one on the same machine.
 
 A run folder holds `run.json` (the ask), `metrics.jsonl` (a line a chunk and SAE), `checkpoint-N/` (safetensors and
@@ -16,7 +16,9 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ from sae_lens.config import SAETrainerConfig
 from dashboard.analysis.errors import BadAsk, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
-from dashboard.analysis.names import Site, hook_of_site
+from dashboard.analysis.names import Point, Site, hook_of_site
 from dashboard.analysis.sae.checkpoints import drop_checkpoints, resume, save_checkpoint
 from dashboard.analysis.sae.measures import decoder_cosine
 from dashboard.analysis.sae.text import Split, token_windows
@@ -64,6 +66,8 @@ class TrainAsk:
     """Mean number of active latents a token."""
     matryoshka_widths: tuple[int, ...] = ()
     """Nested widths, the last equal to n_latents; none for plain BatchTopK."""
+    matryoshka_points: tuple[str, ...] = ()
+    """Points whose SAEs get the nested widths, the others being plain; none: all of them."""
     dialogues_as_chat: bool = False
     context: int = 256
     """Tokens a window, BOS included."""
@@ -84,6 +88,8 @@ class TrainAsk:
             raise BadAsk(f"k is {self.k}; with {self.n_latents} latents it can be 1 to {self.n_latents}.")
         if self.learning_rate <= 0:
             raise BadAsk(f"The learning rate is {self.learning_rate}; it must be above 0, for example 2e-3.")
+        if unknown := {*self.matryoshka_points} - {point.value for point in Point}:
+            raise BadAsk(f"{', '.join(sorted(unknown))}: no such point. Points are {', '.join(point.value for point in Point)}.")
         widths = self.matryoshka_widths
         if widths and (sorted({*widths}) != list(widths) or widths[0] < 1 or widths[-1] != self.n_latents):
             raise BadAsk(f"The nested widths {widths} must rise from 1 or more and end with the number of latents, {self.n_latents}.")
@@ -137,8 +143,9 @@ def train(ask: TrainAsk, run: Path, model: LoadedModel, report: Callable[[ChunkM
         schedule = Schedule(ask, len(windows))
         trainers = {site: _new_trainer(ask, site, model, schedule) for site in sites}
         first = resume(run, trainers)
-        for chunk in range(first, schedule.n_chunks):
-            _train_chunk(chunk, ask, windows[schedule.windows(chunk)], trainers, model, schedule, run, report)
+        with _side_by_side(model) as workers:
+            for chunk in range(first, schedule.n_chunks):
+                _train_chunk(chunk, ask, windows[schedule.windows(chunk)], trainers, model, schedule, run, report, workers)
         for site, folder in zip(sites, folders, strict=True):
             _export(trainers[site], folder)
         drop_checkpoints(run)
@@ -173,13 +180,16 @@ def _train_chunk(
     schedule: Schedule,
     run: Path,
     report: Callable[[ChunkMetrics], None],
+    workers: ThreadPoolExecutor,
 ) -> None:
     started = time.perf_counter()
     rows = _read_rows(ask, windows, list(trainers), model)
-    measured = {}
-    for site, trainer in trainers.items():
+
+    def fit(site: Site) -> dict[str, float]:
         order = torch.randperm(len(rows[site]), generator=_generator(ask.seed, chunk, trainer_salt=1))
-        measured[site] = _fit(trainer, rows[site][order.to(rows[site].device)], ask.batch)
+        return _fit(trainers[site], rows[site][order.to(rows[site].device)], ask.batch)
+
+    measured = dict(zip(trainers, workers.map(fit, trainers), strict=True))
     seconds = time.perf_counter() - started
     with (run / "metrics.jsonl").open("a") as log:
         for site, trainer in trainers.items():
@@ -196,6 +206,23 @@ def _train_chunk(
             log.write(json.dumps(asdict(metrics)) + "\n")
             report(metrics)
     save_checkpoint(run, chunk + 1, trainers)
+
+
+@contextmanager
+def _side_by_side(model: LoadedModel) -> Generator[ThreadPoolExecutor]:
+    """Workers that fit one SAE each: on a CPU one a core, each computing on that core alone; on another device one in all.
+
+    Half of a step is work that torch does on one core (the batch's top k) or that waits for memory, so two SAEs on two
+    cores take about half the time of one after the other on both. Weights do not depend on the number of workers.
+    """
+    threads = torch.get_num_threads()
+    if model.device == "cpu":
+        workers = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    else:
+        workers = ThreadPoolExecutor(1)
+    with workers:
+        yield workers
+    torch.set_num_threads(threads)
 
 
 def _read_rows(ask: TrainAsk, windows: torch.Tensor, sites: list[Site], model: LoadedModel) -> dict[Site, torch.Tensor]:
@@ -246,7 +273,7 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
     # given back as it was. Drawn on the CPU, the weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(ask.seed * 1_000_003 + site.layer)
-        if ask.matryoshka_widths:
+        if ask.matryoshka_widths and (not ask.matryoshka_points or site.point.value in ask.matryoshka_points):
             sae = MatryoshkaBatchTopKTrainingSAE(
                 MatryoshkaBatchTopKTrainingSAEConfig(**shared, matryoshka_widths=list(ask.matryoshka_widths))
             )
