@@ -342,10 +342,10 @@ def sae_eval(
         for spec in specs:
             write_evaluation(spec, measured[str(spec.id)])
     if as_json:
-        _emit({name: asdict(figures) for name, figures in measured.items()})
+        _emit({name: asdict(m.evaluation) for name, m in measured.items()})
         return
     table = Table("name", "CE recovered", "FVU", "L0", "dead", "decoder cosine", "tokens", box=None, pad_edge=False)
-    for name, m in measured.items():
+    for name, m in ((name, one.evaluation) for name, one in measured.items()):
         table.add_row(
             name,
             f"{m.ce_recovered:.4f}",

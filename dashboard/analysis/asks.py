@@ -1,10 +1,17 @@
 """Frozen requests to a Runner. An ask says everything that its answer depends on, and can be a key."""
 
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.errors import BadAsk, BadName
+from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.tokens import Prompt, TokenSpan
+
+MAX_NEW_TOKENS = 512
+"""Longest text that a generation may be asked for."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,40 @@ class NeighbourAsk:
 
 
 class Op(StrEnum):
-    """What an intervention does to a latent; the arithmetic is in `model/edits.py`."""
+    """What an intervention does along its direction; the arithmetic is in `model/edits.py`.
+
+    The strength of a direction is a latent's activation, or for a vector v the coefficient x.v / |v|^2. Every operation
+    adds a multiple of the direction to the residual stream, so whatever the SAE does not explain stays as it is.
+    """
 
     ADD = "add"
-    """Add `amount` times the decoder row."""
+    """Add `amount` times the direction."""
     CLAMP = "clamp"
-    """Set the latent's activation to `amount`, keeping the SAE's error."""
+    """Bring the strength to `amount`."""
+    CAP = "cap"
+    """Bring a strength above `amount` down to it."""
     SCALE = "scale"
-    """Multiply the latent's activation by `amount`, keeping the SAE's error."""
+    """Multiply the strength by `amount`, a plain factor."""
     ABLATE = "ablate"
-    """Set the latent's activation to 0, keeping the SAE's error; `amount` is not used."""
+    """Bring the strength to 0; `amount` is not used."""
+    PROJECT_OUT = "project_out"
+    """Take out everything along the direction, whatever the latent's activation: x - (x.d / |d|^2) d; `amount` is not used."""
+
+    @property
+    def takes_unit(self) -> bool:
+        """True where `amount` is a strength and so has a unit."""
+        return self in (Op.ADD, Op.CLAMP, Op.CAP)
+
+
+class Unit(StrEnum):
+    """What an amount of 1 is."""
+
+    RAW = "raw"
+    """The direction as it stands: a decoder row, a vector."""
+    MAX = "max"
+    """The largest activation of the latent that the index has seen."""
+    NORM = "norm"
+    """As much as makes |amount * direction| the mean norm of the residual stream at the site."""
 
 
 class Where(StrEnum):
@@ -49,14 +80,95 @@ class Where(StrEnum):
 
 
 @dataclass(frozen=True)
-class Intervention:
-    """One edit of the residual stream along one latent."""
+class NamedVector:
+    """A direction that is no latent: uploaded, or put together from several."""
 
-    latent: LatentId
+    name: str
+    site: Site
+    values: tuple[float, ...]
+    """One a dimension of the residual stream."""
+
+    def __post_init__(self) -> None:
+        if not self.values or not any(self.values) or not all(math.isfinite(value) for value in self.values):
+            raise BadAsk(f"The vector {self.name} must have finite numbers, and not zeros alone.")
+
+    def __str__(self) -> str:
+        return f"vector/{self.name}"
+
+
+Direction = LatentId | NamedVector
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One edit of the residual stream along one direction, at the site of its SAE or vector."""
+
+    direction: Direction
     op: Op
     amount: float = 0.0
-    """In units of the latent's activation."""
+    """In `unit`s of the direction's strength; a factor for SCALE."""
+    unit: Unit = Unit.RAW
     where: Where | TokenSpan = Where.EVERYWHERE
+    """Special tokens of the prompt are edited like all others."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.amount):
+            raise BadAsk(f"The amount of {self.direction} is {self.amount}; it must be a finite number.")
+        if self.unit is Unit.MAX and isinstance(self.direction, NamedVector):
+            raise BadAsk(f"{self.direction} is no latent and has no largest activation: use the unit raw or norm.")
+
+    def __str__(self) -> str:
+        return f"{self.direction}:{self.op.value}:{self.amount:g}:{self.unit.value}"
+
+    @classmethod
+    def parse(
+        cls, text: str, where: "Where | TokenSpan" = Where.EVERYWHERE, vectors: Mapping[str, NamedVector] | None = None
+    ) -> "Intervention":
+        """Read `LATENT:OP:AMOUNT:UNIT`, or `vector/NAME:OP:AMOUNT:UNIT` with NAME in `vectors`.
+
+        The unit may be left out (raw), and so may the amount of an operation that takes none.
+
+        Raises:
+            BadName: if it is of another form.
+            BadAsk: if the vector is not there.
+        """
+        name, *rest = text.split(":")
+        op, amount, unit, *more = (*rest, *[""] * (3 - len(rest)))
+        form = f"LATENT:OP:AMOUNT:UNIT, OP one of {', '.join(Op)}, UNIT one of {', '.join(Unit)}"
+        if more or op not in {*Op} or unit not in {*Unit, ""} or (not amount and Op(op) not in (Op.ABLATE, Op.PROJECT_OUT)):
+            raise BadName("an edit", text, form)
+        try:
+            number = float(amount or 0.0)
+        except ValueError as error:
+            raise BadName("an edit", text, form) from error
+        direction: Direction
+        if name.startswith("vector/"):
+            known = vectors or {}
+            if name.removeprefix("vector/") not in known:
+                raise BadAsk(f"There is no {name} here. Vectors that are: {', '.join(known) or 'none'}.")
+            direction = known[name.removeprefix("vector/")]
+        else:
+            direction = LatentId.parse(name)
+        return cls(direction, Op(op), number, Unit(unit or Unit.RAW), where)
+
+
+def parse_where(text: str) -> Where | TokenSpan:
+    """Read `prompt`, `generated`, `everywhere`, a span `7:12`, or `7:` for everything from token 7 on.
+
+    Raises:
+        BadName: if it is of another form.
+    """
+    if text in {*Where}:
+        return Where(text)
+    match = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})?", text)
+    if match is None or (match[2] and int(match[2]) <= int(match[1])):
+        raise BadName("a part of the text", text, f"{', '.join(Where)}, START: or START:END with END above START")
+    return TokenSpan(int(match[1]), int(match[2]) if match[2] else None)
+
+
+def print_where(where: Where | TokenSpan) -> str:
+    """What `parse_where` reads."""
+    return where.value if isinstance(where, Where) else f"{where.start}:{'' if where.end is None else where.end}"
 
 
 @dataclass(frozen=True)
@@ -67,9 +179,17 @@ class Sampling:
     temperature: float = 0.0
     """0 takes the most likely token."""
     top_p: float = 1.0
-    """Keep the smallest set of tokens with at least this probability, 0 to 1."""
+    """Keep the smallest set of tokens with at least this probability, above 0 to 1."""
     seed: int = 0
     """Every row draws from its own generator with this seed."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_new_tokens <= MAX_NEW_TOKENS:
+            raise BadAsk(f"{self.max_new_tokens} new tokens were asked for; 1 to {MAX_NEW_TOKENS} are possible.")
+        if not 0 <= self.temperature < math.inf:
+            raise BadAsk(f"The temperature is {self.temperature}; it must be 0 or more.")
+        if not 0 < self.top_p <= 1:
+            raise BadAsk(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
 
 
 @dataclass(frozen=True)
@@ -78,6 +198,8 @@ class Variant:
 
     label: str
     interventions: tuple[Intervention, ...] = ()
+    seed: int | None = None
+    """Instead of the sampling's."""
 
 
 @dataclass(frozen=True)
@@ -87,3 +209,29 @@ class GenerationAsk:
     prompt: Prompt
     variants: tuple[Variant, ...]
     sampling: Sampling = Sampling()
+
+    def __post_init__(self) -> None:
+        labels = [variant.label for variant in self.variants]
+        if len({*labels}) != len(labels):
+            raise BadAsk(f"The variants need different labels; they are {', '.join(labels)}.")
+
+
+@dataclass(frozen=True)
+class ScoreAsk:
+    """Read a text that has been written, once with edits and once without, and compare the two models token by token."""
+
+    prompt: Prompt
+    """Its `continuation` is what is scored."""
+    interventions: tuple[Intervention, ...] = ()
+    top: int = 10
+    """How many of the most likely next tokens are kept at each place."""
+    words: tuple[str, ...] = ()
+    """Words whose probability as the first new token is wanted."""
+
+
+@dataclass(frozen=True)
+class PromotedAsk:
+    """The tokens whose logits a direction raises most, through the final norm's weights and the unembedding."""
+
+    direction: Direction
+    top: int = 5

@@ -19,6 +19,15 @@ def capture_bytes(model: LoadedModel, n_tokens: int, widths: list[int], with_los
     return attention + activations + logits
 
 
+def generation_bytes(model: LoadedModel, n_prompt: int, n_new: int, n_rows: int, n_logits: int = 1) -> int:
+    """Upper estimate for reading a prompt in `n_rows` rows and writing `n_new` tokens after it, `n_logits` of them with logits."""
+    config = model.bridge.cfg
+    length = n_prompt + n_new
+    attention = 3 * n_prompt * n_prompt * int(config.n_heads) * 4
+    kept = 2 * 2 * length * int(config.n_layers) * model.d_model * 4
+    return n_rows * (attention + kept + n_logits * int(config.d_vocab) * 4) + min(n_logits, 64) * int(config.d_vocab) * 16
+
+
 def free_bytes(device: str) -> int:
     """Bytes that could be allocated now."""
     if device == "cuda":

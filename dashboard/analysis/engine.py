@@ -1,7 +1,7 @@
 """The Engine: one thread owns the model; everybody else holds tickets.
 
 Jobs wait by priority (interactive before study before training), then by arrival. A generation gives up its turn after
-every token. Leaving a ticket's `with` block cancels it before its next token. An error goes to whoever asked; the
+every token, and those that wait together are written together. Leaving a ticket's `with` block cancels it before its next token. An error goes to whoever asked; the
 thread lives on. The model is loaded on the thread, at the first job.
 """
 
@@ -11,7 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -19,15 +19,17 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk
-from dashboard.analysis.budget import admit, capture_bytes, free_bytes
+from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.results import Capture, ModelCard, Neighbour, TokenDelta
+from dashboard.analysis.model.generation import Step
+from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
 
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
 _KEPT_ANSWERS = 48
+_KEPT_TEXTS = 512
 _POLL_S = 0.2
 
 T = TypeVar("T")
@@ -51,6 +53,23 @@ class Place:
 
 class _End:
     """Marks the end of a job's items."""
+
+
+class _Memory(OrderedDict[object, Any]):
+    """The answers that were asked for last. On the engine's thread only."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def keep(self, ask: object, answer: object) -> None:
+        self[ask] = answer
+        while len(self) > self._size:
+            self.popitem(last=False)
+
+    def recall(self, ask: object) -> Any:
+        self.move_to_end(ask)
+        return self[ask]
 
 
 class Ticket(Generic[T]):
@@ -115,9 +134,16 @@ class Ticket(Generic[T]):
             return False
         return True
 
+    def _leave(self) -> None:
+        """Let go of what the job holds in the runner, before anybody else's turn."""
+        steps, self._steps = self._steps, None
+        close = getattr(steps, "close", None)
+        if close is not None:
+            close()
+
     def fail(self, error: BaseException) -> None:
         """End with an error for whoever asked. The traceback is dropped: it would keep tensors alive."""
-        self._steps = None
+        self._leave()
         self._items.put(error.with_traceback(None))
 
 
@@ -131,7 +157,7 @@ class Engine:
         self._orders = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
-        self._answers: OrderedDict[object, Any] = OrderedDict()
+        self._answers, self._texts = _Memory(_KEPT_ANSWERS), _Memory(_KEPT_TEXTS)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
@@ -152,10 +178,54 @@ class Engine:
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """See `Runner.generate`. Closing the iterator cancels."""
-        with self.submit(lambda runner: runner.generate(ask)) as ticket:
+        with self.ask_generation(ask) as ticket:
             for item in ticket:
                 if not isinstance(item, Place):
-                    yield item
+                    yield from item
+
+    def score(self, ask: ScoreAsk) -> TextScore:
+        """See `Runner.score`. The same ask twice is answered from memory."""
+        with self.ask_score(ask) as ticket:
+            return ticket.result()
+
+    def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
+        """See `Runner.promoted`."""
+        with self.submit(lambda runner: self._once(ask, lambda: runner.promoted(ask))) as ticket:
+            return ticket.result()
+
+    def ask_generation(self, ask: GenerationAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Step]:
+        """A ticket for a generation: one new token for each row a turn. Rows that were written to their end before come at once."""
+
+        def start(runner: LocalRunner) -> Iterator[Step]:
+            keys = {variant.label: (ask.prompt, variant.interventions, variant.seed, ask.sampling) for variant in ask.variants}
+            kept = {label: self._texts.recall(key) for label, key in keys.items() if key in self._texts}
+            if kept:
+                yield tuple(replace(delta, variant=label) for label, deltas in kept.items() for delta in deltas)
+            rest = tuple(variant for variant in ask.variants if variant.label not in kept)
+            if not rest:
+                return
+            admit(
+                generation_bytes(runner.model, len(runner.tokens(ask.prompt)), ask.sampling.max_new_tokens, len(rest)), runner.model.device
+            )
+            written: dict[str, list[TokenDelta]] = {variant.label: [] for variant in rest}
+            for step in runner.write(replace(ask, variants=rest), lane=priority):
+                for delta in step:
+                    written[delta.variant].append(delta)
+                    if delta.last:
+                        self._texts.keep(keys[delta.variant], tuple(written[delta.variant]))
+                yield step
+
+        return self.submit(start, priority)
+
+    def ask_score(self, ask: ScoreAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[TextScore]:
+        """A ticket for a score."""
+
+        def start(runner: LocalRunner) -> Iterator[TextScore]:
+            tokens = len(runner.tokens(ask.prompt))
+            admit(generation_bytes(runner.model, tokens, 0, 2, len(ask.prompt.continuation) + 1), runner.model.device)
+            return self._once(ask, lambda: runner.score(ask))
+
+        return self.submit(start, priority)
 
     def ask_capture(self, ask: CaptureAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Capture]:
         """A ticket for a capture, for pages that show their place in the queue."""
@@ -197,11 +267,8 @@ class Engine:
     def _once(self, ask: object, answer: Callable[[], T]) -> Iterator[T]:
         """The answer to an ask, from memory if it was given lately. On the engine's thread only."""
         if ask not in self._answers:
-            self._answers[ask] = answer()
-        self._answers.move_to_end(ask)
-        while len(self._answers) > _KEPT_ANSWERS:
-            self._answers.popitem(last=False)
-        yield self._answers[ask]
+            self._answers.keep(ask, answer())
+        yield self._answers.recall(ask)
 
     def _work(self) -> None:
         while True:

@@ -113,6 +113,10 @@ class OtherModel(NotUsable):
         super().__init__(f"{sae} was trained on {wants}; {model} is loaded. Its latents mean nothing here: choose an SAE of this model.")
 
 
+class NotMeasured(NotUsable):
+    """A figure that nobody has measured yet."""
+
+
 class BrokenText(NotUsable):
     """Training text that cannot be read or has too little in it."""
 

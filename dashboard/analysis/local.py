@@ -1,22 +1,40 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from sae_lens import SAE
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk
+from dashboard.analysis.asks import (
+    CaptureAsk,
+    Direction,
+    GenerationAsk,
+    Intervention,
+    NamedVector,
+    NeighbourAsk,
+    PromotedAsk,
+    ScoreAsk,
+    Unit,
+)
+from dashboard.analysis.errors import PromptTooLong, WidthMismatch
+from dashboard.analysis.index import read_index
 from dashboard.analysis.model.bridge import LoadedModel, tokenise
-from dashboard.analysis.model.generation import PlacedEdit, generate
+from dashboard.analysis.model.edits import LoadedDirection
+from dashboard.analysis.model.generation import Decoder, PlacedEdit, Step
 from dashboard.analysis.model.hooks import read_sites
-from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.results import Capture, Fidelity, LatentActivations, ModelCard, Neighbour, TokenDelta
+from dashboard.analysis.model.scoring import score_text
+from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.results import Capture, Dose, Fidelity, LatentActivations, ModelCard, Neighbour, TextScore, TokenDelta
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.sae.loading import check_fits, load_sae
-from dashboard.analysis.sae.measures import losses
+from dashboard.analysis.sae.measures import losses, within_norm
+from dashboard.analysis.settings import ASSETS
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
+
+CALIBRATION = ASSETS / "prompts" / "calibration.txt"
+"""The text over which a site's mean norm is taken."""
 
 
 class LocalRunner:
@@ -26,6 +44,8 @@ class LocalRunner:
         self.model, self.catalog = model, catalog
         self._cache = cache
         self._loaded: dict[SaeId, SAE] = {}
+        self._norms: dict[Site, float] = {}
+        self._decoders: dict[int, Decoder] = {}
 
     def sae(self, sae: SaeId) -> SAE:
         """The SAE itself, checked against the model.
@@ -82,13 +102,77 @@ class LocalRunner:
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """See `Runner.generate`."""
-        variants = {
-            variant.label: [
-                PlacedEdit(self.catalog.get(edit.latent.sae).site, edit, self._with_latent(edit.latent)) for edit in variant.interventions
-            ]
+        for step in self.write(ask):
+            yield from step
+
+    def write(self, ask: GenerationAsk, lane: int = 0) -> Iterator[Step]:
+        """A generation, one token for each of its rows at a time. Asks of one lane share their passes of the model.
+
+        Raises:
+            UnknownSae, UnknownLatent, NotMeasured: before anything is read.
+        """
+        tokens = self.tokens(ask.prompt)
+        if len(tokens) + ask.sampling.max_new_tokens > self.model.max_tokens:
+            raise PromptTooLong(len(tokens) + ask.sampling.max_new_tokens, self.model.max_tokens)
+        rows = [
+            (variant.label, self._placed(variant.interventions), ask.sampling.seed if variant.seed is None else variant.seed)
             for variant in ask.variants
-        }
-        return generate(self.model, self.tokens(ask.prompt), variants, ask.sampling)
+        ]
+        decoder = self._decoders.setdefault(lane, Decoder(self.model))
+        return decoder.write(tokens, rows, ask.sampling)
+
+    def score(self, ask: ScoreAsk) -> TextScore:
+        """See `Runner.score`."""
+        edits = self._placed(ask.interventions)
+        tokens = self.tokens(ask.prompt)
+        gap = "" if tokens.text[-1:].isspace() or not tokens.text else " "
+        firsts = [self.model.tokenizer(gap + word.strip(), add_special_tokens=False)["input_ids"][0] for word in ask.words]
+        scored, words = score_text(self.model, tokens, edits, ask.top, firsts)
+        return TextScore(scored, tuple(self._dose(edit) for edit in edits), words)
+
+    def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
+        """See `Runner.promoted`."""
+        with torch.inference_mode():
+            logits = self.model.unembed(self._direction(ask.direction).vector)
+            best = torch.topk(logits, ask.top).indices
+        return tuple(self.model.tokenizer.decode([int(token)]) for token in best)
+
+    def _placed(self, interventions: Sequence[Intervention]) -> list[PlacedEdit]:
+        return [PlacedEdit(self._site(edit.direction), edit, self._direction(edit.direction), self._amount(edit)) for edit in interventions]
+
+    def _site(self, direction: Direction) -> Site:
+        return direction.site if isinstance(direction, NamedVector) else self.catalog.get(direction.sae).site
+
+    def _direction(self, direction: Direction) -> LoadedDirection:
+        if isinstance(direction, LatentId):
+            sae = self._with_latent(direction)
+            return LoadedDirection(sae.W_dec[direction.index], sae, direction.index)
+        if len(direction.values) != self.model.d_model:
+            raise WidthMismatch(str(direction), "a model of width", len(direction.values), str(self.model.id), self.model.d_model)
+        if direction.site.layer >= self.model.n_layers:
+            raise WidthMismatch(str(direction), "layer", direction.site.layer, str(self.model.id), self.model.n_layers)
+        return LoadedDirection(torch.tensor(direction.values, device=self.model.device))
+
+    def _amount(self, edit: Intervention) -> float:
+        """The amount in units of the direction's strength."""
+        if not edit.op.takes_unit or edit.unit is Unit.RAW:
+            return edit.amount
+        if edit.unit is Unit.NORM:
+            return edit.amount * self.mean_norm(self._site(edit.direction)) / float(self._direction(edit.direction).vector.norm())
+        assert isinstance(edit.direction, LatentId)
+        return edit.amount * read_index(self.catalog.get(edit.direction.sae)).maximum_of(edit.direction)
+
+    def _dose(self, edit: PlacedEdit) -> Dose:
+        amount = edit.amount if edit.intervention.op.takes_unit else 0.0
+        return Dose(amount, float(edit.direction.vector.norm()), self.mean_norm(edit.site))
+
+    def mean_norm(self, site: Site) -> float:
+        """Mean norm of the site's rows over the calibration text: special tokens and outlier-norm tokens left out."""
+        if site not in self._norms:
+            tokens = self.tokens(Prompt(CALIBRATION.read_text()))
+            rows = read_sites(self.model.bridge, self.model.batch(tokens.ids), [site])[site][0, list(tokens.ordinary)].float()
+            self._norms[site] = float(rows[within_norm(rows)].norm(dim=-1).mean())
+        return self._norms[site]
 
     def _with_latent(self, latent: LatentId) -> SAE:
         self.catalog.latent(latent)

@@ -1,7 +1,9 @@
 """Answers of a Runner: frozen, plain numpy, with their units."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -124,3 +126,82 @@ class TokenDelta:
     """Log-probability under the row's own (edited) model at temperature 1, nats."""
     last: bool
     """True for the row's last token."""
+
+
+@dataclass(frozen=True)
+class Dose:
+    """An intervention with its amount in figures."""
+
+    amount: float
+    """In units of the direction: what the arithmetic uses. 0 where the operation takes none."""
+    direction_norm: float
+    """|d|."""
+    mean_norm: float
+    """Mean norm of the residual stream at the site, over the ordinary tokens of the calibration text."""
+
+    @property
+    def share_of_norm(self) -> float:
+        """amount * |d| / mean |x|."""
+        return self.amount * self.direction_norm / self.mean_norm
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """A token that could come next."""
+
+    text: str
+    logprob: float
+    """Nats, at temperature 1."""
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """One token of a text, as the edited and the plain model see it after the same tokens."""
+
+    logprob: float
+    """Under the edited model, nats."""
+    plain_logprob: float
+    kl: float
+    """KL(edited || plain) of the two next-token distributions at this place, nats."""
+    top: tuple[NextToken, ...]
+    """Most likely next tokens of the edited model, first to last."""
+    plain_top: tuple[NextToken, ...]
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """A text as two models see it."""
+
+    tokens: tuple[ScoredToken, ...]
+    """One an id of the continuation."""
+    doses: tuple[Dose, ...]
+    """One an intervention."""
+    words: tuple[tuple[float, float], ...]
+    """For each word asked for, the log-probability of its first token at the first new place: edited, plain."""
+
+    @property
+    def perplexity(self) -> float | None:
+        """exp of the mean negative log-probability under the plain model; None for a text without tokens."""
+        if not self.tokens:
+            return None
+        return math.exp(-sum(token.plain_logprob for token in self.tokens) / len(self.tokens))
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a result was made with: enough to make it again."""
+
+    kind: str
+    """steer, sweep ..."""
+    ask: dict[str, Any]
+    model: str
+    saes: dict[str, str]
+    """SHA-256 of each SAE's weights by its name."""
+    device: str
+    dtype: str
+    code: str
+    """Version of this project."""
+    libraries: dict[str, str]
+    created: str
+    """UTC, ISO 8601."""
+    seconds: float

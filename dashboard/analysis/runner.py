@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk
-from dashboard.analysis.results import Capture, ModelCard, Neighbour, TokenDelta
+from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
 
 
 @runtime_checkable
@@ -25,4 +25,12 @@ class Runner(Protocol):
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """Continue a prompt in several rows, each with its own edits and random generator."""
+        ...
+
+    def score(self, ask: ScoreAsk) -> TextScore:
+        """Read a written text with and without edits, and compare the two token by token."""
+        ...
+
+    def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
+        """The tokens that a direction makes likelier, most first."""
         ...

@@ -11,17 +11,19 @@ class Prompt:
     text: str
     chat: bool = False
     """True: the text is one user message, put through the model's chat template up to the assistant's turn."""
+    continuation: tuple[int, ...] = ()
+    """Token ids that follow the text as they are: what a model has written after it."""
 
 
 @dataclass(frozen=True)
 class TokenSpan:
-    """Half-open range of token positions, `start` to `end - 1`."""
+    """Half-open range of token positions, `start` to `end - 1`; without an end it goes on for ever."""
 
     start: int
-    end: int
+    end: int | None = None
 
     def __contains__(self, position: int) -> bool:
-        return self.start <= position < self.end
+        return self.start <= position and (self.end is None or position < self.end)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from sae_lens import SAE
 
 from dashboard.analysis.asks import Op
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.model.edits import RowEdit, apply_edits
+from dashboard.analysis.model.edits import LoadedDirection, RowEdit, apply_edits
 from dashboard.analysis.names import SaeId
 from tests.conftest import D_MODEL
 
@@ -24,7 +24,7 @@ def value() -> torch.Tensor:
 
 
 def edit(sae: SAE, op: Op, amount: float = 0.0, latent: int = 7, where: torch.Tensor = EVERYWHERE) -> RowEdit:
-    return RowEdit(sae, latent, op, amount, where)
+    return RowEdit(LoadedDirection(sae.W_dec[latent], sae, latent), op, amount, where)
 
 
 def test_no_edit_changes_no_bit(value: torch.Tensor) -> None:

@@ -16,7 +16,7 @@ PLAIN = Variant("plain")
 
 
 def steered(where: Where | TokenSpan = Where.EVERYWHERE, amount: float = 8.0) -> Variant:
-    return Variant("steered", (Intervention(LATENT, Op.ADD, amount, where),))
+    return Variant("steered", (Intervention(LATENT, Op.ADD, amount, where=where),))
 
 
 def ids_of(runner: LocalRunner, variants: tuple[Variant, ...], sampling: Sampling) -> dict[str, list[int]]:

@@ -15,8 +15,9 @@ from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import Site
 from dashboard.analysis.sae import checkpoints, training
 from dashboard.analysis.sae.catalog import folder_spec
+from dashboard.analysis.sae.measures import within_norm
 from dashboard.analysis.sae.text import Split, token_windows
-from dashboard.analysis.sae.training import Schedule, TrainAsk, train, within_norm
+from dashboard.analysis.sae.training import Schedule, TrainAsk, train
 from tests.conftest import TINY
 
 

@@ -12,14 +12,31 @@ from dashboard.analysis.asks import Op
 
 
 @dataclass(frozen=True, eq=False)
-class RowEdit:
-    """One operation on one latent, on one row of a batch."""
+class LoadedDirection:
+    """A direction in the residual stream, and how strongly it is there."""
 
-    sae: SAE
-    latent: int
+    vector: Float[torch.Tensor, " d_model"]
+    sae: SAE | None = None
+    """Whose latent it is; None for a vector of its own."""
+    latent: int = 0
+
+    def strength(self, rows: Float[torch.Tensor, "position d_model"]) -> Float[torch.Tensor, " position"]:
+        """The latent's activation, or the coefficient x.v / |v|^2 of a vector."""
+        return self.coefficient(rows) if self.sae is None else self.sae.encode(rows)[:, self.latent]
+
+    def coefficient(self, rows: Float[torch.Tensor, "position d_model"]) -> Float[torch.Tensor, " position"]:
+        """x.d / |d|^2: how often the direction fits into each row."""
+        return rows @ self.vector / self.vector.square().sum()
+
+
+@dataclass(frozen=True, eq=False)
+class RowEdit:
+    """One operation along one direction, on one row of a batch."""
+
+    direction: LoadedDirection
     op: Op
     amount: float
-    """In units of the latent's activation."""
+    """In units of the direction's strength."""
     where: Bool[torch.Tensor, " position"]
     """True at the positions that are edited."""
 
@@ -27,7 +44,10 @@ class RowEdit:
 def apply_edits(
     value: Float[torch.Tensor, "row position d_model"], edits: Sequence[Sequence[RowEdit]]
 ) -> Float[torch.Tensor, "row position d_model"]:
-    """`value` with each row's own edits applied in order; rows and positions without edits are returned bit for bit."""
+    """`value` with each row's own edits applied in order; rows and positions without edits are returned bit for bit.
+
+    An edit sees what those before it have left, so the order matters unless all of them add.
+    """
     if not any(edits):
         return value
     rows = [_apply(row, row_edits) for row, row_edits in zip(value, edits, strict=True)]
@@ -36,21 +56,25 @@ def apply_edits(
 
 def _apply(row: torch.Tensor, edits: Sequence[RowEdit]) -> torch.Tensor:
     for edit in edits:
-        chosen = row[edit.where]
+        chosen = row[edit.where].float()
         if len(chosen):
             row = row.clone()
-            row[edit.where] = (chosen.float() + _change(chosen.float(), edit)[:, None] * edit.sae.W_dec[edit.latent]).to(row.dtype)
+            row[edit.where] = (chosen + _change(chosen, edit)[:, None] * edit.direction.vector).to(row.dtype)
     return row
 
 
 def _change(rows: Float[torch.Tensor, "position d_model"], edit: RowEdit) -> Float[torch.Tensor, " position"]:
-    """How much of the decoder row is added at each position. Adding only the difference keeps the SAE's error."""
+    """How much of the direction is added at each position. Adding only the difference keeps the SAE's error."""
     if edit.op is Op.ADD:
         return torch.full(rows.shape[:1], edit.amount, device=rows.device)
-    now = edit.sae.encode(rows)[:, edit.latent]
+    if edit.op is Op.PROJECT_OUT:
+        return -edit.direction.coefficient(rows)
+    now = edit.direction.strength(rows)
     match edit.op:
         case Op.CLAMP:
             return edit.amount - now
+        case Op.CAP:
+            return now.clamp(max=edit.amount) - now
         case Op.SCALE:
             return (edit.amount - 1.0) * now
         case Op.ABLATE:

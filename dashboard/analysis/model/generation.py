@@ -1,96 +1,209 @@
-"""Continuing a prompt, one row a variant, each with its own edits, cache and random generator.
+"""Writing text: rows with their own edits, sampling and random generator, decoded together whoever asked for them.
 
-A row is run by itself, so its text cannot depend on its neighbours. Hooks live for one forward pass only: nothing is
-yielded while one is in place.
+Steps: (1) the variants of an ask read their prompt in one pass; (2) at each step, every row that waits for a token gets
+one, in one pass over all of them, shorter rows padded on the left and masked; (3) a row that ends, or whose asker has
+left, is gone before the next step. Hooks live for one forward pass only: nothing is yielded while one is in place.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from transformers import DynamicCache
 
-from dashboard.analysis.asks import Intervention, Sampling, Where
-from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.model.edits import RowEdit, apply_edits
-from dashboard.analysis.model.hooks import hooked
+from dashboard.analysis.asks import Intervention, Op, Sampling, Where
+from dashboard.analysis.model.bridge import GrowingText, LoadedModel
+from dashboard.analysis.model.edits import LoadedDirection, RowEdit, apply_edits
+from dashboard.analysis.model.hooks import Edit, hooked_bare
 from dashboard.analysis.names import Site
 from dashboard.analysis.results import TokenDelta
 from dashboard.analysis.tokens import TokenizedPrompt
 
+Step = tuple[TokenDelta, ...]
+"""One new token for each row of an ask that has not ended."""
+
 
 @dataclass(frozen=True, eq=False)
 class PlacedEdit:
-    """An intervention with its SAE loaded and its site known."""
+    """An intervention with its direction loaded, its site known and its amount in units of the direction."""
 
     site: Site
     intervention: Intervention
-    sae: Any
+    direction: LoadedDirection
+    amount: float
+
+    def on(self, positions: torch.Tensor, n_prompt: int) -> RowEdit:
+        """The edit at some positions of a row whose prompt has `n_prompt` tokens."""
+        match self.intervention.where:
+            case Where.PROMPT:
+                chosen = positions < n_prompt
+            case Where.GENERATED:
+                chosen = positions >= n_prompt
+            case Where.EVERYWHERE:
+                chosen = torch.ones_like(positions, dtype=torch.bool)
+            case span:
+                chosen = positions >= span.start
+                if span.end is not None:
+                    chosen &= positions < span.end
+        return RowEdit(self.direction, self.intervention.op, self.amount, chosen)
+
+
+def site_edits(rows: Sequence[Sequence[PlacedEdit]], positions: Sequence[torch.Tensor], n_prompts: Sequence[int]) -> dict[Site, Edit]:
+    """What to hook so that each row of a batch gets its own edits; `positions` are those of the tokens in this pass."""
+    sites = dict.fromkeys(edit.site for edits in rows for edit in edits if edit.intervention.op is not Op.ADD or edit.amount)
+
+    def edit_of(site: Site) -> Edit:
+        here = [
+            [edit.on(where, n) for edit in edits if edit.site == site] for edits, where, n in zip(rows, positions, n_prompts, strict=True)
+        ]
+        return lambda value: apply_edits(value, here)
+
+    return {site: edit_of(site) for site in sites}
 
 
 @dataclass(eq=False)
 class _Row:
     label: str
     edits: Sequence[PlacedEdit]
-    pending: list[int]
-    """Tokens that the model has not read yet."""
+    sampling: Sampling
     generator: torch.Generator
-    cache: DynamicCache = field(default_factory=DynamicCache)
-    read: int = 0
-    """Tokens that it has read."""
-    new_ids: list[int] = field(default_factory=list)
-    shown: str = ""
+    n_prompt: int
+    text: GrowingText
+    past: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    """Keys and values [head, position, d_head] of each layer while the row is not in the batch."""
+    token: int = 0
+    """The newest token, which the model has not read yet."""
+    written: int = 0
+    delta: TokenDelta | None = None
+    """Drawn and not delivered yet."""
+    error: Exception | None = None
+    """What went wrong in a pass of the whole batch; every asker of its rows hears it."""
+
+    @property
+    def read(self) -> int:
+        """Tokens that the model has read."""
+        return self.n_prompt + self.written - 1
 
 
-def generate(
-    model: LoadedModel, tokens: TokenizedPrompt, variants: Mapping[str, Sequence[PlacedEdit]], sampling: Sampling
-) -> Iterator[TokenDelta]:
-    """New tokens of every variant in turn, step by step, until each row ends or has `max_new_tokens`."""
-    rows = [_Row(label, edits, list(tokens.ids), torch.Generator().manual_seed(sampling.seed)) for label, edits in variants.items()]
-    ends = _end_ids(model)
-    for step in range(sampling.max_new_tokens):
-        for row in list(rows):
-            logits = _next_logits(model, row, len(tokens))
-            token = _draw(logits, sampling, row.generator)
-            last = token in ends or step == sampling.max_new_tokens - 1
-            row.new_ids.append(token)
-            row.pending = [token]
-            logprob = float(torch.log_softmax(logits, dim=-1)[token])
-            yield TokenDelta(row.label, step, token, _new_text(model, row, last), logprob, last)
-            if last:
-                rows.remove(row)
+class Decoder:
+    """The rows of one model that are written together. One thread at a time may use it."""
 
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        original = model.bare.generation_config.eos_token_id
+        listed = original if isinstance(original, list) else [original]
+        self._ends = {token for token in (*listed, model.tokenizer.eos_token_id) if token is not None}
+        self._rows: list[_Row] = []
+        self._batch: list[_Row] = []
+        """The rows that `_cache` holds, in its order."""
+        self._cache = DynamicCache()
 
-def _next_logits(model: LoadedModel, row: _Row, n_prompt: int) -> torch.Tensor:
-    ids = model.batch(tuple(row.pending))
-    positions = torch.arange(row.read, row.read + len(row.pending), device=model.device)
-    by_site: dict[Site, list[RowEdit]] = {}
-    for placed in row.edits:
-        edit = placed.intervention
-        where = _positions(edit.where, n_prompt)(positions)
-        by_site.setdefault(placed.site, []).append(RowEdit(placed.sae, edit.latent.index, edit.op, edit.amount, where))
-    hooks = {site: _edit(edits) for site, edits in by_site.items()}
-    with torch.inference_mode(), hooked(model.bridge, hooks):
-        logits = model.bridge.original_model(ids, past_key_values=row.cache, use_cache=True, logits_to_keep=1).logits
-    row.read += len(row.pending)
-    return logits[0, -1].float().cpu()
+    @property
+    def n_rows(self) -> int:
+        """Rows that are being written."""
+        return len(self._rows)
 
+    def write(
+        self, tokens: TokenizedPrompt, variants: Sequence[tuple[str, Sequence[PlacedEdit], int]], sampling: Sampling
+    ) -> Iterator[Step]:
+        """New tokens of (label, edits, seed) rows, a step a turn, until each row has ended or has `max_new_tokens`.
 
-def _edit(edits: list[RowEdit]) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda value: apply_edits(value, [edits])
+        Closing the iterator takes its rows away.
+        """
+        own = [
+            _Row(label, edits, sampling, torch.Generator().manual_seed(seed), len(tokens), GrowingText(self._model.tokenizer))
+            for label, edits, seed in variants
+        ]
+        going = own
+        try:
+            self._read_prompt(tokens, own)
+            while going:
+                if going[0].delta is None:
+                    self._advance()
+                if going[0].error is not None:
+                    raise going[0].error
+                step = tuple(row.delta for row in going if row.delta is not None)
+                going = [row for row in going if row.delta is not None and not row.delta.last]
+                for row in going:
+                    row.delta = None
+                yield step
+        finally:
+            self._rows = [row for row in self._rows if row not in own]
 
+    def _read_prompt(self, tokens: TokenizedPrompt, rows: list[_Row]) -> None:
+        positions = torch.arange(len(tokens), device=self._model.device)
+        hooks = site_edits([row.edits for row in rows], [positions] * len(rows), [row.n_prompt for row in rows])
+        ids = self._model.batch(*[tokens.ids] * len(rows))
+        cache = DynamicCache()
+        with torch.inference_mode(), hooked_bare(self._model, hooks):
+            logits = self._model.bare(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        for place, row in enumerate(rows):
+            row.past = [(layer.keys[place], layer.values[place]) for layer in cache.layers]
+        self._rows += rows
+        self._draw_all(rows, logits)
 
-def _positions(where: Any, n_prompt: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    match where:
-        case Where.PROMPT:
-            return lambda positions: positions < n_prompt
-        case Where.GENERATED:
-            return lambda positions: positions >= n_prompt
-        case Where.EVERYWHERE:
-            return lambda positions: torch.ones_like(positions, dtype=torch.bool)
-        case span:
-            return lambda positions: (positions >= span.start) & (positions < span.end)
+    def _advance(self) -> None:
+        """One token for every row that waits for one."""
+        rows = [row for row in self._rows if row.delta is None and row.error is None]
+        if not rows:
+            return
+        try:
+            logits = self._next_logits(rows)
+        except Exception as error:
+            # The cache may have grown in some layers only: none of its rows can go on.
+            for row in rows:
+                row.error = error
+            self._cache, self._batch = DynamicCache(), []
+            return
+        self._draw_all(rows, logits)
+
+    def _next_logits(self, rows: list[_Row]) -> torch.Tensor:
+        with torch.inference_mode():
+            self._form_batch(rows)
+            device = self._model.device
+            ids = torch.tensor([[row.token] for row in rows], device=device)
+            positions = torch.tensor([[row.read] for row in rows], device=device)
+            longest = max(row.read for row in rows)
+            mask = torch.ones(len(rows), longest + 1, dtype=torch.long, device=device)
+            for place, row in enumerate(rows):
+                mask[place, : longest - row.read] = 0
+            hooks = site_edits([row.edits for row in rows], list(positions), [row.n_prompt for row in rows])
+            with hooked_bare(self._model, hooks):
+                output = self._model.bare(
+                    ids, attention_mask=mask, position_ids=positions, past_key_values=self._cache, use_cache=True, logits_to_keep=1
+                )
+        return output.logits[:, -1]
+
+    def _form_batch(self, rows: list[_Row]) -> None:
+        """Make the cache hold exactly these rows. Nothing is moved while they stay the same."""
+        if rows == self._batch:
+            return
+        for place, row in enumerate(self._batch):
+            if row not in self._rows:
+                continue
+            row.past = [(layer.keys[place, :, -row.read :], layer.values[place, :, -row.read :]) for layer in self._cache.layers]
+        longest = max(row.read for row in rows)
+
+        def stacked(layer: int, part: int) -> torch.Tensor:
+            parts = [row.past[layer][part] for row in rows]
+            return torch.stack([torch.nn.functional.pad(value, (0, 0, longest - value.shape[1], 0)) for value in parts])
+
+        self._cache = DynamicCache()
+        for layer in range(len(rows[0].past)):
+            self._cache.update(stacked(layer, 0), stacked(layer, 1), layer)
+        self._batch = rows
+        for row in rows:
+            row.past = []
+
+    def _draw_all(self, rows: Sequence[_Row], logits: torch.Tensor) -> None:
+        logits = logits.float().cpu()
+        logprobs = torch.log_softmax(logits, dim=-1)
+        for place, row in enumerate(rows):
+            row.token = _draw(logits[place], row.sampling, row.generator)
+            row.written += 1
+            last = row.token in self._ends or row.written == row.sampling.max_new_tokens
+            text = row.text.add(row.token, last)
+            row.delta = TokenDelta(row.label, row.written - 1, row.token, text, float(logprobs[place, row.token]), last)
 
 
 def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
@@ -100,20 +213,3 @@ def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) 
     # A token stays while those before it have not yet reached top_p, so the most likely one always stays.
     kept = probabilities * (probabilities.cumsum(0) - probabilities < sampling.top_p)
     return int(ids[torch.multinomial(kept, 1, generator=generator)])
-
-
-def _new_text(model: LoadedModel, row: _Row, last: bool) -> str:
-    """What the newest token adds. A character that is not complete yet is held back until it is."""
-    text = model.tokenizer.decode(row.new_ids, skip_special_tokens=True)
-    if text.endswith("\ufffd") and not last:
-        return ""
-    added = text[len(row.shown) :]
-    row.shown = text
-    return added
-
-
-def _end_ids(model: LoadedModel) -> set[int]:
-    original: Any = model.bridge.original_model
-    configured = original.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return {i for i in (*listed, model.tokenizer.eos_token_id) if i is not None}

@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from transformer_lens.hook_points import HookPoint
+from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
 
+from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import Point, Site
 
 Edit = Callable[[torch.Tensor], torch.Tensor]
@@ -67,6 +70,28 @@ def _point(model: TransformerBridge, site: Site) -> HookPoint:
     if not isinstance(point, HookPoint):
         raise RuntimeError(f"The model has no hook {hook_name(site)}; it has {model.cfg.n_layers} layers.")
     return point
+
+
+@contextmanager
+def hooked_bare(model: LoadedModel, edits: Mapping[Site, Edit]) -> Iterator[None]:
+    """The same as `hooked` for `model.bare`: torch's own forward hooks on the modules that the bridge's sites stand for."""
+
+    def make(edit: Edit) -> Callable[..., Any]:
+        def run(module: nn.Module, args: Any, output: Any) -> Any:
+            return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+
+        return run
+
+    with ExitStack() as placed:
+        for site, edit in edits.items():
+            placed.callback(_bare_module(model, site).register_forward_hook(make(edit)).remove)
+        yield
+
+
+def _bare_module(model: LoadedModel, site: Site) -> nn.Module:
+    component, _, _ = hook_name(site).rpartition(".")
+    _point(model.bridge, site)
+    return model.bare.get_submodule(model.bridge.adapter.translate_transformer_lens_path(component))
 
 
 def read_sites(model: TransformerBridge, ids: torch.Tensor, sites: Sequence[Site]) -> dict[Site, torch.Tensor]:

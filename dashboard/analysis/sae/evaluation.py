@@ -1,6 +1,6 @@
 """How good an SAE is on documents that were held out of its training.
 
-Steps: (1) read every site once over the held-out windows: L0, FVU and which latents ever fire; (2) on the first of
+Steps: (1) read every site once over the held-out windows: L0, FVU, and how often and how strongly each latent fires; (2) on the first of
 those windows, the loss of the model as it is, on the SAE's reconstruction, and on the mean activation of step 1.
 Special tokens and outlier-norm tokens are left out of (1); special tokens are left as they are in (2).
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from sae_lens import SAE
 
+from dashboard.analysis.index import LatentIndex
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Site
-from dashboard.analysis.sae.measures import Losses, decoder_cosine, losses
+from dashboard.analysis.sae.measures import Losses, decoder_cosine, losses, within_norm
 from dashboard.analysis.sae.text import Split, token_windows
-from dashboard.analysis.sae.training import within_norm
 
 WINDOW = 256
 _WINDOWS_PER_PASS = 16
@@ -45,14 +45,24 @@ class Evaluation:
     """Tokens behind the cross-entropies."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """An SAE as a whole, and latent by latent."""
+
+    evaluation: Evaluation
+    index: LatentIndex
+
+
 class _Tally:
     """Running sums of one SAE over batches of rows, in float64."""
 
     def __init__(self, sae: SAE) -> None:
         self.sae, self.n = sae, 0
-        self.squares, self.error, self.active = 0.0, 0.0, 0
+        self.squares, self.error = 0.0, 0.0
         self.total = torch.zeros(sae.W_dec.shape[1], dtype=torch.float64)
-        self.fired = torch.zeros(len(sae.W_dec), dtype=torch.bool)
+        self.n_fired = torch.zeros(len(sae.W_dec), dtype=torch.int64)
+        self.sum_of_acts = torch.zeros(len(sae.W_dec), dtype=torch.float64)
+        self.maximum = torch.zeros(len(sae.W_dec))
 
     def add(self, rows: torch.Tensor) -> None:
         acts = self.sae.encode(rows)
@@ -60,12 +70,18 @@ class _Tally:
         self.error += float((rows - self.sae.decode(acts)).square().sum(dtype=torch.float64))
         self.squares += float(rows.square().sum(dtype=torch.float64))
         self.total += rows.sum(0, dtype=torch.float64).cpu()
-        self.active += int((acts > 0).sum())
-        self.fired |= (acts > 0).any(0).cpu()
+        self.n_fired += (acts > 0).sum(0).cpu()
+        self.sum_of_acts += acts.sum(0, dtype=torch.float64).cpu()
+        self.maximum = torch.maximum(self.maximum, acts.amax(0).cpu())
 
     @property
     def mean(self) -> torch.Tensor:
         return self.total / self.n
+
+    @property
+    def index(self) -> LatentIndex:
+        mean = self.sum_of_acts / self.n_fired.clamp(min=1)
+        return LatentIndex(self.n, self.n_fired.numpy(), mean.float().numpy(), self.maximum.numpy())
 
     @property
     def fvu(self) -> float:
@@ -80,7 +96,7 @@ def evaluate(
     n_loss_tokens: int = 30_000,
     dialogues_as_chat: bool = False,
     progress: Callable[[float], None] = lambda share: None,
-) -> dict[str, Evaluation]:
+) -> dict[str, Measured]:
     """Measure SAEs, by name, on the held-out documents of `text`; `progress` hears the share that is done.
 
     Raises:
@@ -104,7 +120,7 @@ def evaluate(
                 tally.add(site_rows[within_norm(site_rows)])
         done += len(batch)
         progress(done / work)
-    measured: dict[str, Evaluation] = {}
+    measured: dict[str, Measured] = {}
     for name, (site, sae) in saes.items():
         sums = Losses(0.0, 0.0, 0.0)
         mean = tallies[name].mean.float().to(model.device)
@@ -113,19 +129,19 @@ def evaluate(
             sums = Losses(*map(sum, zip(sums, losses(model, ids, model.ordinary(ids), site, sae, mean), strict=True)))
             done += 3 * len(batch)
             progress(done / work)
-        measured[name] = _summary(tallies[name], sums, for_loss.numel() - len(for_loss))
+        measured[name] = Measured(_summary(tallies[name], sums, for_loss.numel() - len(for_loss)), tallies[name].index)
     return measured
 
 
 def _summary(tally: _Tally, sums: Losses, n_loss_tokens: int) -> Evaluation:
     return Evaluation(
-        l0=tally.active / tally.n,
+        l0=float(tally.n_fired.sum()) / tally.n,
         fvu=tally.fvu,
         ce_recovered=(sums.ablated - sums.spliced) / (sums.ablated - sums.clean),
         ce_clean=sums.clean / n_loss_tokens,
         ce_spliced=sums.spliced / n_loss_tokens,
         ce_ablated=sums.ablated / n_loss_tokens,
-        dead_share=1.0 - float(tally.fired.float().mean()),
+        dead_share=float((tally.n_fired == 0).float().mean()),
         decoder_cosine=decoder_cosine(tally.sae.W_dec),
         n_tokens=tally.n,
         n_loss_tokens=n_loss_tokens,

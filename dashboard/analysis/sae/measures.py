@@ -13,6 +13,15 @@ from dashboard.analysis.names import Site
 _TOKENS_PER_PASS = 3072
 """Most tokens of one forward pass with logits: 49,152 logits each in float32 are 0.6 GiB."""
 
+OUTLIER_NORM = 10.0
+"""Tokens with a norm above this many medians of their chunk are left out: they are attention sinks, not content."""
+
+
+def within_norm(rows: Float[torch.Tensor, "row d_model"]) -> Bool[torch.Tensor, " row"]:
+    """True for rows whose norm is at most OUTLIER_NORM times the median norm."""
+    norms = rows.float().norm(dim=-1)
+    return norms <= OUTLIER_NORM * norms.median()
+
 
 def decoder_cosine(rows: Float[torch.Tensor, "latents d_model"]) -> float:
     """Mean absolute cosine between different decoder rows, 0 (orthogonal) to 1."""

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.analysis.errors import RunMismatch, UnknownSae
-from dashboard.analysis.names import SaeId
+from dashboard.analysis.index import index_file, write_index
+from dashboard.analysis.names import SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-from dashboard.analysis.sae.evaluation import Evaluation
+from dashboard.analysis.sae.evaluation import Measured
 from dashboard.analysis.sae.packed import pack, write_record
 
 
@@ -46,14 +47,16 @@ def select(catalog: Catalog, wanted: Sequence[str]) -> list[SaeSpec]:
     return specs
 
 
-def write_evaluation(spec: SaeSpec, evaluation: Evaluation) -> None:
-    """Put measured figures into an SAE's record, rounded to 5 significant digits."""
+def write_evaluation(spec: SaeSpec, measured: Measured) -> None:
+    """Put measured figures into an SAE's record, rounded to 5 significant digits, and its latents into its index."""
+    evaluation = measured.evaluation
     figures = {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in asdict(evaluation).items()}
     record = {**spec.record, "evaluation": figures}
     if spec.is_packed:
         write_record(spec.source.with_suffix(""), record)
     else:
         (spec.source / "record.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    write_index(index_file(spec), measured.index)
 
 
 def _training_record(run: Path, ask: dict[str, Any], site: str) -> dict[str, Any]:
@@ -61,7 +64,12 @@ def _training_record(run: Path, ask: dict[str, Any], site: str) -> dict[str, Any
     # Names of files only: a record that ships must not carry the folders of the machine that made it.
     texts = [source if source.startswith("hf:") else Path(source).name for source in ask["text"]]
     return {
-        "kind": "matryoshka_batchtopk" if ask["matryoshka_widths"] else "batchtopk",
+        "kind": "matryoshka_batchtopk" if _is_nested(ask, site) else "batchtopk",
         "licence": "Apache-2.0",
         "training": {**ask, "text": texts, "tokens_seen": last["tokens"], "sae_lens": metadata.version("sae-lens")},
     }
+
+
+def _is_nested(ask: dict[str, Any], site: str) -> bool:
+    points = ask.get("matryoshka_points") or [Site.parse(site).point.value]
+    return bool(ask["matryoshka_widths"]) and Site.parse(site).point.value in points

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from sae_lens import (
     BatchTopKTrainingSAE,
     BatchTopKTrainingSAEConfig,
@@ -40,11 +40,9 @@ from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Point, Site, hook_of_site
 from dashboard.analysis.sae.checkpoints import drop_checkpoints, resume, save_checkpoint
-from dashboard.analysis.sae.measures import decoder_cosine
+from dashboard.analysis.sae.measures import decoder_cosine, within_norm
 from dashboard.analysis.sae.text import Split, token_windows
 
-OUTLIER_NORM = 10.0
-"""Tokens with a norm above this many medians of their chunk are left out: they are attention sinks, not content."""
 DEAD_AFTER_TOKENS = 150_000
 """A latent that has not fired for so many tokens counts as dead in the log and gets sae-lens' auxiliary loss."""
 
@@ -235,12 +233,6 @@ def _read_rows(ask: TrainAsk, windows: torch.Tensor, sites: list[Site], model: L
             kept[site].append(value[ordinary].clone())
     rows = {site: torch.cat(parts) for site, parts in kept.items()}
     return {site: values[within_norm(values)] for site, values in rows.items()}
-
-
-def within_norm(rows: Float[torch.Tensor, "row d_model"]) -> Bool[torch.Tensor, " row"]:
-    """True for rows whose norm is at most OUTLIER_NORM times the median norm."""
-    norms = rows.float().norm(dim=-1)
-    return norms <= OUTLIER_NORM * norms.median()
 
 
 def _fit(trainer: SAETrainer[Any, Any], rows: torch.Tensor, batch: int) -> dict[str, float]:
