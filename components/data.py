@@ -65,3 +65,44 @@ class MapRow:
     digits: int
     """Decimals of the maximum."""
     chosen: bool
+
+
+@dataclass(frozen=True)
+class WrittenToken:
+    """One token that a model wrote."""
+
+    text: str
+    """What it adds; empty if it continues a character. May hold newlines."""
+    shade: float
+    """Activation of the shading latent, 0 if there is none; not drawn for special tokens."""
+    kl: float | None
+    """KL divergence of the two models' next-token distributions here, nats; None where not measured."""
+    difference: float | None
+    """Log-probability of this token under the steered model minus under the plain model, nats; None where not measured."""
+    special: bool
+    """Drawn as an outlined chip: the end token, say."""
+
+
+@dataclass(frozen=True)
+class WrittenText:
+    """One side of a pair of written texts."""
+
+    title: str
+    note: str
+    """One quiet line under the title."""
+    tokens: tuple[WrittenToken, ...]
+    ended: str
+    """Why writing ended, drawn behind the last token; empty while it goes on."""
+
+
+@dataclass(frozen=True)
+class DosePoint:
+    """A mean at one strength."""
+
+    factor: float
+    mean: float
+    low: float
+    """Lower end of its 95 % interval; the mean where there is none."""
+    high: float
+    n: int
+    """Texts behind it."""

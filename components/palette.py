@@ -5,6 +5,14 @@ PINS = ("#0072B2", "#009E73", "#CC79A7")
 PINS_DARK = ("#56B4E9", "#2fc79d", "#e3a1c6")
 """The same hues, light enough for a dark page."""
 
+SIGNED = ("#0072B2", "#D55E00")
+"""The negative and the positive end of signed scales, Okabe-Ito blue and vermilion; their middle, 0, is `line`."""
+SIGNED_DARK = ("#56B4E9", "#E69F00")
+"""The same for a dark page: Okabe-Ito sky blue and orange."""
+
+CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a7a00")
+"""Lines of a figure, in order: Okabe-Ito hues, each at least 3:1 on light and on dark paper."""
+
 LIGHT = {
     "paper": "#fffdf9",
     "mid": "#ffc247",
@@ -13,10 +21,12 @@ LIGHT = {
     "quiet": "#6f675c",
     "line": "#ddd5c8",
     "focus": "#0072B2",
+    "accent": "#b45309",
     "on-weak": "#1f1b16",
     "on-strong": "#17130d",
 }
-"""paper, mid and full are the three stops of the activation ramp; on-weak and on-strong are text on its two halves."""
+"""paper, mid and full are the three stops of the activation ramp; on-weak and on-strong are text on its two halves.
+accent is the primary colour of the theme, and marks steered text."""
 DARK = {
     "paper": "#14161a",
     "mid": "#8a5a12",
@@ -25,6 +35,7 @@ DARK = {
     "quiet": "#a39d93",
     "line": "#363b44",
     "focus": "#56B4E9",
+    "accent": "#f5b754",
     "on-weak": "#ffffff",
     "on-strong": "#000000",
 }
@@ -32,8 +43,10 @@ STRONG_FROM = 0.575
 """From this share of the maximum on, text on the ramp is drawn in on-strong."""
 
 
-def css_variables() -> str:
-    """A `:host` rule with every colour; each follows the page's colour scheme by itself."""
-    both = [f"--{name}: light-dark({LIGHT[name]}, {DARK[name]});" for name in LIGHT]
-    pins = [f"--pin{i}: light-dark({light}, {dark});" for i, (light, dark) in enumerate(zip(PINS, PINS_DARK, strict=True))]
-    return f":host {{ {' '.join(both + pins)} }}\n"
+def css_variables(selector: str = ":host") -> str:
+    """A rule with every colour; each follows the page's colour scheme by itself."""
+    pairs = {name: (LIGHT[name], DARK[name]) for name in LIGHT}
+    pairs |= {f"pin{i}": pair for i, pair in enumerate(zip(PINS, PINS_DARK, strict=True))}
+    pairs |= dict(zip(("negative", "positive"), zip(SIGNED, SIGNED_DARK, strict=True), strict=True))
+    declarations = " ".join(f"--{name}: light-dark({light}, {dark});" for name, (light, dark) in pairs.items())
+    return f"{selector} {{ {declarations} }}\n"

@@ -3,13 +3,17 @@
 import streamlit as st
 
 from dashboard.analysis.settings import ASSETS
-from dashboard.ui import failures, sidebar
+from dashboard.ui import failures, sidebar, state
 
 st.set_page_config(page_title="Latents", page_icon=str(ASSETS / "icon.png"), layout="wide")
 sidebar.style()
 
 page = st.navigation(
-    {"Look": [st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True)]}
+    {
+        "Look": [st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True)],
+        "Act": [st.Page("app_pages/steer.py", title="Steer", icon=":material/tune:")],
+    }
 )
+state.enter(page.url_path)
 with failures.shown():
     page.run()

@@ -3,7 +3,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const focused = root.getRootNode().activeElement?.dataset?.row;
   const n = data.texts.length;
-  const tip = Object.assign(document.createElement("div"), { className: "tip" });
+  const tip = tipOn(root);
   const lines = data.rows.map((row) => {
     const line = document.createElement("div");
     line.className = `line${row.chosen ? " chosen" : ""}`;
@@ -32,12 +32,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       cells.setAttribute("aria-valuetext", `${JSON.stringify(data.texts[i])} ${row.values[i].toFixed(4)}`);
     };
     const show = (i) => {
-      tip.textContent = `${row.label}\n${i}  ${JSON.stringify(data.texts[i])}\n${data.special[i] ? "special token: outside the scale\n" : ""}${row.values[i].toFixed(4)}\n${row.note}`;
-      root.append(tip);
+      const out = data.special[i] ? "special token: outside the scale\n" : "";
       const box = cells.getBoundingClientRect();
-      const size = tip.getBoundingClientRect();
-      tip.style.left = `${Math.max(4, Math.min(box.left + ((i + 0.5) * box.width) / n, innerWidth - size.width - 8))}px`;
-      tip.style.top = `${box.top - size.height - 6 > 0 ? box.top - size.height - 6 : box.bottom + 6}px`;
+      const text = `${row.label}\n${i}  ${JSON.stringify(data.texts[i])}\n${out}${row.values[i].toFixed(4)}\n${row.note}`;
+      tip.show(text, box, box.left + ((i + 0.5) * box.width) / n);
     };
     const under = (event) => {
       const box = cells.getBoundingClientRect();
@@ -45,9 +43,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     };
     if (data.selected !== null) { place(data.selected); cells.append(cursor); }
     cells.onpointermove = (event) => show(under(event));
-    cells.onpointerleave = () => tip.remove();
+    cells.onpointerleave = tip.hide;
     cells.onfocus = () => { if (!cursor.parentElement) { place(position); cells.append(cursor); } };
-    cells.onblur = () => { tip.remove(); if (data.selected === null) cursor.remove(); else place(data.selected); };
+    cells.onblur = () => { tip.hide(); if (data.selected === null) cursor.remove(); else place(data.selected); };
     cells.onclick = (event) => setTriggerValue("picked", { row: row.key, position: under(event) });
     cells.onkeydown = (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1, Home: -position, End: n - 1 - position }[event.key];
@@ -61,5 +59,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
   });
   root.replaceChildren(...lines);
   if (focused) root.querySelector(`[data-row="${CSS.escape(focused)}"]`)?.focus();
-  return () => tip.remove();
+  return tip.hide;
 }

@@ -230,6 +230,18 @@ class ScoreAsk:
 
 
 @dataclass(frozen=True)
+class AssembleAsk:
+    """A vector put together from latents of one site: the sum of coefficient times decoder row."""
+
+    name: str
+    parts: tuple[tuple[LatentId, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise BadAsk("A vector needs at least 1 latent; 0 were given.")
+
+
+@dataclass(frozen=True)
 class PromotedAsk:
     """The tokens whose logits a direction raises most, through the final norm's weights and the unembedding."""
 

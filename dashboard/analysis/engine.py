@@ -1,8 +1,8 @@
 """The Engine: one thread owns the model; everybody else holds tickets.
 
 Jobs wait by priority (interactive before study before training), then by arrival. A generation gives up its turn after
-every token, and those that wait together are written together. Leaving a ticket's `with` block cancels it before its next token. An error goes to whoever asked; the
-thread lives on. The model is loaded on the thread, at the first job.
+every token, and those that wait together are written together. Leaving a ticket's `with` block cancels it before its
+next token. An error goes to whoever asked; the thread lives on. The model is loaded on the thread, at the first job.
 """
 
 import heapq
@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
 from dashboard.analysis.local import LocalRunner
@@ -191,6 +191,11 @@ class Engine:
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
         """See `Runner.promoted`."""
         with self.submit(lambda runner: self._once(ask, lambda: runner.promoted(ask))) as ticket:
+            return ticket.result()
+
+    def assemble(self, ask: AssembleAsk) -> NamedVector:
+        """See `Runner.assemble`."""
+        with self.submit(lambda runner: iter([runner.assemble(ask)])) as ticket:
             return ticket.result()
 
     def ask_generation(self, ask: GenerationAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Step]:

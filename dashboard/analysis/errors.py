@@ -79,6 +79,14 @@ class UnknownLatent(BadAsk):
         super().__init__(f"Latent {index} is not in {sae}: it has {n_latents:,} latents (0 to {n_latents - 1}).")
 
 
+class UnknownResult(BadAsk):
+    """No result of that key in the store."""
+
+    def __init__(self, kind: str, key: str, there_are: int) -> None:
+        self.kind, self.key = kind, key
+        super().__init__(f"No readable {kind} result {key} on this machine; it has {there_are}. Results are kept where they were saved.")
+
+
 class NotUsable(AnalysisError):
     """A file or folder is there but cannot be used."""
 

@@ -8,6 +8,7 @@ import torch
 from sae_lens import SAE
 
 from dashboard.analysis.asks import (
+    AssembleAsk,
     CaptureAsk,
     Direction,
     GenerationAsk,
@@ -18,7 +19,7 @@ from dashboard.analysis.asks import (
     ScoreAsk,
     Unit,
 )
-from dashboard.analysis.errors import PromptTooLong, WidthMismatch
+from dashboard.analysis.errors import BadAsk, PromptTooLong, WidthMismatch
 from dashboard.analysis.index import read_index
 from dashboard.analysis.model.bridge import LoadedModel, tokenise
 from dashboard.analysis.model.edits import LoadedDirection
@@ -137,6 +138,19 @@ class LocalRunner:
             best = torch.topk(logits, ask.top).indices
         return tuple(self.model.tokenizer.decode([int(token)]) for token in best)
 
+    def assemble(self, ask: AssembleAsk) -> NamedVector:
+        """See `Runner.assemble`.
+
+        Raises:
+            BadAsk: if the latents are of several sites.
+        """
+        sites = dict.fromkeys(self._site(latent) for latent, _ in ask.parts)
+        if len(sites) > 1:
+            raise BadAsk(f"The latents of {ask.name} are of {len(sites)} sites ({', '.join(map(str, sites))}); a vector has one.")
+        total = sum(coefficient * self._row(latent) for latent, coefficient in ask.parts)
+        assert isinstance(total, torch.Tensor)
+        return NamedVector(ask.name, next(iter(sites)), tuple(total.tolist()))
+
     def _placed(self, interventions: Sequence[Intervention]) -> list[PlacedEdit]:
         return [PlacedEdit(self._site(edit.direction), edit, self._direction(edit.direction), self._amount(edit)) for edit in interventions]
 
@@ -169,10 +183,16 @@ class LocalRunner:
     def mean_norm(self, site: Site) -> float:
         """Mean norm of the site's rows over the calibration text: special tokens and outlier-norm tokens left out."""
         if site not in self._norms:
-            tokens = self.tokens(Prompt(CALIBRATION.read_text()))
-            rows = read_sites(self.model.bridge, self.model.batch(tokens.ids), [site])[site][0, list(tokens.ordinary)].float()
-            self._norms[site] = float(rows[within_norm(rows)].norm(dim=-1).mean())
+            rows = torch.cat([read_sites(self.model.bridge, ids, [site])[site][self.model.ordinary(ids)] for ids in self._calibration()])
+            self._norms[site] = float(rows[within_norm(rows)].float().norm(dim=-1).mean())
         return self._norms[site]
+
+    def _calibration(self) -> list[torch.Tensor]:
+        """The calibration text in windows [1, position] that begin like any other text."""
+        start = [] if self.model.bos_id is None else [self.model.bos_id]
+        ids = self.model.tokenizer(CALIBRATION.read_text(), add_special_tokens=False, verbose=False)["input_ids"]
+        size = min(256, self.model.max_tokens) - len(start)
+        return [self.model.batch((*start, *ids[at : at + size])) for at in range(0, len(ids), size)]
 
     def _with_latent(self, latent: LatentId) -> SAE:
         self.catalog.latent(latent)

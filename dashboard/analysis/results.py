@@ -204,4 +204,5 @@ class RunRecord:
     libraries: dict[str, str]
     created: str
     """UTC, ISO 8601."""
-    seconds: float
+    seconds: float | None
+    """How long it took; None where that was not measured."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
 from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
 
 
@@ -33,4 +33,8 @@ class Runner(Protocol):
 
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
         """The tokens that a direction makes likelier, most first."""
+        ...
+
+    def assemble(self, ask: AssembleAsk) -> NamedVector:
+        """A vector put together from decoder rows."""
         ...

@@ -15,4 +15,18 @@ TERMS = {
     "and every statistic.",
     "dtype": "Number format of the model's arithmetic. bfloat16 keeps about 3 digits and is faster where the device multiplies it "
     "natively; set LATENTS_DTYPE=float32 for 7 digits.",
+    "edit": "add: x + amount d along the direction d. clamp: bring the activation to the amount. cap: bring it down to the amount. "
+    "scale: multiply it. ablate: bring it to 0. project out: x - (x.d / |d|^2) d. The SAE's error stays in the stream. An amount of 1 is, "
+    "in × max, the latent's largest activation in held-out text; in × norm, what makes |amount d| the mean norm of the site's activations "
+    "over a fixed text; raw, the direction as it stands. The share is amount |d| / mean |x|. The tokens are those whose logits the "
+    "direction raises most on the straight way through the final norm and the unembedding.",
+    "vector": "Any direction in the residual stream. Its strength is the coefficient x.v / |v|^2.",
+    "where": "Which tokens are edited: those of the prompt, the new ones, all, or a range counted from 0 with the begin token.",
+    "top_p": "Draw from the smallest set of tokens whose probabilities add up to this much.",
+    "KL": "KL(steered || plain): how far the next-token distribution of the steered model is from that of the plain model after the same "
+    "tokens, nats.",
+    "shade": "The activation of a latent on either text, as the plain model reads it: whether the text itself shows it.",
+    "factor": "Every amount is multiplied by it; 0 is the plain model.",
+    "rule": "What counts as a match: one of some words (whole, any case), a regular expression, or a refusal to answer.",
+    "word": "The log-probability of its first token as the first new token, under the steered model.",
 }

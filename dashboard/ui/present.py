@@ -81,6 +81,11 @@ def figure(value: float | None, digits: int) -> str:
     return "not known" if value is None else f"{value:.{digits}f}"
 
 
+def number(value: float) -> str:
+    """A number to three significant digits."""
+    return f"{value:.3g}"
+
+
 def token_label(tokens: TokenizedPrompt, position: int) -> str:
     """A token as a title: its text in quotes, its place and id."""
     text = repr(tokens.texts[position])

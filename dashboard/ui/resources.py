@@ -7,10 +7,13 @@ import streamlit as st
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.installation import open_engine
+from dashboard.analysis.jobs import Jobs
 from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import get_settings
+from dashboard.analysis.store import ResultStore
 from dashboard.analysis.tokens import Prompt
+from dashboard.analysis.vectors import VectorFolder
 
 
 @dataclass
@@ -41,6 +44,24 @@ def get_engine() -> Engine:
 def get_catalog() -> Catalog:
     """Every SAE of this installation."""
     return read_catalog(get_settings())
+
+
+@st.cache_resource(show_spinner=False)
+def get_jobs() -> Jobs:
+    """The background jobs of this process."""
+    return Jobs()
+
+
+@st.cache_resource(show_spinner=False)
+def get_store() -> ResultStore:
+    """Results that were kept."""
+    return ResultStore(get_settings().cache / "results")
+
+
+@st.cache_resource(show_spinner=False)
+def get_vectors() -> VectorFolder:
+    """Directions that are no latents."""
+    return VectorFolder(get_settings().cache / "vectors")
 
 
 def warm_up() -> None:

@@ -6,6 +6,7 @@ from dashboard.analysis.results import ModelCard
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import failures, state
 from dashboard.ui.glossary import TERMS
+from dashboard.ui.resources import get_jobs
 
 _STYLE = """
 .stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; }
@@ -46,3 +47,13 @@ def keys() -> None:
             "`Ctrl Enter` reads the text  \n`←` `→` move along tokens or cells, `↑` `↓` by ten or along the list  \n"
             "`Enter` chooses, `p` pins a latent in the list  \n`Tab` goes on to the next part"
         )
+
+
+def jobs() -> None:
+    """What runs in the background, and how far it is."""
+    running = [job for job in get_jobs().list() if not job.state.ended]
+    if running:
+        with st.sidebar:
+            st.caption("Jobs")
+            for job in running:
+                st.progress(job.done / max(1, job.total), text=f"{job.title}: {job.state.value}, {job.done} of {job.total}")

@@ -17,6 +17,7 @@ PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
 MAP_SHOWS, MAPS, COUNTS = "map_shows", ("Relatives", "Counts"), "Counts"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
 _SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS, _ACTED = "shown_latent", "pins", "position", "written_url", "url_problems", "acted"
+_PAGE, _ARRIVED = "page", "arrived"
 MAX_PINS = 3
 MAX_PROMPT_IN_URL = 8000
 """Characters of the percent-encoded prompt; servers refuse much longer addresses."""
@@ -99,9 +100,10 @@ def open_url(catalog: Catalog) -> list[str]:
     url = {key: st.query_params.get_all(key) for key in st.query_params}
     # A click carries the address of its moment, which may be older than what has been written since: what a callback
     # has just done counts more. Back, forward and links run no callback.
-    acted = st.session_state.pop(_ACTED, False)
-    if acted or url == st.session_state.get(_WRITTEN):
+    if has_acted() or url == st.session_state.get(_WRITTEN):
         return st.session_state[_PROBLEMS]
+    if not url and arrived() and PROMPT in st.session_state:
+        return _remember([], url)
     problems: list[str] = []
 
     def latent(text: str) -> LatentId | None:
@@ -176,6 +178,23 @@ def use_example(name: str, catalog: Catalog) -> None:
         shown = None
     _go_to(catalog.get(shown.sae if shown else _middle(catalog)))
     kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token, shown, ()
+
+
+def enter(page: str) -> None:
+    """Note which page is drawn, so that it knows whether the tab has just come from another one."""
+    kept = st.session_state
+    kept[_ARRIVED] = kept.get(_PAGE, page) != page
+    kept[_PAGE] = page
+
+
+def arrived() -> bool:
+    """Whether the tab has just come from another page."""
+    return st.session_state.get(_ARRIVED, False)
+
+
+def has_acted() -> bool:
+    """Whether this run comes from a person's doing on the page; asking forgets it."""
+    return st.session_state.pop(_ACTED, False)
 
 
 def note_change() -> None:

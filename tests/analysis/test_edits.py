@@ -67,3 +67,41 @@ def test_ablating_twice_is_ablating_once(sae: SAE, value: torch.Tensor) -> None:
     assert not torch.equal(once, value)
     twice = apply_edits(once, [[edit(sae, Op.ABLATE)], []])
     torch.testing.assert_close(twice, once)
+
+
+def vector(sae: SAE, op: Op, amount: float = 0.0, latent: int = 7) -> RowEdit:
+    return RowEdit(LoadedDirection(2.0 * sae.W_dec[latent]), op, amount, EVERYWHERE)
+
+
+def test_projecting_out_leaves_nothing_along_the_direction_and_twice_is_once(sae: SAE, value: torch.Tensor) -> None:
+    once = apply_edits(value, [[edit(sae, Op.PROJECT_OUT)], []])
+    torch.testing.assert_close(once[0] @ sae.W_dec[7], torch.zeros(5), atol=1e-5, rtol=0)
+    twice = apply_edits(once, [[edit(sae, Op.PROJECT_OUT)], []])
+    torch.testing.assert_close(twice, once)
+    # What is orthogonal to it stays, and so it does not matter how long the direction is.
+    torch.testing.assert_close(apply_edits(value, [[vector(sae, Op.PROJECT_OUT)], []]), once)
+
+
+def test_a_cap_brings_down_what_is_above_it_and_nothing_else(sae: SAE, value: torch.Tensor) -> None:
+    before = sae.encode(value[0])[:, 7]
+    middle = float(before.max()) / 2
+    edited = apply_edits(value, [[edit(sae, Op.CAP, middle)], []])
+    expected = (before.clamp(max=middle) - before)[:, None] * sae.W_dec[7]
+    assert (before > middle).any() and (before <= middle).any()
+    torch.testing.assert_close(edited[0] - value[0], expected)
+    assert torch.equal(apply_edits(value, [[edit(sae, Op.CAP, float(before.max()))], []]), value)
+
+
+def test_a_vectors_strength_is_its_coefficient(sae: SAE, value: torch.Tensor) -> None:
+    added = apply_edits(value, [[vector(sae, Op.ADD, 1.5)], []])
+    torch.testing.assert_close(added, apply_edits(value, [[edit(sae, Op.ADD, 3.0)], []]))
+    clamped = apply_edits(value, [[vector(sae, Op.CLAMP, 1.5)], []])
+    row = 2.0 * sae.W_dec[7]
+    torch.testing.assert_close(clamped[0] @ row / row.square().sum(), torch.full((5,), 1.5))
+    torch.testing.assert_close(apply_edits(value, [[vector(sae, Op.ABLATE)], []]), apply_edits(value, [[vector(sae, Op.PROJECT_OUT)], []]))
+
+
+def test_edits_are_applied_in_order(sae: SAE, value: torch.Tensor) -> None:
+    ablated_last = apply_edits(value, [[edit(sae, Op.ADD, 9.0), edit(sae, Op.ABLATE)], []])
+    ablated_first = apply_edits(value, [[edit(sae, Op.ABLATE), edit(sae, Op.ADD, 9.0)], []])
+    assert not torch.allclose(ablated_last, ablated_first)

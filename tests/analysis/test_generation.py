@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, Sampling, Variant, Where
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, Op, Sampling, ScoreAsk, Unit, Variant, Where
+from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.tokens import Prompt, TokenSpan
@@ -81,6 +82,136 @@ def test_streamed_text_joins_to_the_decoded_ids(runner: LocalRunner) -> None:
         ids = [delta.token_id for delta in deltas]
         assert "".join(delta.text for delta in deltas) == runner.model.tokenizer.decode(ids, skip_special_tokens=True)
         assert [delta.last for delta in deltas] == [False] * (len(deltas) - 1) + [True]
+
+
+def solo(runner: LocalRunner, prompt: Prompt, variant: Variant, sampling: Sampling) -> list[int]:
+    fresh = LocalRunner(runner.model, runner.catalog, runner._cache)
+    return [delta.token_id for delta in fresh.generate(GenerationAsk(prompt, (variant,), sampling))]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rows_of_other_askers_that_come_and_go_change_no_text(runner: LocalRunner, temperature: float) -> None:
+    """Prompts of unequal length stand left-padded in one batch; askers join late, leave early and end at other times."""
+    asks = [
+        (Prompt("The" + " dog" * length), steered(amount=2.0 * length - 8), Sampling(5 + 3 * length % 7, temperature, seed=length))
+        for length in range(9)
+    ]
+    streams = [runner.write(GenerationAsk(prompt, (variant,), sampling)) for prompt, variant, sampling in asks]
+    texts: list[list[int]] = [[] for _ in asks]
+    going = list(range(3))
+    turn = 0
+    while going:
+        turn += 1
+        for i in list(going):
+            step = next(streams[i], None)
+            if step is None:
+                going.remove(i)
+            else:
+                texts[i] += [delta.token_id for delta in step]
+        if turn == 2:
+            streams[1].close()
+            going.remove(1)
+        if turn % 2 == 0 and turn // 2 + 2 < len(asks):
+            going.append(turn // 2 + 2)
+    for i, (prompt, variant, sampling) in enumerate(asks):
+        alone = solo(runner, prompt, variant, sampling)
+        assert texts[i] == (alone[:2] if i == 1 else alone)
+    assert runner._decoders[0].n_rows == 0
+
+
+def test_a_pass_that_fails_is_heard_by_every_asker_and_leaves_no_row_and_no_hook(
+    runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (runner.write(GenerationAsk(PROMPT, (steered(amount=a),), Sampling(9))) for a in (3.0, 4.0))
+    next(one), next(other)
+    monkeypatch.setattr("dashboard.analysis.model.generation.apply_edits", lambda value, edits: 1 / 0)
+    for stream in (one, other):
+        with pytest.raises(ZeroDivisionError):
+            next(stream)
+    monkeypatch.undo()
+    assert runner._decoders[0].n_rows == 0
+    assert not any(module._forward_hooks for module in runner.model.bare.modules())
+    assert ids_of(runner, (PLAIN,), Sampling(9))["plain"] == solo(runner, PROMPT, PLAIN, Sampling(9))
+
+
+def test_rows_with_seeds_of_their_own_equal_runs_with_these_seeds(runner: LocalRunner) -> None:
+    variants = tuple(Variant(str(seed), seed=seed) for seed in range(4))
+    rows = ids_of(runner, variants, Sampling(10, 1.0, seed=99))
+    assert len({tuple(row) for row in rows.values()}) == 4
+    for seed in range(4):
+        assert rows[str(seed)] == ids_of(runner, (PLAIN,), Sampling(10, 1.0, seed=seed))["plain"]
+
+
+def test_editing_from_a_token_on_goes_on_in_the_new_tokens(runner: LocalRunner) -> None:
+    n = len(runner.tokens(PROMPT))
+    variants = ids_of(runner, (steered(TokenSpan(0)),), Sampling(8))
+    assert variants == ids_of(runner, (steered(Where.EVERYWHERE),), Sampling(8))
+    assert ids_of(runner, (steered(TokenSpan(n), 60.0),), Sampling(8)) == ids_of(runner, (steered(Where.GENERATED, 60.0),), Sampling(8))
+
+
+def test_an_edit_of_nothing_gives_the_same_bits(runner: LocalRunner) -> None:
+    ids = tuple(ids_of(runner, (PLAIN,), Sampling(6))["plain"])
+    for edit in (Intervention(LATENT, Op.ADD, 0.0), Intervention(LATENT, Op.ADD, 5.0, where=TokenSpan(200, 201))):
+        score = runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=ids), (edit,)))
+        assert [token.logprob for token in score.tokens] == [token.plain_logprob for token in score.tokens]
+        assert all(token.kl == 0 for token in score.tokens)
+
+
+def test_a_score_sees_the_text_as_it_was_written(runner: LocalRunner) -> None:
+    deltas = list(runner.generate(GenerationAsk(PROMPT, (steered(Where.GENERATED, 6.0),), Sampling(12))))
+    edits = steered(Where.GENERATED, 6.0).interventions
+    score = runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=tuple(d.token_id for d in deltas)), edits, words=("dog",)))
+    assert [token.logprob for token in score.tokens] == pytest.approx([delta.logprob for delta in deltas], abs=1e-4)
+    assert [token.top[0].logprob for token in score.tokens] == pytest.approx([delta.logprob for delta in deltas], abs=1e-4)
+    assert score.words[0][0] == pytest.approx(score.words[0][1], abs=1e-6)  # the first new token is not edited yet
+
+
+def test_kl_and_logprobs_equal_plain_transformers_with_a_hook(runner: LocalRunner, tiny_path) -> None:
+    ids = tuple(ids_of(runner, (steered(),), Sampling(12))["steered"])
+    score = runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=ids), steered().interventions))
+    model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
+    whole = torch.tensor([[*runner.tokens(PROMPT).ids, *ids]])
+    first = whole.shape[1] - len(ids) - 1
+    with torch.no_grad():
+        plain = model(whole).logits[0, first:-1].log_softmax(-1)
+        row = runner.sae(LATENT.sae).W_dec[7]
+        model.model.layers[2].register_forward_hook(lambda _m, _i, out: out + 8.0 * row)
+        edited = model(whole).logits[0, first:-1].log_softmax(-1)
+    kl = (edited.exp() * (edited - plain)).sum(-1)
+    assert [token.kl for token in score.tokens] == pytest.approx(kl.tolist(), abs=1e-4)
+    assert [token.plain_logprob for token in score.tokens] == pytest.approx([float(plain[i, t]) for i, t in enumerate(ids)], abs=1e-4)
+    assert score.perplexity == pytest.approx(float(torch.tensor([-plain[i, t] for i, t in enumerate(ids)]).mean().exp()), rel=1e-4)
+
+
+def test_units_are_what_they_say(runner: LocalRunner) -> None:
+    site = runner.catalog.get(LATENT.sae).site
+    ids = tuple(ids_of(runner, (PLAIN,), Sampling(4))["plain"])
+
+    def dose(edit: Intervention):
+        return runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=ids), (edit,))).doses[0]
+
+    assert dose(Intervention(LATENT, Op.ADD, 3.0, Unit.RAW)).amount == 3.0
+    by_norm = dose(Intervention(LATENT, Op.ADD, 0.5, Unit.NORM))
+    assert by_norm.share_of_norm == pytest.approx(0.5)
+    assert by_norm.amount * by_norm.direction_norm == pytest.approx(0.5 * runner.mean_norm(site))
+    with pytest.raises(NotMeasured, match="latents sae eval"):
+        dose(Intervention(LATENT, Op.ADD, 1.0, Unit.MAX))
+
+
+def test_a_vector_and_a_latent_with_the_same_row_do_the_same(runner: LocalRunner) -> None:
+    vector = runner.assemble(AssembleAsk("twice", ((LATENT, 2.0),)))
+    by_vector = Variant("steered", (Intervention(vector, Op.ADD, 4.0),))
+    assert ids_of(runner, (by_vector,), Sampling(10)) == ids_of(runner, (steered(),), Sampling(10))
+
+
+def test_a_written_text_is_read_again_token_by_token(runner: LocalRunner) -> None:
+    deltas = list(runner.generate(GenerationAsk(Prompt("한국어 👩‍👩‍👧"), (PLAIN,), Sampling(25, 1.5, seed=3))))
+    ids = tuple(delta.token_id for delta in deltas)
+    tokens = runner.tokens(Prompt("한국어 👩‍👩‍👧", continuation=ids))
+    n = len(tokens) - len(ids)
+    assert tokens.ids[n:] == ids
+    shown = [text for text, special in zip(tokens.texts[n:], tokens.special[n:], strict=True) if not special]
+    assert "".join(shown) == "".join(delta.text for delta in deltas)
 
 
 def test_after_a_steered_text_is_dropped_the_model_is_as_it_was(runner: LocalRunner) -> None:

@@ -1,9 +1,12 @@
 """Text can be read on every shade, in both themes."""
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from components.palette import DARK, LIGHT, PINS, PINS_DARK, STRONG_FROM, css_variables
+from components.palette import DARK, LIGHT, PINS, PINS_DARK, SIGNED, SIGNED_DARK, STRONG_FROM, css_variables
 
 Colour = np.ndarray
 
@@ -45,8 +48,8 @@ def test_text_on_the_ramp_has_a_contrast_of_four_and_a_half(theme: dict[str, str
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_ink_and_quiet_ink_can_be_read_on_paper(theme: dict[str, str]) -> None:
-    for name in ("ink", "quiet"):
+def test_every_ink_can_be_read_on_paper(theme: dict[str, str]) -> None:
+    for name in ("ink", "quiet", "accent"):
         assert contrast(linear(theme[name]), linear(theme["paper"])) >= 4.5
 
 
@@ -62,6 +65,24 @@ def test_pins_stand_out_from_the_paper(theme: dict[str, str], pins: tuple[str, .
     assert all(contrast(linear(pin), linear(theme["paper"])) >= 2.5 for pin in pins) and len(set(pins)) == 3
 
 
+@pytest.mark.parametrize(("theme", "ends"), [(LIGHT, SIGNED), (DARK, SIGNED_DARK)], ids=["light", "dark"])
+def test_both_ends_of_the_signed_scale_stand_out_from_its_middle_and_from_each_other(theme: dict[str, str], ends: tuple[str, str]) -> None:
+    middle, low, high = (_TO_LAB @ np.cbrt(_TO_LMS @ linear(colour)) for colour in (theme["line"], *ends))
+    assert min(np.linalg.norm(low - middle), np.linalg.norm(high - middle)) > 0.2
+    # Blue lies on one side of the middle and orange on the other: along oklab's b, which colour-blind eyes keep.
+    assert low[2] < middle[2] - 0.05 and high[2] > middle[2] + 0.05
+    assert all(contrast(linear(end), linear(theme["paper"])) >= 2.5 for end in ends)
+
+
+@pytest.mark.parametrize(("theme", "name"), [(LIGHT, "light"), (DARK, "dark")], ids=["light", "dark"])
+def test_the_accent_is_the_primary_colour_of_the_theme(theme: dict[str, str], name: str) -> None:
+    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit/config.toml").read_text())
+    assert theme["accent"] == config["theme"][name]["primaryColor"]
+
+
 def test_every_colour_reaches_the_components() -> None:
     css = css_variables()
+    assert (
+        f"--negative: light-dark({SIGNED[0]}, {SIGNED_DARK[0]})" in css and f"--positive: light-dark({SIGNED[1]}, {SIGNED_DARK[1]})" in css
+    )
     assert all(f"--{name}: light-dark({LIGHT[name]}, {DARK[name]})" in css for name in LIGHT)

@@ -80,6 +80,21 @@ def strongest_latent(activations: LatentActivations, tokens: TokenizedPrompt) ->
     return int(activations.latent[ordinary][np.argmax(activations.value[ordinary])])
 
 
+def strongest(activations: LatentActivations, tokens: TokenizedPrompt, top: int) -> list[FiringLatent]:
+    """The latents with the largest activation on an ordinary token, strongest first."""
+    ordinary = ~np.array(tokens.special)[activations.position]
+    latents, values, positions = activations.latent[ordinary], activations.value[ordinary], activations.position[ordinary]
+    found: list[FiringLatent] = []
+    for place in np.argsort(-values, kind="stable"):
+        latent = int(latents[place])
+        if latent not in {one.latent.index for one in found}:
+            n_tokens = len({*positions[latents == latent].tolist()})
+            found.append(FiringLatent(LatentId(activations.sae, latent), float(values[place]), float(values[place]), n_tokens))
+        if len(found) == top:
+            break
+    return found
+
+
 def firing_on(activations: LatentActivations, tokens: TokenizedPrompt, position: int) -> list[FiringLatent]:
     """Everything that fires on one token, strongest first."""
     ordinary = list(tokens.ordinary)

@@ -107,7 +107,8 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     transformers_logging.disable_progress_bar()
     try:
         # Eager attention on both sides: it is what the bridge runs, and what attention patterns are read from.
-        wrapped = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager").to(device).eval()
+        wrapped: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager")
+        wrapped.to(device).eval()
         weights = {id(tensor): tensor for tensor in (*wrapped.parameters(), *wrapped.buffers())}
         bare = copy.deepcopy(wrapped, weights)
         tokenizer = AutoTokenizer.from_pretrained(path)

@@ -7,6 +7,7 @@ left, is gone before the next step. Hooks live for one forward pass only: nothin
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -138,7 +139,7 @@ class Decoder:
         with torch.inference_mode(), hooked_bare(self._model, hooks):
             logits = self._model.bare(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         for place, row in enumerate(rows):
-            row.past = [(layer.keys[place], layer.values[place]) for layer in cache.layers]
+            row.past = [(keys[place], values[place]) for keys, values in _layers(cache)]
         self._rows += rows
         self._draw_all(rows, logits)
 
@@ -149,7 +150,7 @@ class Decoder:
             return
         try:
             logits = self._next_logits(rows)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every asker raises it
             # The cache may have grown in some layers only: none of its rows can go on.
             for row in rows:
                 row.error = error
@@ -181,7 +182,7 @@ class Decoder:
         for place, row in enumerate(self._batch):
             if row not in self._rows:
                 continue
-            row.past = [(layer.keys[place, :, -row.read :], layer.values[place, :, -row.read :]) for layer in self._cache.layers]
+            row.past = [(keys[place, :, -row.read :], values[place, :, -row.read :]) for keys, values in _layers(self._cache)]
         longest = max(row.read for row in rows)
 
         def stacked(layer: int, part: int) -> torch.Tensor:
@@ -204,6 +205,12 @@ class Decoder:
             last = row.token in self._ends or row.written == row.sampling.max_new_tokens
             text = row.text.add(row.token, last)
             row.delta = TokenDelta(row.label, row.written - 1, row.token, text, float(logprobs[place, row.token]), last)
+
+
+def _layers(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values [row, head, position, d_head] of each layer."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
 
 
 def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from transformer_lens.hook_points import HookPoint
 from torch import nn
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from dashboard.analysis.model.bridge import LoadedModel

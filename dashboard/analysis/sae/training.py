@@ -2,7 +2,8 @@
 
 One pass of the language model feeds every SAE of the run. Steps: (1) the text's windows are shuffled by the seed;
 (2) a chunk of windows is read at all sites, special and outlier-norm tokens left out; (3) each site's rows are shuffled
-and given to its `SAETrainer` (sae-lens) batch by batch, on a CPU as many SAEs side by side as there are cores; (4) metrics are logged, a checkpoint is written, next chunk.
+and given to its `SAETrainer` (sae-lens) batch by batch, on a CPU as many SAEs side by side as there are cores;
+(4) metrics are logged, a checkpoint is written, next chunk.
 Everything random comes from (seed, chunk), so a stopped and resumed run equals a straight one on the same machine.
 
 A run folder holds `run.json` (the ask), `metrics.jsonl` (a line a chunk and SAE), `checkpoint-N/` (safetensors and

@@ -1,0 +1,46 @@
+"""Curves against a dose: one line a curve with its intervals, drawn from plain data."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from components.data import DosePoint
+from components.palette import CURVES
+
+
+def dose_curves(curves: Mapping[str, Sequence[DosePoint]], *, y_title: str) -> go.Figure:
+    """A figure of `y_title` against the factor. Bars are 95 % intervals; a point without one has none.
+
+    The curve's label and the factor stand in customdata. Colours hold on light and dark paper.
+    """
+    figure = go.Figure()
+    for place, (label, points) in enumerate(curves.items()):
+        colour = CURVES[place % len(CURVES)]
+        figure.add_scatter(
+            x=[point.factor for point in points],
+            y=[point.mean for point in points],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [point.high - point.mean for point in points],
+                "arrayminus": [point.mean - point.low for point in points],
+                "thickness": 1.2,
+                "width": 4,
+            },
+            mode="lines+markers",
+            name=label,
+            line={"color": colour, "width": 2},
+            marker={"size": 7},
+            customdata=[[label, point.factor, point.low, point.high, point.n] for point in points],
+            hovertemplate="factor %{x:g}<br>%{y:.4g} [%{customdata[2]:.4g}, %{customdata[3]:.4g}], n %{customdata[4]}<extra></extra>",
+        )
+    figure.update_layout(
+        height=300,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis={"title": "factor on every amount", "zeroline": True},
+        yaxis={"title": y_title},
+        legend={"orientation": "h", "y": -0.35, "x": 0},
+        showlegend=len(curves) > 1,
+        hovermode="closest",
+    )
+    return figure

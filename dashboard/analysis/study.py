@@ -1,0 +1,88 @@
+"""StudyRunner: an engine's answers for work that can wait, and that can be stopped from outside."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.engine import Engine, Place, Priority, Ticket
+from dashboard.analysis.errors import Cancelled
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
+
+T = TypeVar("T")
+
+
+class StudyRunner:
+    """A `Runner` whose questions go to an engine after everything interactive.
+
+    Made for one study: once stopped it answers nothing more. Closing the iterator of a generation, or `stop` from any
+    thread, ends the generation before its next token.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._open: set[Ticket[Any]] = set()
+
+    def stop(self) -> None:
+        """Cancel what is under way and refuse what comes; whoever asked hears Cancelled."""
+        with self._lock:
+            self._stopped = True
+            for ticket in self._open:
+                ticket.cancel()
+
+    def describe(self) -> ModelCard:
+        """See `Runner.describe`."""
+        return self._answer(lambda runner: runner.describe())
+
+    def capture(self, ask: CaptureAsk) -> Capture:
+        """See `Runner.capture`."""
+        return self._only(self._engine.ask_capture(ask, Priority.STUDY))
+
+    def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
+        """See `Runner.neighbours`."""
+        return self._answer(lambda runner: runner.neighbours(ask))
+
+    def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
+        """See `Runner.generate`."""
+        for step in self._items(self._engine.ask_generation(ask, Priority.STUDY)):
+            yield from step
+
+    def score(self, ask: ScoreAsk) -> TextScore:
+        """See `Runner.score`."""
+        return self._only(self._engine.ask_score(ask, Priority.STUDY))
+
+    def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
+        """See `Runner.promoted`."""
+        return self._answer(lambda runner: runner.promoted(ask))
+
+    def assemble(self, ask: AssembleAsk) -> NamedVector:
+        """See `Runner.assemble`."""
+        return self._answer(lambda runner: runner.assemble(ask))
+
+    def _answer(self, answer: Callable[[LocalRunner], T]) -> T:
+        return self._only(self._engine.submit(lambda runner: iter([answer(runner)]), Priority.STUDY))
+
+    def _only(self, ticket: Ticket[T]) -> T:
+        for item in self._items(ticket):
+            return item
+        raise Cancelled
+
+    def _items(self, ticket: Ticket[T]) -> Iterator[T]:
+        with ticket:
+            with self._lock:
+                if self._stopped:
+                    raise Cancelled
+                self._open.add(ticket)
+            try:
+                for item in ticket:
+                    # A cancelled ticket may wait long for the turn in which it ends: its asker does not.
+                    if self._stopped:
+                        raise Cancelled
+                    if not isinstance(item, Place):
+                        yield item
+            finally:
+                with self._lock:
+                    self._open.discard(ticket)

@@ -1,0 +1,66 @@
+"""Steer: what does the model write when its latents are turned?"""
+
+import streamlit as st
+
+from components.generation_pair import generation_pair
+from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.errors import EmptyPrompt
+from dashboard.analysis.methods.steering import PLAIN, STEERED, Comparison, first_difference
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import failures, present_steer, sidebar, state, steer_controls, steer_exports, steer_more, streaming
+from dashboard.ui import steer_state as steer
+from dashboard.ui.resources import get_catalog, get_engine, get_vectors
+
+catalog, engine, vectors = get_catalog(), get_engine(), get_vectors()
+
+
+def answer(view: steer.SteerState) -> None:
+    """Both texts, what changed, and what can be done with it."""
+    ask = view.ask
+    texts = steer.stopped(ask)
+    was_stopped = texts is not None
+    texts = texts or streaming.stream(ask)
+    scores = [failures.answer(engine.ask_score(ask.score(texts[label])), "comparing the two models") for label in (PLAIN, STEERED)]
+    found = Comparison(texts[PLAIN], texts[STEERED], *scores)
+    captures = None
+    if view.shade:
+        prompts = [Prompt(ask.prompt.text, ask.prompt.chat, texts[label].ids) for label in (PLAIN, STEERED)]
+        captures = [engine.capture(CaptureAsk(prompt, (view.shade.sae,))) for prompt in prompts]
+    plain, steered, scale = present_steer.pair(found, captures, view.shade, was_stopped)
+    generation_pair(
+        ask.prompt.text,
+        plain,
+        steered,
+        scale,
+        first_difference=first_difference(found.plain.ids, found.steered.ids),
+        selected=view.picked,
+        key=steer.PAIR,
+        on_pick=steer.pick,
+    )
+    steer_more.next_tokens(view, found)
+    steer_exports.downloads(ask, found, (plain, steered, scale))
+
+
+problems = steer.open_url(catalog, vectors.all(), arrived=state.arrived())
+st.title("What does the model write when you steer it?")
+steer_controls.prompt_box()
+for problem in problems:
+    st.warning(failures.plain(problem), icon=":material/link_off:")
+edits = st.container()
+with failures.shown():
+    view = steer.steer_state(vectors.all())
+    with edits:
+        with failures.shown():
+            steer_controls.edit_list(steer_more.doses(view))
+        steer_controls.settings(view.shade, lambda: steer_controls.add_box(catalog, vectors, view.ask.prompt))
+    steer.write_url(view)
+    if not view.ask.prompt.text:
+        raise EmptyPrompt
+    tabs = st.tabs(["Compare", "Dose response", "Subsets", "Saved runs"], key=steer.TAB, on_change="rerun")
+    for tab, draw in zip(tabs, (answer, steer_more.dose_response, steer_more.subset_table, steer_more.saved_runs), strict=True):
+        if tab.open:
+            with tab, failures.shown():
+                draw(view)
+with failures.shown():
+    sidebar.model_card(engine.describe())
+sidebar.keys()

@@ -1,0 +1,26 @@
+"""The `latents` command. With --json every command prints JSON and nothing else on standard output."""
+
+import logging
+import sys
+
+import typer
+
+from dashboard.analysis.errors import AnalysisError
+from dashboard.cli import look, sae, steer
+from dashboard.cli.output import screen
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
+app.add_typer(look.app)
+app.add_typer(steer.app)
+app.add_typer(sae.app, name="sae")
+app.add_typer(look.model_app, name="model")
+
+
+def main() -> None:
+    """Run the command line; an AnalysisError is one message and exit status 2."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        app()
+    except AnalysisError as error:
+        screen.print(str(error), style="red", markup=False)
+        sys.exit(2)

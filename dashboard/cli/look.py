@@ -1,0 +1,123 @@
+"""Commands that look and change nothing: run, doctor, highlight; and `model prepare`, which they need."""
+
+import os
+import socket
+import threading
+import webbrowser
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.settings import get_settings
+from dashboard.cli.opening import Dtype, open_default_runner
+from dashboard.cli.output import Json, emit, figure, paper, say
+
+app = typer.Typer()
+model_app = typer.Typer(no_args_is_help=True, help="The language model.")
+
+
+@app.command()
+def run(
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8501,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = False,
+) -> None:
+    """Prepare the model if need be, then serve the dashboard on this machine."""
+    from dashboard.analysis.model.prepare import prepare_default_model
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadAsk(
+                f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another: PORT={port + 1}."
+            ) from error
+    prepare_default_model(get_settings().cache, say)
+    url = f"http://127.0.0.1:{port}"
+    say(f"The dashboard is on {url}  (Ctrl+C stops it)")
+    if browser:
+        webbrowser.open(url)
+    # The configuration lies in .streamlit of the repository, which Streamlit looks for in the working folder.
+    script = Path(__file__).parents[1] / "app.py"
+    os.chdir(script.parents[1])
+    from streamlit.web import cli as streamlit_cli
+
+    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+    flags = ["--server.port", str(port), "--server.address", "127.0.0.1"]
+    streamlit_cli.main(["run", str(script), *flags], prog_name="latents run")
+
+
+def _warm_up() -> None:
+    from dashboard.ui.resources import warm_up  # takes seconds: it imports torch
+
+    warm_up()
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look whether everything is in place; exit status 1 and the cure if something is missing."""
+    from dashboard.analysis.doctor import diagnose
+
+    found = diagnose(get_settings())
+    if as_json:
+        emit({"ok": not found.problems, **asdict(found)})
+    else:
+        for name, value in asdict(found).items():
+            if name not in ("problems", "versions"):
+                paper.print(f"{name:16} {value}", markup=False, soft_wrap=True)
+        for library, version in found.versions.items():
+            paper.print(f"{library:16} {version}", markup=False)
+        for problem in found.problems:
+            paper.print(f"MISSING: {problem.what}\n  -> {problem.cure}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+@app.command()
+def highlight(
+    text: str,
+    sae: Annotated[str, typer.Option(help="RELEASE/NAME, or the folder of an SAE in sae-lens' layout.")],
+    latent: Annotated[int | None, typer.Option(help="Show this latent instead of the strongest ones.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many latents a token.")] = 5,
+    chat: Annotated[bool, typer.Option(help="Put the text through the chat template as a user message.")] = False,
+    dtype: Annotated[Dtype | None, typer.Option(help="Number format of the model; default: LATENTS_DTYPE, else what is faster.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Which latents fire on each token of TEXT."""
+    from dashboard.analysis.methods.highlight import report
+    from dashboard.analysis.names import SaeId
+    from dashboard.analysis.sae.catalog import folder_id
+    from dashboard.analysis.tokens import Prompt
+
+    folder = Path(sae) if (Path(sae) / "cfg.json").is_file() else None
+    runner = open_default_runner(dtype.value if dtype else None, folder)
+    name = folder_id(folder) if folder else SaeId.parse(sae)
+    if latent is not None:
+        runner.catalog.get(name).latent(latent)
+    answer = report(runner, Prompt(text, chat), name, top, latent)
+    if as_json:
+        emit(answer)
+        return
+    table = Table("token", "latents", box=None, pad_edge=False)
+    for token in answer["tokens"]:
+        shown = "  ".join(f"{entry['latent']}:{entry['value']:.2f}" for entry in token["latents"])
+        table.add_row(Text(repr(token["text"])), shown, style="dim" if token["special"] else None)
+    paper.print(table)
+    figures = (f"{key} {figure(answer[key])}" for key in ("l0", "fvu", "ce_recovered"))
+    paper.print("  ".join(figures))
+
+
+@model_app.command("prepare")
+def model_prepare(as_json: Json = False) -> None:
+    """Fetch and convert the default model, if that is not done yet."""
+    from dashboard.analysis.model.prepare import prepare_default_model
+
+    path = prepare_default_model(get_settings().cache, say)
+    if as_json:
+        emit({"model_path": str(path)})
+    else:
+        paper.print(str(path), soft_wrap=True, markup=False)

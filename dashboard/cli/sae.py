@@ -1,0 +1,186 @@
+"""Commands on dictionaries: `sae list`, `sae train`, `sae pack`, `sae eval`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from dashboard.analysis.errors import BadAsk, BrokenSaeFile
+from dashboard.analysis.settings import ASSETS, get_settings
+from dashboard.cli.opening import open_default_runner
+from dashboard.cli.output import Json, emit, figure, paper, progress, say, screen
+
+app = typer.Typer(no_args_is_help=True, help="Dictionaries: list, train, pack, evaluate.")
+
+Text = Annotated[
+    list[str], typer.Option("--text", help="FILE (.txt, .md, .jsonl), FOLDER of them, or hf:DATASET. May be given more than once.")
+]
+DialoguesAsChat = Annotated[bool, typer.Option(help='Put documents of "User:" and "Assistant:" turns through the chat template.')]
+
+
+@app.command("list")
+def sae_list(as_json: Json = False) -> None:
+    """Every SAE with its measured figures. A figure that nobody measured is not known (null)."""
+    from dashboard.analysis.sae.catalog import read_catalog
+    from dashboard.analysis.sae.loading import sae_folder
+
+    settings = get_settings()
+    catalog = read_catalog(settings)
+    rows, refused = [], list(catalog.broken.values())
+    for spec in catalog.specs:
+        try:
+            folder = sae_folder(spec, settings.cache)
+        except BrokenSaeFile as error:
+            refused.append(error)
+            continue
+        row = {
+            "name": str(spec.id),
+            "site": str(spec.site),
+            "d_in": spec.d_in,
+            "n_latents": spec.n_latents,
+            "kind": spec.kind,
+            **{key: spec.measured(key) for key in ("l0", "fvu", "ce_recovered")},
+            "path": str(folder),
+        }
+        rows.append(row)
+    for error in refused:
+        say(str(error))
+    if as_json:
+        emit(rows)
+        return
+    table = Table("name", "site", "d_in", "latents", "kind", "L0", "FVU", "CE recovered", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(figure(row[key]) for key in list(row)[:-1]))
+    paper.print(table)
+
+
+@app.command("train")
+def sae_train(
+    text: Text,
+    name: Annotated[str, typer.Option(help="Name of the run; the same command goes on where it was stopped.")],
+    site: Annotated[list[str], typer.Option(help="LAYER.POINT, for example 15.resid_post. One SAE a site; may be given more than once.")],
+    tokens: Annotated[int, typer.Option(min=1000, help="Tokens that each SAE is trained on.")] = 1_000_000,
+    latents: Annotated[int, typer.Option(min=2)] = 2048,
+    k: Annotated[int, typer.Option(min=1, help="Mean number of active latents a token.")] = 32,
+    matryoshka: Annotated[str, typer.Option(help="Nested widths, for example 128,512,2048. Empty: plain BatchTopK.")] = "",
+    matryoshka_at: Annotated[
+        list[str] | None, typer.Option(help="Point that gets the nested widths, for example resid_post. Default: every site.")
+    ] = None,
+    dialogues_as_chat: DialoguesAsChat = False,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
+    batch: Annotated[int, typer.Option(min=8, help="Tokens a training step.")] = 1024,
+    autocast: Annotated[
+        bool | None, typer.Option(help="Matrix products of the SAEs in bfloat16. Default: if the model runs in bfloat16.")
+    ] = None,
+    seed: int = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/NAME in the cache.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train dictionaries on text, all sites in one pass of the model. Killed and started again, it goes on."""
+    import torch
+
+    from dashboard.analysis.sae.training import TrainAsk, train
+
+    model = open_default_runner().model
+    ask = TrainAsk(
+        model=str(model.id),
+        sites=tuple(site),
+        text=tuple(text),
+        n_tokens=tokens,
+        n_latents=latents,
+        k=k,
+        matryoshka_widths=_widths(matryoshka),
+        matryoshka_points=tuple(matryoshka_at or ()),
+        dialogues_as_chat=dialogues_as_chat,
+        batch=batch,
+        learning_rate=learning_rate,
+        autocast=model.dtype == torch.bfloat16 if autocast is None else autocast,
+        seed=seed,
+    )
+    run = out or get_settings().cache / "runs" / name
+    screen.print(f"Run {run}", markup=False)
+    with progress("training") as show:
+        folders = train(
+            ask,
+            run,
+            model,
+            lambda m: show((m.chunk + 1) / m.n_chunks, f"{m.site} fvu {m.fvu:.3f} dead {m.dead_share:.1%} {m.tokens_per_s:,.0f} tokens/s"),
+        )
+    if as_json:
+        emit({"run": str(run), "saes": [str(folder) for folder in folders]})
+    else:
+        paper.print(*folders, sep="\n", soft_wrap=True)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(",") if width)
+    except ValueError as error:
+        raise BadAsk(f"--matryoshka {text!r} is not a list of whole numbers. Write for example 128,512,2048.") from error
+
+
+@app.command("pack")
+def sae_pack(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    release: Annotated[str, typer.Option(help="Name of the release that its SAEs belong to.")],
+    into: Annotated[Path, typer.Option(help="Folder of releases.")] = ASSETS / "saes",
+    as_json: Json = False,
+) -> None:
+    """Store the SAEs of a run with 8 bits a weight, ready to ship. Evaluate them afterwards."""
+    from dashboard.analysis.sae.release import pack_run
+
+    if "/" in release or release in ("", ".", ".."):
+        raise BadAsk(f"{release!r} cannot name a release: use letters, digits, dots and dashes.")
+    written = pack_run(run_folder, into / release)
+    if as_json:
+        emit({"written": [str(path) for path in written]})
+    else:
+        paper.print(*written, sep="\n", soft_wrap=True)
+
+
+@app.command("eval")
+def sae_eval(
+    sae: Annotated[list[str], typer.Argument(help="RELEASE for all its SAEs, or RELEASE/NAME ...")],
+    text: Text,
+    tokens: Annotated[int, typer.Option(min=256, help="Held-out tokens for L0, FVU and dead share.")] = 300_000,
+    loss_tokens: Annotated[int, typer.Option(min=256, help="Of these, how many for CE recovered.")] = 30_000,
+    dialogues_as_chat: DialoguesAsChat = False,
+    write: Annotated[bool, typer.Option(help="Write the figures into the records.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure SAEs on the held-out documents (the last 5 % of each file) of a text."""
+    from dashboard.analysis.sae.evaluation import evaluate
+    from dashboard.analysis.sae.release import select, write_evaluation
+
+    runner = open_default_runner()
+    specs = select(runner.catalog, sae)
+    with progress("measuring") as show:
+        measured = evaluate(
+            {str(spec.id): (spec.site, runner.sae(spec.id)) for spec in specs},
+            text,
+            runner.model,
+            tokens,
+            loss_tokens,
+            dialogues_as_chat,
+            lambda share: show(share, ""),
+        )
+    if write:
+        for spec in specs:
+            write_evaluation(spec, measured[str(spec.id)])
+    if as_json:
+        emit({name: asdict(m.evaluation) for name, m in measured.items()})
+        return
+    table = Table("name", "CE recovered", "FVU", "L0", "dead", "decoder cosine", "tokens", box=None, pad_edge=False)
+    for name, m in ((name, one.evaluation) for name, one in measured.items()):
+        table.add_row(
+            name,
+            f"{m.ce_recovered:.4f}",
+            f"{m.fvu:.4f}",
+            f"{m.l0:.1f}",
+            f"{m.dead_share:.1%}",
+            f"{m.decoder_cosine:.4f}",
+            f"{m.n_tokens:,}",
+        )
+    paper.print(table)

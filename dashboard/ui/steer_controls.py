@@ -1,0 +1,159 @@
+"""Inputs of the steer page: the prompt, the edits with their sliders, where and how tokens are drawn."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from components.latent_list import latent_list
+from dashboard.analysis.asks import MAX_NEW_TOKENS, CaptureAsk, NamedVector, Op, PromotedAsk, Unit
+from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.methods import highlight
+from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.results import Dose
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.tokens import Prompt
+from dashboard.analysis.vectors import VectorFolder, parse_vector
+from dashboard.ui import failures, present, state
+from dashboard.ui import steer_state as steer
+from dashboard.ui.glossary import TERMS
+from dashboard.ui.presets import PRESETS
+from dashboard.ui.resources import get_engine
+
+_UNITS = {Unit.MAX.value: "× max", Unit.NORM.value: "× norm", Unit.RAW.value: "raw"}
+_OPS = {op.value: op.value.replace("_", " ") for op in Op}
+
+
+def prompt_box() -> None:
+    """The prompt, its mode, stop, and presets."""
+    box, options = st.columns([4, 1], vertical_alignment="bottom")
+    box.text_area(
+        "Prompt", key=steer.PROMPT, height=68, label_visibility="collapsed", on_change=steer.changed, persist_state="session",
+        placeholder="Type a beginning, then Ctrl+Enter",
+    )  # fmt: skip
+    with options, st.container(horizontal=True, vertical_alignment="center"):
+        st.toggle("Chat", key=steer.CHAT, on_change=steer.changed, persist_state="session", help="Read the text as a user message.")
+        st.button("Stop", on_click=steer.stop, icon=":material/stop:", help="Keep what has been written so far.")
+    with st.container(horizontal=True):
+        for name, preset in PRESETS.items():
+            st.button(name, on_click=steer.use_preset, args=(preset,), type="tertiary", icon=":material/tune:", help=preset.caption)
+
+
+def edit_list(doses: Mapping[str, Dose]) -> None:
+    """Every edit on a line of its own: operation, unit, slider and number."""
+    for row in steer.rows():
+        _edit_line(row, doses.get(row.key("amount")))
+
+
+def _edit_line(row: steer.Row, dose: Dose | None) -> None:
+    name, op, unit, slider, number, away = st.columns([30, 15, 15, 26, 14, 5], vertical_alignment="center", gap="small")
+    shared = {"label_visibility": "collapsed", "persist_state": "session"}
+    chosen = Op(op.selectbox("Operation", list(_OPS), key=row.key("op"), format_func=_OPS.__getitem__, on_change=steer.changed, **shared))
+    units = [name for name in _UNITS if name != Unit.MAX or not row.direction.startswith("vector/")]
+    at = Unit(
+        unit.selectbox(
+            "Unit",
+            units,
+            key=row.key("unit"),
+            format_func=_UNITS.__getitem__,
+            on_change=steer.other_unit,
+            args=(row,),
+            disabled=not chosen.takes_unit,
+            **shared,
+        )
+    )
+    limit = steer.limit_of(at)
+    shared |= {"disabled": chosen in (Op.ABLATE, Op.PROJECT_OUT), "step": limit / 80}
+    slider.slider("Amount", -limit, limit, key=row.key("slider"), on_change=steer.slid, args=(row,), **shared)
+    number.number_input("Number", key=row.key("amount"), format="%.4g", on_change=steer.typed, args=(row, limit), **shared)
+    away.button("", key=row.key("remove"), on_click=steer.remove, args=(row,), icon=":material/close:", type="tertiary", help="Take away")
+    pushes = ""
+    if chosen.takes_unit and dose is not None:
+        pushes = f" · {present.number(dose.amount)} x the direction, {dose.share_of_norm:+.0%} of the mean norm"
+    name.markdown(f"**{failures.plain(row.direction)}**")
+    name.caption(failures.plain(_promotes(row) + pushes), help=TERMS["edit"])
+
+
+def _promotes(row: steer.Row) -> str:
+    if row.direction.startswith("vector/"):
+        return "a vector"
+    try:
+        tokens = get_engine().promoted(PromotedAsk(LatentId.parse(row.direction), 4))
+    except AnalysisError:
+        return "not readable"
+    return "makes likelier " + " ".join(repr(token.strip()) for token in tokens if "\ufffd" not in token)
+
+
+def add_box(catalog: Catalog, vectors: VectorFolder, prompt: Prompt) -> None:
+    """Add an edit: by name, from what fires on the prompt, or a vector."""
+    full = len(steer.rows()) >= steer.MAX_EDITS
+    with st.popover("Add", icon=":material/add:", width="stretch", disabled=full):
+        known = vectors.all()
+        st.text_input("Name", key=steer.ADD_NAME, placeholder="smollm2-135m/15.resid_post/549 or vector/NAME", help=TERMS["latent"])
+        if st.button("Add", icon=":material/add:"):
+            if problem := steer.add_named(catalog, known):
+                st.warning(failures.plain(problem))
+            else:
+                state.note_change()
+                st.rerun()
+        st.markdown("**What fires on the prompt**")
+        names = [str(spec.id) for spec in catalog.specs]
+        sae = SaeId.parse(st.selectbox("SAE", names, index=len(names) // 2, key=steer.ADD_SAE, label_visibility="collapsed"))
+        if prompt.text:
+            with failures.shown():
+                capture = get_engine().capture(CaptureAsk(prompt, (sae,)))
+                firing = highlight.strongest(capture.activations[sae], capture.tokens, 12)
+                latent_list(
+                    present.latent_rows(firing, None, ()), key=steer.ACTIVE, on_show=_add_active(catalog), on_pin=_add_active(catalog)
+                )
+        _vector_box(vectors, known, catalog)
+
+
+def _add_active(catalog: Catalog):
+    return lambda: steer.add_active(catalog)
+
+
+def _vector_box(vectors: VectorFolder, known: Mapping[str, NamedVector], catalog: Catalog) -> None:
+    st.markdown("**A vector of your own**", help=TERMS["vector"])
+    sites = list(dict.fromkeys(str(spec.site) for spec in catalog.specs))
+    site = st.selectbox("Site, if the file names none", sites, key=steer.UPLOAD_SITE)
+    file = st.file_uploader("JSON: an array of numbers, or Neuronpedia's vector", type="json", key=steer.UPLOAD)
+    if file is not None and file.name.removesuffix(".json") not in known:
+        with failures.shown():
+            vector = parse_vector(file.getvalue(), file.name.removesuffix(".json"), Site.parse(site))
+            vectors.keep(vector, str(get_engine().describe().model))
+            st.success(failures.plain(f"Kept as vector/{vector.name}. Add it by this name."))
+    if known:
+        st.caption(failures.plain("Kept: " + ", ".join(f"vector/{name}" for name in known)))
+
+
+def settings(view_shade: LatentId | None, add: Callable[[], None]) -> None:
+    """Where edits act, how tokens are drawn, what shades both texts; `add` draws the box that adds an edit."""
+    adding, sampling, where, shade = st.columns([3, 2, 3, 4], vertical_alignment="bottom")
+    with adding:
+        add()
+    shared = {"on_change": steer.changed, "persist_state": "session"}
+    with where:
+        st.selectbox(
+            "Edited tokens", list(steer.WHERES), key=steer.WHERE, format_func=steer.WHERES.__getitem__, help=TERMS["where"], **shared
+        )
+        if st.session_state[steer.WHERE] in (steer.FROM, steer.SPAN):
+            start, end = st.columns(2)
+            start.number_input("From token", 0, 4096, key=steer.START, **shared)
+            if st.session_state[steer.WHERE] == steer.SPAN:
+                end.number_input("Up to, not with", 1, 4096, key=steer.END, **shared)
+    with sampling, st.popover("Sampling", icon=":material/casino:", width="stretch"):
+        st.slider("New tokens", 1, MAX_NEW_TOKENS, key=steer.TOKENS, **shared)
+        st.slider("Temperature", 0.0, 2.0, key=steer.TEMPERATURE, step=0.05, help="0 takes the most likely token.", **shared)
+        st.slider("Top-p", 0.01, 1.0, key=steer.TOP_P, step=0.01, help=TERMS["top_p"], **shared)
+        st.number_input("Seed", 0, 2**31 - 1, key=steer.SEED, help="Both texts draw from the same seed.", **shared)
+    latents = [row.direction for row in steer.rows() if not row.direction.startswith("vector/")]
+    options = ["", *dict.fromkeys([*latents, *([str(view_shade)] if view_shade else [])])]
+    shade.selectbox(
+        "Shade both texts by",
+        options,
+        key=steer.SHADE,
+        format_func=lambda name: name or "nothing",
+        on_change=steer.note,
+        persist_state="session",
+        help=TERMS["shade"],
+    )
