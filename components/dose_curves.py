@@ -1,3 +1,4 @@
+# pyright: basic
 """Curves against a dose: one line a curve with its intervals, drawn from plain data."""
 
 from collections.abc import Mapping, Sequence

@@ -49,7 +49,8 @@ function describe(data, side, shown, i) {
   const lines = [tokenName(texts, shown, i)];
   if (special[i]) lines.push("special token: outside the scale");
   else if (data.scale) lines.push(`${data.scale.label}  ${known(shades[i])}`);
-  lines.push(`KL  ${known(kl[i], " nats")}`, `log-probability, steered minus plain  ${known(differences[i], " nats")}`);
+  if (largest(kl) !== null) lines.push(`KL  ${known(kl[i], " nats")}`);
+  if (largest(differences) !== null) lines.push(`log-probability, steered minus plain  ${known(differences[i], " nats")}`);
   if (i === data.first_difference) lines.push(DIFFER);
   return lines.join("\n");
 }

@@ -12,6 +12,16 @@ from dashboard.analysis.tokens import Prompt, TokenSpan
 
 MAX_NEW_TOKENS = 512
 """Longest text that a generation may be asked for."""
+MAX_AMOUNT = 1e9
+"""Largest amount of an edit, up or down."""
+_LENGTHS = (1e-15, 1e15)
+"""Shortest and longest vector: float32 holds the squares of both."""
+
+
+def print_amount(amount: float) -> str:
+    """A number in as few digits as read back to the same number."""
+    short = f"{amount:g}"
+    return short if float(short) == amount else repr(float(amount))
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,9 @@ class NamedVector:
     def __post_init__(self) -> None:
         if not self.values or not any(self.values) or not all(math.isfinite(value) for value in self.values):
             raise BadAsk(f"The vector {self.name} must have finite numbers, and not zeros alone.")
+        length = math.hypot(*self.values)
+        if not _LENGTHS[0] <= length <= _LENGTHS[1]:
+            raise BadAsk(f"The vector {self.name} is {length:.3g} long; {_LENGTHS[0]:g} to {_LENGTHS[1]:g} can be used. Scale it.")
 
     def __str__(self) -> str:
         return f"vector/{self.name}"
@@ -114,11 +127,13 @@ class Intervention:
     def __post_init__(self) -> None:
         if not math.isfinite(self.amount):
             raise BadAsk(f"The amount of {self.direction} is {self.amount}; it must be a finite number.")
+        if abs(self.amount) > MAX_AMOUNT:
+            raise BadAsk(f"The amount of {self.direction} is {self.amount:g}; it must be between -{MAX_AMOUNT:g} and {MAX_AMOUNT:g}.")
         if self.unit is Unit.MAX and isinstance(self.direction, NamedVector):
             raise BadAsk(f"{self.direction} is no latent and has no largest activation: use the unit raw or norm.")
 
     def __str__(self) -> str:
-        return f"{self.direction}:{self.op.value}:{self.amount:g}:{self.unit.value}"
+        return f"{self.direction}:{self.op.value}:{print_amount(self.amount)}:{self.unit.value}"
 
     @classmethod
     def parse(

@@ -65,11 +65,12 @@ def read_index(spec: SaeSpec) -> LatentIndex:
             f"{spec.id} has no index, so the largest activation of its latents is not known. "
             f"Measure it with `latents sae eval {spec.id} --text FILE --write`, or use the unit raw or norm."
         )
-    return _read(file, file.stat().st_mtime_ns, spec.n_latents)
+    now = file.stat()
+    return _read(file, (now.st_mtime_ns, now.st_ino, now.st_size), spec.n_latents)
 
 
 @lru_cache(maxsize=64)
-def _read(file: Path, changed: int, n_latents: int) -> LatentIndex:
+def _read(file: Path, version: tuple[int, int, int], n_latents: int) -> LatentIndex:
     try:
         table = pq.read_table(file)
         n_tokens = int((table.schema.metadata or {})[b"n_tokens"])

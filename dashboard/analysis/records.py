@@ -38,7 +38,7 @@ def make_record(
 def key_of(record: RunRecord) -> str:
     """A name for the result: equal for equal asks of equal models and dictionaries, whenever and wherever they ran."""
     depends_on = {"kind": record.kind, "ask": record.ask, "model": record.model, "saes": record.saes, "dtype": record.dtype}
-    return hashlib.sha256(json.dumps(depends_on, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def weights_sha256(spec: SaeSpec) -> str:

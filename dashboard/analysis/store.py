@@ -1,11 +1,11 @@
 """Results on disk, named by what they depend on. The only writer of results.
 
-A result is a folder `KIND/KEY/` with `record.json` and `result.json`, written beside and renamed. Never pickles.
+A result is a folder `KIND/KEY/` with one file `result.json`, `{"record", "result"}`, written beside and put in place in
+one move: who reads gets one result whole, whoever writes or dies at the same moment. Never pickles.
 """
 
 import json
 import re
-import shutil
 import uuid
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 from dashboard.analysis.errors import BadAsk, UnknownResult
 from dashboard.analysis.records import key_of
 from dashboard.analysis.results import RunRecord
+
+_FILE = "result.json"
 
 
 class ResultStore:
@@ -25,31 +27,37 @@ class ResultStore:
     def save(self, record: RunRecord, result: dict[str, Any]) -> str:
         """Keep a result and return its key. The same result again replaces the one before."""
         key = key_of(record)
-        target = self._folder / record.kind / key
-        scratch = target.with_name(f"{key}.{uuid.uuid4().hex[:8]}.writing")
-        scratch.mkdir(parents=True)
-        (scratch / "record.json").write_text(json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False))
-        (scratch / "result.json").write_text(json.dumps(result, ensure_ascii=False, allow_nan=False))
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
+        # Plain ASCII: half a surrogate pair, which a text may hold, is no UTF-8.
+        content = json.dumps({"record": asdict(record), "result": result}, allow_nan=False)
+        folder = self._folder / record.kind / key
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = folder / f"{uuid.uuid4().hex[:8]}.writing"
+        try:
+            scratch.write_text(content)
+            scratch.replace(folder / _FILE)
+        finally:
+            scratch.unlink(missing_ok=True)
         return key
 
     def load(self, kind: str, key: str) -> tuple[RunRecord, dict[str, Any]]:
         """A result and its record.
 
         Raises:
+            BadAsk: if that is no key.
             UnknownResult: if there is none of that key, or it cannot be read.
         """
         if not re.fullmatch(r"[0-9a-f]{16}", key):
             raise BadAsk(f"{key[:40]!r} is not the key of a result: 16 digits of 0-9 and a-f.")
-        folder = self._folder / kind / key
         try:
-            record = RunRecord(**json.loads((folder / "record.json").read_text()))
-            return record, json.loads((folder / "result.json").read_text())
-        except (OSError, ValueError, TypeError) as error:
+            saved = json.loads((self._folder / kind / key / _FILE).read_text())
+            record, result = RunRecord(**saved["record"]), saved["result"]
+            if not isinstance(result, dict):
+                raise TypeError("the result is no object")
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise UnknownResult(kind, key, len(self.keys(kind))) from error
+        return record, result
 
     def keys(self, kind: str) -> list[str]:
         """Keys of one kind, newest first."""
-        found = [path.parent for path in (self._folder / kind).glob("*/record.json") if path.parent.suffix != ".writing"]
-        return [folder.name for folder in sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)]
+        found = sorted((self._folder / kind).glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        return [file.parent.name for file in found]

@@ -5,6 +5,7 @@ A vector is a file `NAME.json` in Neuronpedia's form: `{"modelId", "layerNumber"
 
 import json
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class VectorFolder:
         if not re.fullmatch(r"[\w .+-]{1,60}", vector.name) or vector.name.startswith("."):
             raise BadAsk(f"{vector.name[:60]!r} cannot name a vector: use 1 to 60 letters, digits, spaces, dots, dashes and underscores.")
         self._folder.mkdir(parents=True, exist_ok=True)
-        scratch = self._folder / f"{vector.name}.writing"
+        scratch = self._folder / f"{uuid.uuid4().hex[:8]}.writing"
         scratch.write_text(json.dumps(vector_json(vector, model)))
         scratch.replace(self._folder / f"{vector.name}.json")
 
@@ -70,6 +71,9 @@ def parse_vector(content: bytes, name: str, site: Site | None) -> NamedVector:
     try:
         value = json.loads(content)
         numbers = value["vector"] if isinstance(value, dict) else value
+        # True, "1" and the keys of an object could be read as numbers too, but nobody meant them.
+        if not isinstance(numbers, list) or not all(type(number) in (int, float) for number in numbers):
+            raise TypeError("not every entry is a number")
         values = tuple(float(number) for number in numbers)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise BadAsk(

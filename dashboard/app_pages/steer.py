@@ -7,7 +7,7 @@ from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods.steering import PLAIN, STEERED, Comparison, first_difference
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, present_steer, sidebar, state, steer_controls, steer_exports, steer_more, streaming
+from dashboard.ui import failures, present_steer, presets, sidebar, state, steer_controls, steer_exports, steer_more, streaming
 from dashboard.ui import steer_state as steer
 from dashboard.ui.resources import get_catalog, get_engine, get_vectors
 
@@ -56,6 +56,8 @@ with failures.shown():
     steer.write_url(view)
     if not view.ask.prompt.text:
         raise EmptyPrompt
+    if caption := presets.caption_of(view.ask.prompt.text, view.ask.interventions):
+        st.caption(failures.plain(caption))
     tabs = st.tabs(["Compare", "Dose response", "Subsets", "Saved runs"], key=steer.TAB, on_change="rerun")
     for tab, draw in zip(tabs, (answer, steer_more.dose_response, steer_more.subset_table, steer_more.saved_runs), strict=True):
         if tab.open:

@@ -136,7 +136,8 @@ def sweep(
         texts = [{"curve": p.curve, "factor": p.factor, "seed": t.seed, "text": t.text} for p in points for t in p.texts]
         emit({"points": rows, "texts": texts, "record": record.__dict__})
         return
-    _print_rows(rows)
+    shown = ("curve", "factor", "kl", "word_logprob", "matched", "perplexity", "repeated_4grams")
+    _print_rows([{name: row[name] for name in shown if row[name] is not None} for row in rows])
 
 
 @app.command()

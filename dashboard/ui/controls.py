@@ -15,11 +15,12 @@ def prompt_box(catalog: Catalog) -> None:
         height=80,
         label_visibility="collapsed",
         on_change=state.forget_token,
+        persist_state="session",
         placeholder="Type a sentence, then Ctrl+Enter",
     )
     with options:
         chat_help = "Read the text as a user message, through the model's chat template."
-        st.toggle("Chat", key=state.CHAT, on_change=state.forget_token, help=chat_help)
+        st.toggle("Chat", key=state.CHAT, on_change=state.forget_token, help=chat_help, persist_state="session")
         st.button("Read", width="stretch")
     with st.container(horizontal=True):
         for name in state.EXAMPLES:

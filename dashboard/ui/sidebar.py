@@ -23,10 +23,11 @@ def style() -> None:
 def sae_picker(catalog: Catalog) -> None:
     """Layer and point of the SAE that pages read."""
     with st.sidebar:
+        kept = {"persist_state": "session"}
         layers, points = state.choose_layer_and_point(catalog)
-        st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"])
-        st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"])
-        st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, on_change=state.forget_latent)
+        st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"], **kept)
+        st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"], **kept)
+        st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, on_change=state.forget_latent, **kept)
         for error in catalog.broken.values():
             st.warning(failures.plain(str(error)), icon=":material/broken_image:")
 

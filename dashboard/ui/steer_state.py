@@ -126,8 +126,7 @@ def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool
         return _remember([problem for text in url.get("latent", []) if (problem := _try_add(text, catalog, vectors))], url)
     problems: list[str] = []
     if not url.keys() - {"latent"}:
-        use_preset(next(iter(PRESETS.values())))
-        state.has_acted()
+        take(_first_look(catalog))
         if "latent" not in url:
             return _remember([], url)
         kept[_ROWS] = ()
@@ -186,7 +185,7 @@ def write_url(view: SteerState) -> None:
 def use_preset(preset: Preset) -> None:
     """Callback: go to a preset."""
     state.note_change()
-    take(SteeringAsk(Prompt(preset.prompt, preset.chat), preset.interventions, preset.sampling))
+    take(preset.ask)
 
 
 def take(ask: SteeringAsk) -> None:
@@ -350,6 +349,19 @@ def _append(edit: Intervention) -> None:
     limit = limit_of(edit.unit)
     kept[row.key("amount")], kept[row.key("slider")] = edit.amount, max(-limit, min(limit, edit.amount))
     kept[_PICKED] = kept[_STOPPED] = None
+
+
+def _first_look(catalog: Catalog) -> SteeringAsk:
+    """The first preset whose latents are installed; without any, its prompt alone."""
+    for preset in PRESETS.values():
+        try:
+            for edit in preset.interventions:
+                if isinstance(edit.direction, LatentId):
+                    catalog.latent(edit.direction)
+        except AnalysisError:
+            continue
+        return preset.ask
+    return SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
 
 
 def _show_where(where: Where | TokenSpan) -> None:

@@ -1,49 +1,9 @@
 """The highlight page without a browser: states, errors, and the URL, on the tiny model."""
 
-import json
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.engine import Engine
 from dashboard.analysis.local import LocalRunner
-from dashboard.ui import resources
-
-Open = Callable[..., AppTest]
-
-
-@pytest.fixture
-def open_page(runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    engine = Engine(lambda: runner)
-    st.cache_resource.clear()
-    monkeypatch.setattr(resources, "open_engine", lambda settings, say, catalog: engine)
-    monkeypatch.setattr(resources, "read_catalog", lambda settings: runner.catalog)
-
-    def open_page(**query: str | list[str]) -> AppTest:
-        app = AppTest.from_file("../../dashboard/app.py", default_timeout=30)
-        for name, value in query.items():
-            app.query_params[name] = value
-        return app.run()
-
-    yield open_page
-    engine.close()
-    st.cache_resource.clear()
-
-
-def drawn(app: AppTest, component: str) -> dict[str, Any] | None:
-    """The data that a component of ours was given."""
-    for element in app.get("bidi_component"):
-        if element.proto.component_name.endswith(component):
-            return json.loads(element.proto.json)
-    return None
-
-
-def told(app: AppTest) -> str:
-    """Every message on the page."""
-    return " ".join(element.value for kind in (app.error, app.warning, app.info) for element in kind).replace("\\", "")
+from tests.app_pages.conftest import Open, drawn, told
 
 
 def test_first_open_shows_an_example_and_no_error(open_page: Open) -> None:

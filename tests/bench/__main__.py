@@ -8,10 +8,11 @@ from collections.abc import Callable
 import torch
 from transformers import AutoModelForCausalLM
 
-from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, Sampling, Unit, Variant
 from dashboard.analysis.installation import open_runner
+from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.hooks import hook_name
-from dashboard.analysis.names import SaeId
+from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.settings import get_settings
 from dashboard.analysis.tokens import Prompt
 
@@ -67,14 +68,56 @@ def main() -> None:
             ("full run_with_cache + encode / capture", (cached, ours), ">= 2"),
         ):
             value, a, b = ratio(first, second)
-            line = {
-                "ratio": round(value, 3),
-                "goal": goal,
-                "ms": [round(1000 * a, 1), round(1000 * b, 1)],
-                "tokens": ids.shape[1],
-                "what": name,
-            }
-            print(json.dumps(line))  # noqa: T201 - what a benchmark is for
+            show(f"{name}, {ids.shape[1]} tokens", value, goal, [1000 * a, 1000 * b])
+    bench_generation(runner)
+
+
+def bench_generation(runner: LocalRunner) -> None:
+    """Plain and steered text together, and eight viewers at once."""
+    model = runner.model
+    prompt = Prompt(TEXT)
+    edit = Intervention(LatentId(SAE, 549), Op.ADD, 0.4, Unit.NORM)
+    pair = (Variant("plain"), Variant("steered", (edit,)))
+    reference = AutoModelForCausalLM.from_pretrained(model.path, dtype=model.dtype).to(model.device)
+    reference.generation_config.eos_token_id = None
+    ids = model.batch(*[runner.tokens(prompt).ids] * 2)
+
+    def theirs() -> object:
+        return reference.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=64, do_sample=False)
+
+    def ours() -> int:
+        return sum(1 for _ in runner.generate(GenerationAsk(prompt, pair, Sampling(64))))
+
+    assert ours() == 128, "a text ended before its 64 tokens"
+    value, a, b = ratio(ours, theirs, rounds=7)
+    show("pair (plain + steered, 64 tokens) / transformers generate, batch 2, unsteered", value, "<= 1.0", [1000 * a, 1000 * b])
+
+    def viewers(n: int) -> float:
+        """Tokens a second of n viewers who look at pairs of their own."""
+        streams = []
+        for i in range(n):
+            edits = (Intervention(LatentId(SAE, 549 + i), Op.ADD, 0.2, Unit.NORM),)
+            streams.append(runner.write(GenerationAsk(prompt, (Variant("plain"), Variant("steered", edits)), Sampling(48, 1.0, seed=i))))
+        started, tokens = time.perf_counter(), 0
+        while streams:
+            for stream in list(streams):
+                step = next(stream, None)
+                if step is None:
+                    streams.remove(stream)
+                else:
+                    tokens += len(step)
+        return tokens / (time.perf_counter() - started)
+
+    rates = [(viewers(8), viewers(1)) for _ in range(5)]
+    value = statistics.median(many / one for many, one in rates)
+    middle = [statistics.median(rate[i] for rate in rates) for i in (0, 1)]
+    show("tokens/s of 8 viewers / 1 viewer", value, ">= 3", middle, unit="tokens_per_s")
+
+
+def show(what: str, value: float, goal: str, figures: list[float], unit: str = "ms") -> None:
+    """One line of JSON."""
+    line = {"ratio": round(value, 3), "goal": goal, unit: [round(one, 1) for one in figures], "what": what}
+    print(json.dumps(line))  # noqa: T201 - what a benchmark is for
 
 
 if __name__ == "__main__":

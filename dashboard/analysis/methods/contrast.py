@@ -28,7 +28,7 @@ from dashboard.analysis.runner import Runner
 from dashboard.analysis.tokens import Prompt
 
 MIN_TEXTS = 3
-"""Fewest texts in a set. Among thousands of latents, a q below 0.05 takes far more: 20 or so."""
+"""Fewest texts in a set. One perfect latent among 4,000 needs 14 for a q below 0.05."""
 
 
 class Pool(StrEnum):
@@ -127,8 +127,6 @@ def promoted_tokens(runner: Runner, latents: Sequence[SeparatingLatent], top: in
 def _compare(
     names: Sequence[LatentId], first: Float64[np.ndarray, "n_first tested"], second: Float64[np.ndarray, "n_second tested"]
 ) -> tuple[SeparatingLatent, ...]:
-    if not names:
-        return ()
     test = mannwhitneyu(first, second, alternative="two-sided", method="asymptotic", axis=0)
     auroc = test.statistic / (len(first) * len(second))
     q = false_discovery_control(test.pvalue, method="bh")

@@ -15,7 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dashboard.analysis.asks import GenerationAsk, Intervention, NamedVector, Sampling, ScoreAsk, Variant, parse_where, print_where
+from dashboard.analysis.asks import (
+    GenerationAsk,
+    Intervention,
+    NamedVector,
+    Sampling,
+    ScoreAsk,
+    Variant,
+    parse_where,
+    print_amount,
+    print_where,
+)
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.fluency import repeated_ngrams
 from dashboard.analysis.names import SaeId, Site
@@ -183,13 +193,16 @@ def report(ask: SteeringAsk, found: Comparison, record: RunRecord) -> dict[str, 
 
 def command(ask: SteeringAsk, dtype: str) -> str:
     """The `latents steer` command that makes the comparison again."""
-    words = ["latents", "steer", shlex.quote(ask.prompt.text)]
+    prompt = shlex.quote(ask.prompt.text)
+    # A prompt that begins with a dash goes last, behind --: it would be read as an option.
+    first, last = ([], ["--", prompt]) if ask.prompt.text.startswith("-") else ([prompt], [])
+    words = ["latents", "steer", *first]
     words += [f"--set {shlex.quote(str(edit))}" for edit in ask.interventions]
     if ask.interventions:
         words.append(f"--where {print_where(ask.interventions[0].where)}")
-    words.append(f"--max-new-tokens {ask.sampling.max_new_tokens} --temperature {ask.sampling.temperature:g}")
-    words.append(f"--top-p {ask.sampling.top_p:g} --seed {ask.sampling.seed} --dtype {dtype}")
-    return " ".join([*words, *(["--chat"] if ask.prompt.chat else [])])
+    words.append(f"--max-new-tokens {ask.sampling.max_new_tokens} --temperature {print_amount(ask.sampling.temperature)}")
+    words.append(f"--top-p {print_amount(ask.sampling.top_p)} --seed {ask.sampling.seed} --dtype {dtype}")
+    return " ".join([*words, *(["--chat"] if ask.prompt.chat else []), *last])
 
 
 def ask_of(data: Mapping[str, Any]) -> SteeringAsk:

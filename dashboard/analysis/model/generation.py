@@ -13,6 +13,7 @@ import torch
 from transformers import DynamicCache
 
 from dashboard.analysis.asks import Intervention, Op, Sampling, Where
+from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.model.bridge import GrowingText, LoadedModel
 from dashboard.analysis.model.edits import LoadedDirection, RowEdit, apply_edits
 from dashboard.analysis.model.hooks import Edit, hooked_bare
@@ -78,7 +79,7 @@ class _Row:
     delta: TokenDelta | None = None
     """Drawn and not delivered yet."""
     error: Exception | None = None
-    """What went wrong in a pass of the whole batch; every asker of its rows hears it."""
+    """What went wrong with this row, or in a pass of the whole batch; whoever asked for the row hears it."""
 
     @property
     def read(self) -> int:
@@ -119,10 +120,11 @@ class Decoder:
         try:
             self._read_prompt(tokens, own)
             while going:
-                if going[0].delta is None:
+                if going[0].delta is None and going[0].error is None:
                     self._advance()
-                if going[0].error is not None:
-                    raise going[0].error
+                for row in going:
+                    if row.error is not None:
+                        raise row.error
                 step = tuple(row.delta for row in going if row.delta is not None)
                 going = [row for row in going if row.delta is not None and not row.delta.last]
                 for row in going:
@@ -200,6 +202,9 @@ class Decoder:
         logits = logits.float().cpu()
         logprobs = torch.log_softmax(logits, dim=-1)
         for place, row in enumerate(rows):
+            if logprobs[place].isnan().any():  # of this row alone: the others go on
+                row.error = BadAsk(f"The edits of {row.label} break the model: its logits are not numbers. Use smaller amounts.")
+                continue
             row.token = _draw(logits[place], row.sampling, row.generator)
             row.written += 1
             last = row.token in self._ends or row.written == row.sampling.max_new_tokens

@@ -1,0 +1,50 @@
+"""Pages without a browser, on the tiny model."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.analysis.engine import Engine
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.settings import Settings
+from dashboard.ui import resources
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(runner: LocalRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Open]:
+    engine = Engine(lambda: runner)
+    st.cache_resource.clear()
+    monkeypatch.setattr(resources, "open_engine", lambda settings, say, catalog: engine)
+    monkeypatch.setattr(resources, "read_catalog", lambda settings: runner.catalog)
+    kept = Settings(cache=tmp_path, device="cpu", dtype="float32", max_tokens=256)
+    monkeypatch.setattr(resources, "get_settings", lambda: kept)
+
+    def open_page(page: str = "app.py", **query: str | list[str]) -> AppTest:
+        app = AppTest.from_file(f"../../dashboard/{page}", default_timeout=30)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
+
+    yield open_page
+    engine.close()
+    st.cache_resource.clear()
+
+
+def drawn(app: AppTest, component: str) -> dict[str, Any] | None:
+    """The data that a component of ours was given."""
+    for element in app.get("bidi_component"):
+        if element.proto.component_name.endswith(component):
+            return json.loads(element.proto.json)
+    return None
+
+
+def told(app: AppTest) -> str:
+    """Every message on the page."""
+    return " ".join(element.value for kind in (app.error, app.warning, app.info) for element in kind).replace("\\", "")

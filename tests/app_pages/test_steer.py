@@ -1,0 +1,118 @@
+"""The steer page without a browser: both texts, the address bar, and what goes wrong, on the tiny model."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.analysis.asks import Intervention, Sampling
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.methods.steering import SteeringAsk, compare, first_difference
+from dashboard.analysis.tokens import Prompt
+from tests.app_pages.conftest import Open, drawn, told
+
+PAGE = "app_pages/steer.py"
+EDIT = "tiny/2.resid_post/7:add:8:raw"
+
+
+def opened(open_page: Open, **query: str | list[str]) -> AppTest:
+    app = open_page(PAGE, **{"prompt": "The quick brown fox", "tokens": "12", **query})
+    assert not app.exception
+    return app
+
+
+def in_url(app: AppTest, name: str) -> list[str]:
+    value = app.query_params[name]
+    return [value] if isinstance(value, str) else list(value)
+
+
+def comparison(runner: LocalRunner, *edits: str, sampling: Sampling | None = None):
+    return compare(runner, SteeringAsk(Prompt("The quick brown fox"), tuple(map(Intervention.parse, edits)), sampling or Sampling(12)))
+
+
+def test_both_texts_and_their_measures_are_the_methods(open_page: Open, runner: LocalRunner) -> None:
+    pair = drawn(opened(open_page, edit=EDIT), "generation_pair")
+    found = comparison(runner, EDIT)
+    assert pair["plain"]["texts"] == list(found.plain.texts)
+    assert pair["steered"]["texts"] == list(found.steered.texts)
+    assert pair["steered"]["kl"] == pytest.approx([token.kl for token in found.steered_score.tokens], abs=1e-5)
+    assert pair["first_difference"] == first_difference(found.plain.ids, found.steered.ids)
+    assert f"{found.steered_score.perplexity:.1f}" in pair["steered"]["note"]
+
+
+def test_without_edits_both_texts_are_the_same(open_page: Open) -> None:
+    pair = drawn(opened(open_page), "generation_pair")
+    assert pair["plain"]["texts"] == pair["steered"]["texts"] != []
+    assert pair["first_difference"] is None
+
+
+def test_an_installation_without_the_presets_latents_opens_without_an_error(open_page: Open) -> None:
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    assert drawn(app, "generation_pair") is not None
+
+
+def test_a_moved_slider_is_the_number_in_the_box_in_the_url_and_in_the_text(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, edit=EDIT)
+    slider = next(one for one in app.slider if one.label == "Amount")
+    slider.set_value(-20.0).run()
+    assert next(one for one in app.number_input if one.label == "Number").value == -20.0
+    assert in_url(app, "edit") == ["tiny/2.resid_post/7:add:-20:raw"]
+    expected = comparison(runner, "tiny/2.resid_post/7:add:-20:raw")
+    assert drawn(app, "generation_pair")["steered"]["texts"] == list(expected.steered.texts)
+
+
+def test_a_number_beyond_the_slider_counts(open_page: Open) -> None:
+    app = opened(open_page, edit=EDIT)
+    next(one for one in app.number_input if one.label == "Number").set_value(1234.5).run()
+    assert in_url(app, "edit") == ["tiny/2.resid_post/7:add:1234.5:raw"]
+    assert not app.error
+
+
+def test_the_link_gives_the_same_page_again(open_page: Open) -> None:
+    query = {
+        "edit": [EDIT, "tiny/1.resid_post/3:scale:0.5:raw"],
+        "where": "2:4",
+        "temperature": "0.9",
+        "top_p": "0.8",
+        "seed": "7",
+        "shade": "tiny/2.resid_post/9",
+        "pick": "steered:3",
+    }
+    first = opened(open_page, **query)
+    again = opened(open_page, **{name: first.query_params[name] for name in first.query_params})
+    assert drawn(first, "generation_pair") == drawn(again, "generation_pair")
+    for name, value in query.items():
+        assert in_url(first, name) == (value if isinstance(value, list) else [value])
+    assert drawn(first, "generation_pair")["selected"] == {"side": "steered", "index": 3}
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"edit": "tiny/2.resid_post/900:add:1:raw"}, "it has 64 latents (0 to 63)"),
+        ({"edit": "tiny/2.resid_post/7:shout:1:raw"}, "OP one of add"),
+        ({"edit": "vector/none:add:1"}, "There is no vector/none here"),
+        ({"edit": "tiny/2.resid_post/7:add:1:max"}, "latents sae eval"),
+        ({"where": "9:3"}, "START:END"),
+        ({"temperature": "-1"}, "it must be 0 or more"),
+        ({"tokens": "9999"}, "1 to 512 are possible"),
+        ({"tokens": "400"}, "the limit is 256"),
+        ({"prompt": ""}, "prompt"),
+        ({"latent": "nonsense"}, "RELEASE/NAME/INDEX"),
+    ],
+)
+def test_what_is_wrong_in_a_link_is_said_and_the_page_lives(open_page: Open, query: dict[str, str], message: str) -> None:
+    app = opened(open_page, **{"edit": EDIT, **query})
+    assert message in told(app)
+    assert app.text_area[0].value == query.get("prompt", "The quick brown fox")
+
+
+def test_a_latent_from_elsewhere_is_added(open_page: Open) -> None:
+    app = opened(open_page, latent="tiny/2.resid_post/7")
+    assert in_url(app, "edit") == ["tiny/2.resid_post/7:add:0.4:norm"]
+    assert "latent" not in app.query_params
+
+
+def test_a_ninth_edit_is_refused_with_the_number(open_page: Open) -> None:
+    app = opened(open_page, edit=[f"tiny/2.resid_post/{i}:add:1:raw" for i in range(8)], latent="tiny/2.resid_post/9")
+    assert "8 edits are on already" in told(app)
+    assert len(in_url(app, "edit")) == 8
