@@ -11,7 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -29,7 +29,7 @@ from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore,
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
 _KEPT_ANSWERS = 48
-_KEPT_TEXTS = 512
+_KEPT_TEXTS = 256
 _POLL_S = 0.2
 
 T = TypeVar("T")
@@ -199,26 +199,23 @@ class Engine:
             return ticket.result()
 
     def ask_generation(self, ask: GenerationAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Step]:
-        """A ticket for a generation: one new token for each row a turn. Rows that were written to their end before come at once."""
+        """A ticket for a generation: one new token for each row a turn.
+
+        An ask that was written to its end lately comes at once. Its rows are always written together, also where one of
+        them is known from another ask: in bfloat16 the same text again needs the same company.
+        """
 
         def start(runner: LocalRunner) -> Iterator[Step]:
-            keys = {variant.label: (ask.prompt, variant.interventions, variant.seed, ask.sampling) for variant in ask.variants}
-            kept = {label: self._texts.recall(key) for label, key in keys.items() if key in self._texts}
-            if kept:
-                yield tuple(replace(delta, variant=label) for label, deltas in kept.items() for delta in deltas)
-            rest = tuple(variant for variant in ask.variants if variant.label not in kept)
-            if not rest:
+            if ask in self._texts:
+                yield self._texts.recall(ask)
                 return
-            admit(
-                generation_bytes(runner.model, len(runner.tokens(ask.prompt)), ask.sampling.max_new_tokens, len(rest)), runner.model.device
-            )
-            written: dict[str, list[TokenDelta]] = {variant.label: [] for variant in rest}
-            for step in runner.write(replace(ask, variants=rest), lane=priority):
-                for delta in step:
-                    written[delta.variant].append(delta)
-                    if delta.last:
-                        self._texts.keep(keys[delta.variant], tuple(written[delta.variant]))
+            n_prompt = len(runner.tokens(ask.prompt))
+            admit(generation_bytes(runner.model, n_prompt, ask.sampling.max_new_tokens, len(ask.variants)), runner.model.device)
+            written: list[TokenDelta] = []
+            for step in runner.write(ask, lane=priority):
+                written += step
                 yield step
+            self._texts.keep(ask, tuple(written))
 
         return self.submit(start, priority)
 
