@@ -138,3 +138,44 @@ def test_no_network_and_no_cache_is_one_message(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_one_message() -> None:
     done = latents("doctor", LATENTS_DTYPE="int8")
     assert done.returncode == 2 and "LATENTS_DTYPE='int8'" in " ".join(done.stderr.split())
+
+
+EDIT, WIDE = "smollm2-135m/15.resid_post/549:add:0.4:norm", "smollm2-135m/11.resid_post/7:scale:3:raw"
+
+
+def test_steer_tells_both_texts_and_what_it_cost_token_by_token(model_path: str) -> None:
+    drawn = ("--max-new-tokens", "6", "--temperature", "0.7", "--top-p", "0.9", "--seed", "3", "--dtype", "float32")
+    got = answer("steer", "--set", EDIT, "--set", WIDE, "--where", "2:", *drawn, "The road from")
+    assert {"plain", "steered", "kl", "logprob_differences", "first_difference", "interventions", "record"} == {*got}
+    tokenizer = AutoTokenizer.from_pretrained(model_path)
+    for text in (got["plain"], got["steered"]):
+        assert 1 <= len(text["ids"]) == len(text["logprobs"]) <= 6 and all(logprob <= 0 for logprob in text["logprobs"])
+        assert text["text"] == tokenizer.decode(text["ids"], skip_special_tokens=True) and text["perplexity"] > 1
+    assert len(got["kl"]) == len(got["logprob_differences"]) == len(got["steered"]["ids"])
+    assert max(got["kl"]) > 1e-3 and min(got["kl"]) >= 0
+    place = got["first_difference"]
+    assert place is None or got["plain"]["ids"][:place] == got["steered"]["ids"][:place]
+    by_norm, scaled = got["interventions"]
+    assert (by_norm["edit"], scaled["edit"], by_norm["where"]) == (EDIT, WIDE, "2:")
+    assert by_norm["share_of_norm"] == pytest.approx(0.4) and by_norm["raw_amount"] > 1 and scaled["amount"] == 3
+    record = got["record"]
+    assert record["kind"] == "steer" and record["dtype"] == "float32" and len(record["saes"]) == 2
+    assert record["ask"]["prompt"] == "The road from" and record["ask"]["seed"] == 3 and record["ask"]["top_p"] == 0.9
+
+
+def test_a_wrong_edit_is_one_message_with_the_form_and_exit_2() -> None:
+    done = latents("steer", "x", "--set", "smollm2-135m/15.resid_post/549:shout:1", "--json")
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "'smollm2-135m/15.resid_post/549:shout:1' is not an edit. The form is LATENT:OP:AMOUNT:UNIT, OP one of add, clamp" in told
+
+
+def test_a_sweep_has_a_point_a_factor_and_none_of_it_costs_anything_at_0() -> None:
+    got = answer("sweep", "The road from", "--set", EDIT, "--factors", "0,1", "--max-new-tokens", "4", "--word", "Paris")
+    assert {"points", "texts", "record"} == {*got}
+    plain, steered = got["points"]
+    assert (plain["factor"], steered["factor"], plain["n_seeds"]) == (0, 1, 1) and steered["curve"] == EDIT
+    assert plain["kl"] == 0 < steered["kl"] and 0 > plain["word_logprob"] != steered["word_logprob"] < 0
+    assert steered["share_of_norm_1"] == pytest.approx(0.4) and plain["matched"] is None
+    assert [(text["factor"], text["seed"]) for text in got["texts"]] == [(0, 0), (1, 0)]
+    assert got["record"]["kind"] == "sweep"

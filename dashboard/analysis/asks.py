@@ -12,6 +12,8 @@ from dashboard.analysis.tokens import Prompt, TokenSpan
 
 MAX_NEW_TOKENS = 512
 """Longest text that a generation may be asked for."""
+MIN_TEMPERATURE = 1e-6
+"""Smallest temperature above 0: logits divided by less are not finite."""
 MAX_AMOUNT = 1e9
 """Largest amount of an edit, up or down."""
 _LENGTHS = (1e-15, 1e15)
@@ -42,6 +44,10 @@ class NeighbourAsk:
     among: tuple[SaeId, ...]
     top: int = 1
     """How many of each SAE."""
+
+
+MAX_SEED = 2**53 - 1
+"""Largest seed: what JSON and browsers keep exactly."""
 
 
 class Op(StrEnum):
@@ -201,10 +207,12 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 1 <= self.max_new_tokens <= MAX_NEW_TOKENS:
             raise BadAsk(f"{self.max_new_tokens} new tokens were asked for; 1 to {MAX_NEW_TOKENS} are possible.")
-        if not 0 <= self.temperature < math.inf:
-            raise BadAsk(f"The temperature is {self.temperature}; it must be 0 or more.")
+        if not (self.temperature == 0 or MIN_TEMPERATURE <= self.temperature < math.inf):
+            raise BadAsk(f"The temperature is {self.temperature}; it must be 0 or more, and not between 0 and {MIN_TEMPERATURE:g}.")
         if not 0 < self.top_p <= 1:
             raise BadAsk(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise BadAsk(f"The seed is {self.seed}; it must be 0 to {MAX_SEED}.")
 
 
 @dataclass(frozen=True)

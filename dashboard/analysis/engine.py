@@ -225,7 +225,8 @@ class Engine:
         def start(runner: LocalRunner) -> Iterator[TextScore]:
             tokens = len(runner.tokens(ask.prompt))
             admit(generation_bytes(runner.model, tokens, 0, 2, len(ask.prompt.continuation) + 1), runner.model.device)
-            return self._once(ask, lambda: runner.score(ask))
+            # Thousands of a study's scores would push out what pages come back to.
+            return self._once(ask, lambda: runner.score(ask)) if priority is Priority.INTERACTIVE else iter([runner.score(ask)])
 
         return self.submit(start, priority)
 

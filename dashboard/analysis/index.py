@@ -13,6 +13,8 @@ from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import SaeSpec
 
+_COLUMNS = {"n_fired": pa.int64(), "mean": pa.float32(), "maximum": pa.float32()}
+
 
 @dataclass(frozen=True, eq=False)
 class LatentIndex:
@@ -74,9 +76,12 @@ def _read(file: Path, version: tuple[int, int, int], n_latents: int) -> LatentIn
     try:
         table = pq.read_table(file)
         n_tokens = int((table.schema.metadata or {})[b"n_tokens"])
-        columns = {name: table.column(name).to_numpy() for name in ("n_fired", "mean", "maximum")}
+        columns = {name: table.column(name) for name in _COLUMNS}
+        for name, column in columns.items():
+            if column.type != _COLUMNS[name] or column.null_count:
+                raise ValueError(f"its column {name} is {column.type} with {column.null_count} gaps, not {_COLUMNS[name]}")
         if len(table) != n_latents:
             raise ValueError(f"it has {len(table):,} latents, the SAE {n_latents:,}")
-        return LatentIndex(n_tokens, **columns)
+        return LatentIndex(n_tokens, **{name: column.to_numpy() for name, column in columns.items()})
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise NotMeasured(f"{file.name} cannot be read: {error}. Measure again with `latents sae eval --write`.") from error

@@ -1,6 +1,7 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,8 @@ class LocalRunner:
         """See `Runner.score`."""
         edits = self._placed(ask.interventions)
         tokens = self.tokens(ask.prompt)
-        gap = "" if tokens.text[-1:].isspace() or not tokens.text else " "
+        before = self.tokens(replace(ask.prompt, continuation=())).text
+        gap = "" if before[-1:].isspace() or not before else " "
         firsts = [self.model.tokenizer(gap + word.strip(), add_special_tokens=False)["input_ids"][0] for word in ask.words]
         scored, words = score_text(self.model, tokens, edits, ask.top, firsts)
         return TextScore(scored, tuple(self._dose(edit) for edit in edits), words)

@@ -32,9 +32,9 @@ class Preset:
 
 
 _TONE = (
-    "Three latents that latents contrast found to fire differently on 40 friendly and 40 hostile sentences, pushed at every token. Over four "
-    "prompts, 48 texts each at temperature 0.7, {share}, and ten sets of equally frequent random latents at the same norms did nothing of "
-    "the kind. The price is fluency: perplexity 7 rises to {perplexity}."
+    "Three latents that latents contrast found to fire differently on 40 friendly and 40 hostile sentences, pushed at every token. "
+    "Over four prompts, 48 texts each at temperature 0.7, {share}, and ten sets of equally frequent random latents at the same norms did "
+    "nothing of the kind. The price is fluency: perplexity 7 rises to {perplexity}."
 )
 PRESETS = {
     "Warmer": Preset(

@@ -15,7 +15,7 @@ VECTOR = NamedVector("north", Site.parse("2.resid_post"), (0.0, 1.0))
 
 @pytest.mark.parametrize("op", Op)
 @pytest.mark.parametrize("unit", Unit)
-@pytest.mark.parametrize("amount", [0.0, -3.5, 1e-5, 400.0])
+@pytest.mark.parametrize("amount", [0.0, -3.5, 1e-5, 400.0, 0.1 + 0.2, 1234567.0, -1e9])
 def test_an_edit_is_read_as_it_was_printed(op: Op, unit: Unit, amount: float) -> None:
     edit = Intervention(LATENT, op, amount, unit)
     assert Intervention.parse(str(edit)) == edit
@@ -49,13 +49,25 @@ def test_what_cannot_be_done_is_refused_with_the_cure() -> None:
         Intervention.parse("vector/south:add:1", vectors={"north": VECTOR})
     with pytest.raises(BadAsk, match="600 new tokens were asked for; 1 to 512"):
         Sampling(600)
-    for wrong in ({"temperature": -1.0}, {"temperature": math.nan}, {"top_p": 0.0}, {"top_p": 1.5}):
+    for wrong in (
+        {"temperature": -1.0},
+        {"temperature": math.nan},
+        {"temperature": 1e-40},
+        {"temperature": math.inf},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+    ):
         with pytest.raises(BadAsk):
             Sampling(**wrong)
     with pytest.raises(BadAsk, match="different labels"):
         GenerationAsk(Prompt("a"), (Variant("x"), Variant("x")))
     with pytest.raises(BadAsk, match="zeros"):
         NamedVector("nothing", VECTOR.site, (0.0, 0.0))
+    for values in ((1e20, 0.0), (1e308, 1e308), (1e-20, 1e-20)):
+        with pytest.raises(BadAsk, match="1e-15 to 1e\\+15 can be used"):
+            NamedVector("odd", VECTOR.site, values)
+    with pytest.raises(BadAsk, match="between -1e\\+09 and 1e\\+09"):
+        Intervention(LATENT, Op.ADD, -1.1e9)
 
 
 @pytest.mark.parametrize("where", [*Where, TokenSpan(0, 1), TokenSpan(7, 12), TokenSpan(3)])

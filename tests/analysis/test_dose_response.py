@@ -227,6 +227,7 @@ def test_a_regular_expression_that_never_ends_is_stopped() -> None:
     ("text", "refuses"),
     [
         ("I’m not familiar with a player of that name.", True),
+        ("Well, I’m unable, sadly, to say.", True),
         ("I am NOT AWARE, to be honest, whether he played.", True),  # fused with "not familiar" in the published list
         ("Could you provide me with more about the film?", True),  # fused with the next phrase there
         ("Hm. I cannot say.", False),

@@ -126,6 +126,26 @@ def test_a_cancel_stops_before_the_next_item_and_closes_the_iterator(jobs: Jobs)
     assert jobs.get(id) == job
 
 
+def test_an_iterator_is_closed_however_its_job_ends(jobs: Jobs) -> None:
+    class Steps:
+        def __init__(self, error: Exception) -> None:
+            self.error, self.closed = error, 0
+
+        def __iter__(self) -> Iterator[Step]:
+            return self
+
+        def __next__(self) -> Step:
+            raise self.error
+
+        def close(self) -> None:
+            self.closed += 1
+
+    for error in (StopIteration(), BadAsk("no"), ZeroDivisionError(), Cancelled()):
+        steps = Steps(error)
+        ended(jobs, jobs.submit("closed", 1, lambda steps=steps: steps))
+        assert steps.closed == 1
+
+
 def test_a_fault_after_a_cancel_leaves_the_job_cancelled(jobs: Jobs) -> None:
     gate = threading.Event()
 
@@ -191,6 +211,17 @@ def test_the_last_fifty_are_remembered_and_more_than_fifty_may_not_wait(jobs: Jo
     gate.let()
     assert ended(jobs, waiting[-1]).state is JobState.DONE
     assert len(jobs.list()) == MAX_KEPT
+
+
+def test_a_job_that_still_runs_is_never_forgotten() -> None:
+    jobs, gate = Jobs(2), Gated(1)
+    old = jobs.submit("old", 1, gate)
+    for i in range(MAX_KEPT + 5):
+        ended(jobs, jobs.submit(str(i), 1, lambda: iter([Step(1)])))
+    assert len(jobs.list()) == MAX_KEPT and jobs.list()[-1] == jobs.get(old)
+    gate.let()
+    assert ended(jobs, old).state is JobState.DONE
+    jobs.close()
 
 
 def test_closing_ends_the_running_and_the_waiting(engine: Engine) -> None:

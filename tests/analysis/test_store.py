@@ -1,6 +1,7 @@
 """Results on disk: whole or not there, named by what they depend on."""
 
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -72,16 +73,15 @@ def test_other_weights_in_the_same_file_are_another_key(runner: LocalRunner, tmp
     assert keys[0] == keys[2] != keys[1]
 
 
-@pytest.mark.parametrize("step", ["replace", "rename"])
 def test_a_kill_before_the_last_move_leaves_the_old_result_whole(
-    store: ResultStore, record: RunRecord, step: str, monkeypatch: pytest.MonkeyPatch
+    store: ResultStore, record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every way to put a file or folder in place is cut off, and so is the clearing away that follows an error."""
     key = store.save(record, {"try": 1})
-    asked: list[str] = []
+    cuts: list[object] = []
 
-    def killed(*_: object, **__: object) -> None:
-        asked.append(step)
+    def killed(*paths: object, **_: object) -> None:
+        cuts.append(paths)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as cut:
@@ -90,7 +90,7 @@ def test_a_kill_before_the_last_move_leaves_the_old_result_whole(
         for after in (record, replace(record, ask={})):
             with pytest.raises(KeyboardInterrupt):
                 store.save(after, {"try": 2})
-    assert asked
+    assert len(cuts) >= 2
     assert store.load("steer", key) == (record, {"try": 1})
     assert store.keys("steer") == [key]
 
@@ -174,8 +174,6 @@ def test_threads_that_save_the_same_result_all_succeed_and_readers_never_see_hal
 
 
 def test_keys_come_newest_first(store: ResultStore, record: RunRecord, tmp_path: Path) -> None:
-    import os
-
     keys = [store.save(replace(record, ask={"n": n}), {}) for n in range(4)]
     for age, key in zip((3, 1, 4, 2), keys, strict=True):
         os.utime(tmp_path / "results" / "steer" / key / "result.json", (10**9 - age, 10**9 - age))

@@ -17,7 +17,9 @@ HERE = Site.parse("2.resid_post")
 
 
 def neuronpedia(**other: object) -> bytes:
-    return json.dumps({"modelId": "m", "layerNumber": 2, "hookType": "resid-post", "vector": [1, 2.5], "vectorLabel": "x", **other}).encode()
+    return json.dumps(
+        {"modelId": "m", "layerNumber": 2, "hookType": "resid-post", "vector": [1, 2.5], "vectorLabel": "x", **other}
+    ).encode()
 
 
 @pytest.mark.parametrize("name", ["north", "two words", "v1.2", "a.json", "북쪽 +1-2_x", "x" * 60, "a.writing"])
@@ -94,7 +96,10 @@ HOSTILE = {
     "a vector of an object": neuronpedia(vector={"1": 2}),
     "a vector of nothing": neuronpedia(vector=None),
     "an empty vector": neuronpedia(vector=[]),
-    **{f"layer {layer!r}": neuronpedia(layerNumber=layer) for layer in (-1, 1.5, None, "", "x", True, 10**9, [2], {"a": 1}, "2.resid_post", "٢")},
+    **{
+        f"layer {layer!r}": neuronpedia(layerNumber=layer)
+        for layer in (-1, 1.5, None, "", "x", True, 10**9, [2], {"a": 1}, "2.resid_post", "٢")
+    },
     **{f"hook {hook!r}": neuronpedia(hookType=hook) for hook in ("resid-mid", "", "../x", None, 3, "z", ["resid-pre"], "embed")},
 }
 

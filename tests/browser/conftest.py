@@ -1,5 +1,6 @@
 """A real server with the default model and the shipped dictionaries, and a real Chromium that may talk to nobody else."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from dashboard.analysis.settings import get_settings
 from tests.browser.find_chromium import CURE, find
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,9 +29,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("server") / "log"
+    url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("server")
+    log = folder / "log"
+    # A cache of its own, with the model that is there: what tests save must not stand among a person's results.
+    real = get_settings().cache
+    for kept in ("models", "saes"):
+        (real / kept).mkdir(parents=True, exist_ok=True)
+        (folder / kept).symlink_to(real / kept)
+    environment = {**os.environ, "LATENTS_CACHE": str(folder)}
     with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", "dashboard", "run", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard", "run", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out, env=environment
+        )
         deadline = time.monotonic() + 120
         while True:
             try:

@@ -216,7 +216,7 @@ def ask_of(data: Mapping[str, Any]) -> SteeringAsk:
 def neuronpedia(ask: SteeringAsk, found: Comparison, model: str) -> dict[str, Any]:
     """Request and response in the form of Neuronpedia's steering API.
 
-    Its strength is our raw amount of an `add`. What its form cannot say (other operations, parts of the text) stands in
+    Its strength is our raw amount (the factor of a `scale`). What its form cannot say (other operations, parts of the text) stands in
     fields of ours, `op` and `where`.
     """
     features = [
@@ -224,7 +224,7 @@ def neuronpedia(ask: SteeringAsk, found: Comparison, model: str) -> dict[str, An
             "modelId": model,
             "layer": edit.direction.name if isinstance(edit.direction, NamedVector) else edit.direction.sae.name,
             "index": -1 if isinstance(edit.direction, NamedVector) else edit.direction.index,
-            "strength": dose.amount,
+            "strength": dose.amount if edit.op.takes_unit else edit.amount,
             "op": edit.op.value,
             "where": print_where(edit.where),
         }

@@ -153,14 +153,22 @@ def _continued(model: LoadedModel, start: TokenizedPrompt, prompt: Prompt) -> To
     if len(start) + len(new) > model.max_tokens:
         raise PromptTooLong(len(start) + len(new), model.max_tokens)
     special_ids = set(model.tokenizer.all_special_ids)
-    texts, ranges, end = [], [], len(start.text)
+    texts: list[str] = []
+    ranges: list[tuple[int, int]] = []
+    end = len(start.text)
     text, shown = start.text, GrowingText(model.tokenizer)
     for place, token in enumerate(new):
         added = shown.add(token, last=place == len(new) - 1)
         ranges.append((end, end + len(added)))
         end += len(added)
         text += added
-        texts.append(model.tokenizer.decode([token]) if token in special_ids else added)
+        if token in special_ids:
+            # Characters that stayed incomplete come out at the end: they belong to the last token that began one.
+            owner = next((i for i in reversed(range(place)) if new[i] not in special_ids), None)
+            if owner is not None:
+                texts[owner] += added
+            added = model.tokenizer.decode([token])
+        texts.append(added)
     return TokenizedPrompt(
         prompt,
         text,

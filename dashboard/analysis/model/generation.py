@@ -221,7 +221,10 @@ def _layers(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     if sampling.temperature <= 0:
         return int(logits.argmax())
-    probabilities, ids = torch.softmax(logits / sampling.temperature, dim=-1).sort(descending=True)
+    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    if sampling.top_p >= 1:
+        return int(torch.multinomial(probabilities, 1, generator=generator))
+    probabilities, ids = probabilities.sort(descending=True)
     # A token stays while those before it have not yet reached top_p, so the most likely one always stays.
     kept = probabilities * (probabilities.cumsum(0) - probabilities < sampling.top_p)
     return int(ids[torch.multinomial(kept, 1, generator=generator)])
