@@ -3,11 +3,13 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Open, settle
+from tests.browser.conftest import TIMEOUT_MS, Open, settle
 
 TOKEN = ".st-key-pair [data-position]"
 LATENT = "smollm2-135m/15.resid_post/549"
@@ -35,41 +37,64 @@ def test_the_first_open_shows_two_texts_that_part_and_says_what_is_seen(open_pag
     expect(page.get_by_text("48 texts each")).to_be_visible()
 
 
-def test_a_slider_moved_while_it_writes_gives_the_text_of_its_new_place(open_page: Open) -> None:
-    page = open_page(LINK.format(tokens=16), ready=TOKEN)
-    at_04 = text_of(page, "steered")
-    slow = open_page(LINK.format(tokens=300), ready="[data-testid=stApp] :text('My favourite')")
-    set_amount(slow, "0")  # whatever was being written ends here
-    slow.wait_for_selector(TOKEN)
-    settle(slow)
-    assert text_of(slow, "plain") == text_of(slow, "steered")
-    slider = page.get_by_role("slider", name="Amount")
-    slider.focus()
-    for _ in range(6):  # each step starts anew, long before a text is done
-        slider.press("ArrowRight")
-    settle(page)
-    expect(amount(page)).not_to_have_value("0.4")
-    moved = page.url
-    assert f"add:{float(amount(page).input_value()):g}:norm" in moved.replace("%3A", ":")
-    assert text_of(page, "steered") != at_04
-    for _ in range(6):
-        slider.press("ArrowLeft")
-    settle(page)
-    expect(amount(page)).to_have_value("0.4")
-    assert text_of(page, "steered") == at_04
-
-
-def test_stop_keeps_what_has_been_written(open_page: Open, browser: Browser, server: str) -> None:
-    page = browser.new_context().new_page()
+@pytest.fixture
+def writing(browser: Browser, server: str) -> Iterator[Page]:
+    """A page in the middle of writing 400 tokens."""
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{server}/{LINK.format(tokens=400)}")
-    page.locator("[data-testid=stHtml]", has_text="Plain").first.wait_for()
+    page.locator("[data-testid=stHtml]", has_text="Steered").first.wait_for()
+    yield page
+    page.context.close()
+
+
+def stop(page: Page) -> int:
+    """Stop writing; returns how many tokens there are."""
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.wait_for_selector(TOKEN)
     settle(page)
-    written = page.locator(".st-key-pair .side.plain [data-position]").count()
+    return page.locator(".st-key-pair .side.steered [data-position]").count()
+
+
+def test_a_slider_dragged_while_it_writes_starts_anew_at_its_new_place(writing: Page, open_page: Open) -> None:
+    box = writing.get_by_role("slider", name="Amount").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    writing.mouse.move(*middle)
+    writing.mouse.down()
+    for step in range(6):
+        writing.mouse.move(middle[0] + 8 * step, middle[1])
+    writing.mouse.up()
+    expect(amount(writing)).not_to_have_value("0.4")
+    moved = float(amount(writing).input_value())
+    assert moved > 0.4
+    writing.wait_for_function(f"decodeURIComponent(location.href).includes('add:{moved:g}:norm')")
+    writing.locator("[data-testid=stHtml]", has_text="Steered").first.wait_for()
+    written = stop(writing)
     assert 0 < written < 400
-    expect(page.locator(".st-key-pair")).to_contain_text("stopped")
-    page.context.close()
+    whole = open_page(LINK.format(tokens=40).replace("add:0.4", f"add:{moved:g}"), ready=TOKEN)
+    shorter = min(len(text_of(whole, "steered")), len(text_of(writing, "steered")))
+    assert text_of(writing, "steered")[:shorter] == text_of(whole, "steered")[:shorter] != ""
+
+
+def test_the_slider_and_back_gives_the_same_text_again(open_page: Open) -> None:
+    page = open_page(LINK.format(tokens=16), ready=TOKEN)
+    before = text_of(page, "steered")
+    slider = page.get_by_role("slider", name="Amount")
+    slider.focus()
+    for _ in range(6):
+        slider.press("ArrowRight")
+    expect(amount(page)).to_have_value("0.55")
+    settle(page)
+    assert text_of(page, "steered") != before
+    set_amount(page, "0.4")
+    page.wait_for_function("decodeURIComponent(location.href).includes('add:0.4:norm')")
+    settle(page)
+    assert text_of(page, "steered") == before
+
+
+def test_stop_keeps_what_has_been_written(writing: Page) -> None:
+    assert 0 < stop(writing) < 400
+    expect(writing.locator(".st-key-pair")).to_contain_text("stopped")
 
 
 def test_the_link_opens_the_same_texts_in_another_browser(open_page: Open) -> None:
@@ -157,7 +182,7 @@ def test_a_saved_run_can_be_opened_again(open_page: Open) -> None:
     page.get_by_role("button", name="Without cities").click()
     settle(page)
     page.get_by_role("tab", name="Saved runs").click()
-    page.get_by_role("button", name="Open").first.click()
+    page.locator('[class*="st-key-open_run_"] button').first.click()
     settle(page)
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_selector(TOKEN)
