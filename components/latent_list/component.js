@@ -24,9 +24,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     open.append(name, bar, value);
     open.onclick = () => setTriggerValue("shown", row.key);
     line.onclick = (event) => { if (event.target === line) setTriggerValue("shown", row.key); };
-    const pin = Object.assign(document.createElement("button"), { className: `pin${row.pinned ? " on" : ""}`, textContent: row.pinned ? "unpin" : "pin" });
+    const pin = Object.assign(document.createElement("button"), { className: `pin${row.pinned ? " on" : ""}`, textContent: row.pinned ? "unpin" : data.keep });
     pin.dataset.focus = `pin ${row.key}`;
-    pin.setAttribute("aria-label", `${row.pinned ? "Unpin" : "Pin"} ${row.key}`);
+    pin.setAttribute("aria-label", `${row.pinned ? "unpin" : data.keep} ${row.key}`);
     pin.setAttribute("aria-pressed", row.pinned);
     pin.onclick = () => setTriggerValue("pinned", row.key);
     line.onkeydown = (event) => {

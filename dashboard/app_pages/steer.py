@@ -49,10 +49,12 @@ for problem in problems:
 edits = st.container()
 with failures.shown():
     view = steer.steer_state(vectors.all())
+    doses = steer_more.doses(view)
     with edits:
         with failures.shown():
-            steer_controls.edit_list(steer_more.doses(view))
-        steer_controls.settings(view.shade, lambda: steer_controls.add_box(catalog, vectors, view.ask.prompt))
+            steer_controls.edit_list(catalog, doses)
+        steer_controls.add_box(catalog, vectors, view.ask, doses)
+        steer_controls.settings(view.shade)
     steer.write_url(view)
     if not view.ask.prompt.text:
         raise EmptyPrompt
@@ -65,4 +67,5 @@ with failures.shown():
                 draw(view)
 with failures.shown():
     sidebar.model_card(engine.describe())
+sidebar.jobs()
 sidebar.keys()

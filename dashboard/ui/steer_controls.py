@@ -1,13 +1,15 @@
 """Inputs of the steer page: the prompt, the edits with their sliders, where and how tokens are drawn."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 
 from components.latent_list import latent_list
-from dashboard.analysis.asks import MAX_NEW_TOKENS, CaptureAsk, NamedVector, Op, PromotedAsk, Unit
+from dashboard.analysis.asks import MAX_NEW_TOKENS, AssembleAsk, CaptureAsk, NamedVector, Op, PromotedAsk, Unit
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods import highlight
+from dashboard.analysis.methods.steering import SteeringAsk
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.results import Dose
 from dashboard.analysis.sae.catalog import Catalog
@@ -38,13 +40,16 @@ def prompt_box() -> None:
             st.button(name, on_click=steer.use_preset, args=(preset,), type="tertiary", icon=":material/tune:", help=preset.caption)
 
 
-def edit_list(doses: Mapping[str, Dose]) -> None:
+def edit_list(catalog: Catalog, doses: Mapping[str, Dose]) -> None:
     """Every edit on a line of its own: operation, unit, slider and number."""
+    releases = {spec.id.release for spec in catalog.specs}
+    common = f"{releases.pop()}/" if len(releases) == 1 else ""
     for row in steer.rows():
-        _edit_line(row, doses.get(row.key("amount")))
+        _edit_line(row, common, doses.get(row.key("amount")))
 
 
-def _edit_line(row: steer.Row, dose: Dose | None) -> None:
+def _edit_line(row: steer.Row, common: str, dose: Dose | None) -> None:
+    """`common` is what all names begin with, and is not repeated."""
     name, op, unit, slider, number, away = st.columns([30, 15, 15, 26, 14, 5], vertical_alignment="center", gap="small")
     shared = {"label_visibility": "collapsed", "persist_state": "session"}
     chosen = Op(op.selectbox("Operation", list(_OPS), key=row.key("op"), format_func=_OPS.__getitem__, on_change=steer.changed, **shared))
@@ -69,7 +74,7 @@ def _edit_line(row: steer.Row, dose: Dose | None) -> None:
     pushes = ""
     if chosen.takes_unit and dose is not None:
         pushes = f" · {present.number(dose.amount)} x the direction, {dose.share_of_norm:+.0%} of the mean norm"
-    name.markdown(f"**{failures.plain(row.direction)}**")
+    name.markdown(f"**{failures.plain(row.direction.removeprefix(common))}**")
     name.caption(failures.plain(_promotes(row) + pushes), help=TERMS["edit"])
 
 
@@ -77,39 +82,45 @@ def _promotes(row: steer.Row) -> str:
     if row.direction.startswith("vector/"):
         return "a vector"
     try:
-        tokens = get_engine().promoted(PromotedAsk(LatentId.parse(row.direction), 4))
+        tokens = get_engine().promoted(PromotedAsk(LatentId.parse(row.direction), 3))
     except AnalysisError:
         return "not readable"
     return "makes likelier " + " ".join(repr(token.strip()) for token in tokens if "\ufffd" not in token)
 
 
-def add_box(catalog: Catalog, vectors: VectorFolder, prompt: Prompt) -> None:
+def add_box(catalog: Catalog, vectors: VectorFolder, ask: SteeringAsk, doses: Mapping[str, Dose]) -> None:
     """Add an edit: by name, from what fires on the prompt, or a vector."""
-    full = len(steer.rows()) >= steer.MAX_EDITS
-    with st.popover("Add", icon=":material/add:", width="stretch", disabled=full):
-        known = vectors.all()
-        st.text_input("Name", key=steer.ADD_NAME, placeholder="smollm2-135m/15.resid_post/549 or vector/NAME", help=TERMS["latent"])
-        if st.button("Add", icon=":material/add:"):
-            if problem := steer.add_named(catalog, known):
-                st.warning(failures.plain(problem))
-            else:
-                state.note_change()
-                st.rerun()
-        st.markdown("**What fires on the prompt**")
-        names = [str(spec.id) for spec in catalog.specs]
-        sae = SaeId.parse(st.selectbox("SAE", names, index=len(names) // 2, key=steer.ADD_SAE, label_visibility="collapsed"))
-        if prompt.text:
-            with failures.shown():
-                capture = get_engine().capture(CaptureAsk(prompt, (sae,)))
-                firing = highlight.strongest(capture.activations[sae], capture.tokens, 12)
-                latent_list(
-                    present.latent_rows(firing, None, ()), key=steer.ACTIVE, on_show=_add_active(catalog), on_pin=_add_active(catalog)
-                )
-        _vector_box(vectors, known, catalog)
+    known = vectors.all()
+    # An expander and not a popover: a popover's content does not follow the page's colour scheme.
+    with st.expander("Add a latent or a vector", icon=":material/add:"):
+        by_name, firing, own = st.columns(3, gap="large")
+        with by_name:
+            st.markdown("**By name**", help=TERMS["latent"])
+            st.text_input("Name", key=steer.ADD_NAME, placeholder="RELEASE/SAE/INDEX or vector/NAME", label_visibility="collapsed")
+            if st.button("Add", icon=":material/add:"):
+                if problem := steer.add_named(catalog, known):
+                    st.warning(failures.plain(problem))
+                else:
+                    state.note_change()
+                    st.rerun()
+        with firing, failures.shown():
+            _firing_box(catalog, ask.prompt)
+        with own, failures.shown():
+            _vector_box(vectors, known, catalog)
+            _sum_box(vectors, ask, doses)
 
 
-def _add_active(catalog: Catalog):
-    return lambda: steer.add_active(catalog)
+def _firing_box(catalog: Catalog, prompt: Prompt) -> None:
+    st.markdown("**What fires on the prompt**")
+    names = [str(spec.id) for spec in catalog.specs]
+    sae = SaeId.parse(st.selectbox("SAE", names, index=len(names) // 2, key=steer.ADD_SAE, label_visibility="collapsed"))
+    if not prompt.text:
+        st.caption("Nothing yet: type a prompt.")
+        return
+    capture = get_engine().capture(CaptureAsk(prompt, (sae,)))
+    firing = highlight.strongest(capture.activations[sae], capture.tokens, 8)
+    add = partial(steer.add_active, catalog)
+    latent_list(present.latent_rows(firing, None, ()), key=steer.ACTIVE, on_show=add, on_pin=add, keep="add")
 
 
 def _vector_box(vectors: VectorFolder, known: Mapping[str, NamedVector], catalog: Catalog) -> None:
@@ -118,19 +129,31 @@ def _vector_box(vectors: VectorFolder, known: Mapping[str, NamedVector], catalog
     site = st.selectbox("Site, if the file names none", sites, key=steer.UPLOAD_SITE)
     file = st.file_uploader("JSON: an array of numbers, or Neuronpedia's vector", type="json", key=steer.UPLOAD)
     if file is not None and file.name.removesuffix(".json") not in known:
-        with failures.shown():
-            vector = parse_vector(file.getvalue(), file.name.removesuffix(".json"), Site.parse(site))
-            vectors.keep(vector, str(get_engine().describe().model))
-            st.success(failures.plain(f"Kept as vector/{vector.name}. Add it by this name."))
+        vector = parse_vector(file.getvalue(), file.name.removesuffix(".json"), Site.parse(site))
+        vectors.keep(vector, str(get_engine().describe().model))
+        st.success(failures.plain(f"Kept as vector/{vector.name}. Add it by this name."))
     if known:
         st.caption(failures.plain("Kept: " + ", ".join(f"vector/{name}" for name in known)))
 
 
-def settings(view_shade: LatentId | None, add: Callable[[], None]) -> None:
-    """Where edits act, how tokens are drawn, what shades both texts; `add` draws the box that adds an edit."""
-    adding, sampling, where, shade = st.columns([3, 2, 3, 4], vertical_alignment="bottom")
-    with adding:
-        add()
+def _sum_box(vectors: VectorFolder, ask: SteeringAsk, doses: Mapping[str, Dose]) -> None:
+    """The latents that are added at present, kept as one vector."""
+    amounts = [dose.amount for row in steer.rows() if (dose := doses.get(row.key("amount")))]
+    added = [
+        (edit.direction, amount)
+        for edit, amount in zip(ask.interventions, amounts, strict=False)
+        if edit.op is Op.ADD and isinstance(edit.direction, LatentId)
+    ]
+    name = st.text_input("Keep the sum of the added latents as", key=steer.SUM_NAME, placeholder="a name", disabled=not added)
+    if st.button("Keep", icon=":material/functions:", disabled=not added) and name:
+        vector = get_engine().assemble(AssembleAsk(name.strip(), tuple(added)))
+        vectors.keep(vector, str(get_engine().describe().model))
+        st.success(failures.plain(f"Kept as vector/{vector.name}: {len(added)} rows times their amounts. Add it with the unit raw."))
+
+
+def settings(view_shade: LatentId | None) -> None:
+    """Where edits act, how tokens are drawn, what shades both texts."""
+    where, shade, sampling = st.columns([3, 4, 2], vertical_alignment="bottom")
     shared = {"on_change": steer.changed, "persist_state": "session"}
     with where:
         st.selectbox(

@@ -122,7 +122,7 @@ def _watch(job_id: str) -> None:
         elif job.error:
             st.error(failures.plain(job.error), icon=":material/error:")
         else:
-            st.caption(f"{job.state.value}: {job.done} of {job.total} texts. Bands and bars: 95 % over seeds.")
+            st.caption(f"{job.state.value}: {job.done} of {job.total} texts. Bars: 95 % over seeds.")
         if isinstance(job.latest, SweepProgress) and job.latest.points:
             _draw_sweep(job.latest)
 

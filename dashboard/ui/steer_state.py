@@ -40,7 +40,7 @@ TAB, SWEEP_FORM, SWEEP_RANGE, SWEEP_STEPS, SWEEP_SEEDS, SWEEP_HOW = (
     "steer_tab", "sweep_form", "sweep_range", "sweep_steps", "sweep_seeds", "sweep_how",
 )  # fmt: skip
 SWEEP_RULE, SWEEP_TEXT, SWEEP_WORD, SWEEP_CANCEL, SWEEP_FIGURE = "sweep_rule", "sweep_text", "sweep_word", "sweep_cancel", "sweep_figure"
-OPEN_RUN, DOWNLOAD = "open_run", "download"
+OPEN_RUN, DOWNLOAD, SUM_NAME = "open_run", "download", "steer_sum_name"
 SPAN, FROM = "span", "from"
 WHERES = {
     Where.EVERYWHERE.value: "everywhere",

@@ -116,3 +116,19 @@ def test_a_ninth_edit_is_refused_with_the_number(open_page: Open) -> None:
     app = opened(open_page, edit=[f"tiny/2.resid_post/{i}:add:1:raw" for i in range(8)], latent="tiny/2.resid_post/9")
     assert "8 edits are on already" in told(app)
     assert len(in_url(app, "edit")) == 8
+
+
+def test_the_sum_of_the_added_latents_is_kept_and_does_the_same(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, edit=[EDIT, "tiny/2.resid_post/9:add:-5:raw", "tiny/2.resid_post/11:ablate:0:raw"])
+    next(one for one in app.text_input if one.label.startswith("Keep the sum")).set_value("both").run()
+    next(one for one in app.button if one.label == "Keep").click().run()
+    assert not app.exception and "vector/both" in " ".join(one.value for one in app.success).replace("\\", "")
+    next(one for one in app.text_input if one.label == "Name").set_value("vector/both:add:1:raw").run()
+    next(one for one in app.button if one.label == "Add").click().run()
+    assert in_url(app, "edit")[-1] == "vector/both:add:1:raw"
+    for edit in app.query_params["edit"][:3]:
+        assert edit.startswith("tiny/2.resid_post")
+    while len(in_url(app, "edit")) > 1:
+        next(one for one in app.button if one.help == "Take away").click().run()
+    expected = comparison(runner, EDIT, "tiny/2.resid_post/9:add:-5:raw")
+    assert drawn(app, "generation_pair")["steered"]["texts"] == list(expected.steered.texts)
