@@ -89,10 +89,7 @@ def answer(view: state.HighlightState) -> None:
         cells, scale, lanes = present.strip(capture, latent, view.pins)
         token_strip(cells, scale, lanes, selected=view.position, key=state.STRIP, on_pick=state.pick_token, on_unpin=state.toggle_pin)
         if latent:
-            said, steer = st.columns([5, 1], vertical_alignment="center")
-            said.caption(failures.plain(present.where_it_fires(capture, latent)))
-            if steer.button("Steer", icon=":material/tune:", help="Add this latent to the edits of the steer page."):
-                st.switch_page("app_pages/steer.py", query_params={"latent": str(latent)})
+            controls.steer_button(latent, present.where_it_fires(capture, latent))
         with failures.shown():
             measured = failures.answer(
                 engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction"

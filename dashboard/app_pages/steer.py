@@ -7,7 +7,7 @@ from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods.steering import PLAIN, STEERED, Comparison, first_difference
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, present_steer, presets, sidebar, state, steer_controls, steer_exports, steer_more, streaming
+from dashboard.ui import failures, present_steer, presets, sidebar, state, steer_controls, steer_exports, steer_more, steer_url, streaming
 from dashboard.ui import steer_state as steer
 from dashboard.ui.resources import get_catalog, get_engine, get_vectors
 
@@ -41,7 +41,7 @@ def answer(view: steer.SteerState) -> None:
     steer_exports.downloads(ask, found, (plain, steered, scale))
 
 
-problems = steer.open_url(catalog, vectors.all(), arrived=state.arrived())
+problems = steer_url.open_url(catalog, vectors.all(), arrived=state.arrived())
 st.title("What does the model write when you steer it?")
 steer_controls.prompt_box()
 for problem in problems:
@@ -55,7 +55,7 @@ with failures.shown():
             steer_controls.edit_list(catalog, doses)
         steer_controls.add_box(catalog, vectors, view.ask, doses)
         steer_controls.settings(view.shade)
-    steer.write_url(view)
+    steer_url.write_url(view)
     if not view.ask.prompt.text:
         raise EmptyPrompt
     if caption := presets.caption_of(view.ask.prompt.text, view.ask.interventions):

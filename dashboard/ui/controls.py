@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import state
+from dashboard.ui import failures, state
 
 
 def prompt_box(catalog: Catalog) -> None:
@@ -40,3 +41,11 @@ def map_choice(*, disabled: bool) -> None:
         width="stretch",
         persist_state="session",
     )
+
+
+def steer_button(latent: LatentId, said: str) -> None:
+    """What is said of a latent, and the way to the steer page with it."""
+    caption, button = st.columns([5, 1], vertical_alignment="center")
+    caption.caption(failures.plain(said))
+    if button.button("Steer", icon=":material/tune:", help="Add this latent to the edits of the steer page."):
+        st.switch_page("app_pages/steer.py", query_params={"latent": str(latent)})

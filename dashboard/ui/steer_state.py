@@ -1,10 +1,8 @@
 """Typed state of the steer page <-> session and address bar. With `state.py`, the only place where keys are spelt."""
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 import streamlit as st
 
@@ -14,8 +12,6 @@ from dashboard.analysis.asks import (
     Sampling,
     Unit,
     Where,
-    parse_where,
-    print_where,
 )
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.index import read_index
@@ -24,7 +20,7 @@ from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt, TokenSpan
 from dashboard.ui import state
-from dashboard.ui.presets import PRESETS, Preset
+from dashboard.ui.presets import Preset
 
 PROMPT, CHAT, WHERE, START, END = "steer_prompt", "steer_chat", "steer_where", "steer_start", "steer_end"
 TOKENS, TEMPERATURE, TOP_P, SEED, SHADE = "steer_tokens", "steer_temperature", "steer_top_p", "steer_seed", "steer_shade"
@@ -50,7 +46,7 @@ WHERES = {
     SPAN: "a span",
 }
 MAX_EDITS = 8
-_ROWS, _WRITTEN, _PROBLEMS, _PICKED, _STOPPED, _PARTIAL, _SUBSETS, _JOB = (
+ROWS, WRITTEN, PROBLEMS, PICKED, _STOPPED, _PARTIAL, _SUBSETS, _JOB = (
     "steer_rows", "steer_written", "steer_problems", "steer_picked", "steer_stopped", "steer_partial", "steer_subsets", "steer_job",
 )  # fmt: skip
 _numbers = itertools.count()
@@ -81,7 +77,7 @@ class SteerState:
 
 def rows() -> tuple[Row, ...]:
     """The edits of this tab, in order."""
-    return st.session_state[_ROWS]
+    return st.session_state[ROWS]
 
 
 def steer_state(vectors: dict[str, NamedVector]) -> SteerState:
@@ -101,7 +97,7 @@ def steer_state(vectors: dict[str, NamedVector]) -> SteerState:
     )
     sampling = Sampling(int(kept[TOKENS]), float(kept[TEMPERATURE]), float(kept[TOP_P]), int(kept[SEED]))
     shade = LatentId.parse(kept[SHADE]) if kept[SHADE] else None
-    return SteerState(SteeringAsk(Prompt(kept[PROMPT], kept[CHAT]), edits, sampling), kept[_PICKED], shade)
+    return SteerState(SteeringAsk(Prompt(kept[PROMPT], kept[CHAT]), edits, sampling), kept[PICKED], shade)
 
 
 def _where() -> Where | TokenSpan:
@@ -113,75 +109,6 @@ def _where() -> Where | TokenSpan:
     return Where(kept[WHERE])
 
 
-def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool) -> list[str]:
-    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong.
-
-    `arrived` means that the tab comes from another page: then what it left here stays, and `?latent=` is added to it.
-    """
-    url = {key: st.query_params.get_all(key) for key in st.query_params}
-    kept = st.session_state
-    if state.has_acted() or url == kept.get(_WRITTEN):
-        return kept[_PROBLEMS]
-    if _ROWS in kept and arrived and url.keys() <= {"latent"}:
-        return _remember([problem for text in url.get("latent", []) if (problem := _try_add(text, catalog, vectors))], url)
-    problems: list[str] = []
-    if not url.keys() - {"latent"}:
-        take(_first_look(catalog))
-        if "latent" not in url:
-            return _remember([], url)
-        kept[_ROWS] = ()
-    else:
-        _clear()
-        kept[PROMPT] = url.get("prompt", [next(iter(PRESETS.values())).prompt])[-1]
-        kept[CHAT] = url.get("chat") == ["1"]
-        _take_sampling(url, problems)
-        try:
-            _show_where(parse_where(url.get("where", ["everywhere"])[-1]))
-        except AnalysisError as error:
-            problems.append(str(error))
-    for text in url.get("edit", [])[:MAX_EDITS]:
-        try:
-            edit = Intervention.parse(text, vectors=vectors)
-            if isinstance(edit.direction, LatentId):
-                catalog.latent(edit.direction)
-            _append(edit)
-        except AnalysisError as error:
-            problems.append(str(error))
-    problems += [problem for text in url.get("latent", []) if (problem := _try_add(text, catalog, vectors))]
-    side, _, index = url.get("pick", [""])[-1].partition(":")
-    kept[_PICKED] = (side, int(index)) if side in ("plain", "steered") and index.isdecimal() and len(index) < 5 else None
-    try:
-        kept[SHADE] = str(catalog.latent(LatentId.parse(url["shade"][-1]))) if "shade" in url else ""
-    except AnalysisError as error:
-        problems.append(str(error))
-        kept[SHADE] = ""
-    return _remember(problems, url)
-
-
-def write_url(view: SteerState) -> None:
-    """Make the address bar say what is on the screen."""
-    ask = view.ask
-    url: dict[str, list[str]] = {}
-    if len(quote(ask.prompt.text, errors="replace")) <= state.MAX_PROMPT_IN_URL:
-        url["prompt"] = [ask.prompt.text]
-    if ask.prompt.chat:
-        url["chat"] = ["1"]
-    if ask.interventions:
-        url["edit"] = [str(edit) for edit in ask.interventions]
-        url["where"] = [print_where(ask.interventions[0].where)]
-    url["tokens"] = [str(ask.sampling.max_new_tokens)]
-    url["temperature"] = [f"{ask.sampling.temperature:g}"]
-    url["top_p"] = [f"{ask.sampling.top_p:g}"]
-    url["seed"] = [str(ask.sampling.seed)]
-    if view.picked:
-        url["pick"] = [f"{view.picked[0]}:{view.picked[1]}"]
-    if view.shade:
-        url["shade"] = [str(view.shade)]
-    if url != st.session_state[_WRITTEN]:
-        st.query_params.from_dict(url)
-        _remember([], url)
-
-
 def use_preset(preset: Preset) -> None:
     """Callback: go to a preset."""
     state.note_change()
@@ -191,25 +118,25 @@ def use_preset(preset: Preset) -> None:
 def take(ask: SteeringAsk) -> None:
     """Show an ask that comes from elsewhere: a preset, a saved run."""
     kept = st.session_state
-    _clear()
+    clear()
     kept[PROMPT], kept[CHAT] = ask.prompt.text, ask.prompt.chat
     kept[TOKENS], kept[TEMPERATURE] = ask.sampling.max_new_tokens, ask.sampling.temperature
     kept[TOP_P], kept[SEED] = ask.sampling.top_p, ask.sampling.seed
     for edit in ask.interventions:
-        _append(edit)
-    _show_where(ask.interventions[0].where if ask.interventions else Where.EVERYWHERE)
+        append(edit)
+    show_where(ask.interventions[0].where if ask.interventions else Where.EVERYWHERE)
 
 
 def add_named(catalog: Catalog, vectors: dict[str, NamedVector]) -> str | None:
     """Callback-free adding from the name box; returns what was wrong with it."""
     text = str(st.session_state[ADD_NAME]).strip()
-    return _try_add(text, catalog, vectors) if text else None
+    return try_add(text, catalog, vectors) if text else None
 
 
 def add_latent(latent: LatentId, catalog: Catalog) -> None:
     """Callback: one more edit, at an amount that is worth a first look."""
     state.note_change()
-    _try_add(str(latent), catalog, {})
+    try_add(str(latent), catalog, {})
 
 
 def add_active(catalog: Catalog) -> None:
@@ -217,13 +144,13 @@ def add_active(catalog: Catalog) -> None:
     state.note_change()
     component = st.session_state[ACTIVE]
     if name := component.get("shown") or component.get("pinned"):
-        _try_add(str(name), catalog, {})
+        try_add(str(name), catalog, {})
 
 
 def remove(row: Row) -> None:
     """Callback: take an edit away."""
     state.note_change()
-    st.session_state[_ROWS] = tuple(other for other in rows() if other != row)
+    st.session_state[ROWS] = tuple(other for other in rows() if other != row)
 
 
 def slid(row: Row) -> None:
@@ -248,14 +175,14 @@ def other_unit(row: Row) -> None:
 def changed() -> None:
     """Callback of every other input: what was picked or stopped belongs to the text before."""
     state.note_change()
-    st.session_state[_PICKED] = st.session_state[_STOPPED] = None
+    st.session_state[PICKED] = st.session_state[_STOPPED] = None
 
 
 def pick() -> None:
     """Callback of the two texts: choose a token."""
     state.note_change()
     if picked := st.session_state[PAIR].get("picked"):
-        st.session_state[_PICKED] = (str(picked["side"]), int(picked["index"]))
+        st.session_state[PICKED] = (str(picked["side"]), int(picked["index"]))
 
 
 def stop() -> None:
@@ -317,7 +244,7 @@ def first_amount(unit: Unit) -> float:
     return {Unit.RAW: 40.0, Unit.MAX: 2.0, Unit.NORM: 0.4}[unit]
 
 
-def _try_add(text: str, catalog: Catalog, vectors: dict[str, NamedVector]) -> str | None:
+def try_add(text: str, catalog: Catalog, vectors: dict[str, NamedVector]) -> str | None:
     try:
         edit = Intervention.parse(text if ":" in text else f"{text}:add:0.4:norm", vectors=vectors)
         if isinstance(edit.direction, LatentId):
@@ -326,7 +253,7 @@ def _try_add(text: str, catalog: Catalog, vectors: dict[str, NamedVector]) -> st
                 edit = replace(edit, **_best_unit(spec, edit.direction))
         if len(rows()) >= MAX_EDITS:
             return f"{len(rows())} edits are on already; take one away first."
-        _append(edit)
+        append(edit)
     except AnalysisError as error:
         return str(error)
     return None
@@ -341,30 +268,17 @@ def _best_unit(spec: Any, latent: LatentId) -> dict[str, Any]:
     return {"unit": Unit.MAX, "amount": first_amount(Unit.MAX)}
 
 
-def _append(edit: Intervention) -> None:
+def append(edit: Intervention) -> None:
     row = Row(next(_numbers), str(edit.direction))
     kept = st.session_state
-    kept[_ROWS] = (*kept.get(_ROWS, ()), row)
+    kept[ROWS] = (*kept.get(ROWS, ()), row)
     kept[row.key("op")], kept[row.key("unit")] = edit.op.value, edit.unit.value
     limit = limit_of(edit.unit)
     kept[row.key("amount")], kept[row.key("slider")] = edit.amount, max(-limit, min(limit, edit.amount))
-    kept[_PICKED] = kept[_STOPPED] = None
+    kept[PICKED] = kept[_STOPPED] = None
 
 
-def _first_look(catalog: Catalog) -> SteeringAsk:
-    """The first preset whose latents are installed; without any, its prompt alone."""
-    for preset in PRESETS.values():
-        try:
-            for edit in preset.interventions:
-                if isinstance(edit.direction, LatentId):
-                    catalog.latent(edit.direction)
-        except AnalysisError:
-            continue
-        return preset.ask
-    return SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
-
-
-def _show_where(where: Where | TokenSpan) -> None:
+def show_where(where: Where | TokenSpan) -> None:
     kept = st.session_state
     if isinstance(where, Where):
         kept[WHERE] = where.value
@@ -373,30 +287,9 @@ def _show_where(where: Where | TokenSpan) -> None:
         kept[START], kept[END] = where.start, where.end or where.start + 1
 
 
-def _clear() -> None:
+def clear() -> None:
     kept = st.session_state
     standard = Sampling()
-    kept[_ROWS], kept[_PICKED], kept[_STOPPED], kept[SHADE] = (), None, None, ""
+    kept[ROWS], kept[PICKED], kept[_STOPPED], kept[SHADE] = (), None, None, ""
     kept[PROMPT], kept[CHAT], kept[WHERE], kept[START], kept[END] = "", False, Where.EVERYWHERE.value, 0, 1
     kept[TOKENS], kept[TEMPERATURE], kept[TOP_P], kept[SEED] = 48, standard.temperature, standard.top_p, standard.seed
-
-
-def _take_sampling(url: dict[str, list[str]], problems: list[str]) -> None:
-    kept = st.session_state
-    for name, key, kind in (("tokens", TOKENS, int), ("temperature", TEMPERATURE, float), ("top_p", TOP_P, float), ("seed", SEED, int)):
-        if name not in url:
-            continue
-        try:
-            value = kind(url[name][-1])
-            Sampling(**{_FIELDS[name]: value})
-            kept[key] = value
-        except (ValueError, AnalysisError) as error:
-            problems.append(f"{name}={url[name][-1][:20]!r} cannot be used: {error}")
-
-
-_FIELDS = {"tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p", "seed": "seed"}
-
-
-def _remember(problems: Sequence[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = list(problems), url
-    return st.session_state[_PROBLEMS]

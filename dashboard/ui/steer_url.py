@@ -1,0 +1,124 @@
+"""The steer page's address: everything that is on the screen, and back."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import streamlit as st
+
+from dashboard.analysis.asks import Intervention, NamedVector, Sampling, parse_where, print_where
+from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.methods.steering import SteeringAsk
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import state
+from dashboard.ui import steer_state as steer
+from dashboard.ui.presets import PRESETS
+
+
+def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool) -> list[str]:
+    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong.
+
+    `arrived` means that the tab comes from another page: then what it left here stays, and `?latent=` is added to it.
+    """
+    url = {key: st.query_params.get_all(key) for key in st.query_params}
+    kept = st.session_state
+    if state.has_acted() or url == kept.get(steer.WRITTEN):
+        return kept[steer.PROBLEMS]
+    if steer.ROWS in kept and arrived and url.keys() <= {"latent"}:
+        return _remember([problem for text in url.get("latent", []) if (problem := steer.try_add(text, catalog, vectors))], url)
+    problems: list[str] = []
+    if not url.keys() - {"latent"}:
+        steer.take(_first_look(catalog))
+        if "latent" not in url:
+            return _remember([], url)
+        kept[steer.ROWS] = ()
+    else:
+        steer.clear()
+        kept[steer.PROMPT] = url.get("prompt", [next(iter(PRESETS.values())).prompt])[-1]
+        kept[steer.CHAT] = url.get("chat") == ["1"]
+        _take_sampling(url, problems)
+        try:
+            steer.show_where(parse_where(url.get("where", ["everywhere"])[-1]))
+        except AnalysisError as error:
+            problems.append(str(error))
+    for text in url.get("edit", [])[: steer.MAX_EDITS]:
+        try:
+            edit = Intervention.parse(text, vectors=vectors)
+            if isinstance(edit.direction, LatentId):
+                catalog.latent(edit.direction)
+            steer.append(edit)
+        except AnalysisError as error:
+            problems.append(str(error))
+    problems += [problem for text in url.get("latent", []) if (problem := steer.try_add(text, catalog, vectors))]
+    side, _, index = url.get("pick", [""])[-1].partition(":")
+    kept[steer.PICKED] = (side, int(index)) if side in ("plain", "steered") and index.isdecimal() and len(index) < 5 else None
+    try:
+        kept[steer.SHADE] = str(catalog.latent(LatentId.parse(url["shade"][-1]))) if "shade" in url else ""
+    except AnalysisError as error:
+        problems.append(str(error))
+        kept[steer.SHADE] = ""
+    return _remember(problems, url)
+
+
+def write_url(view: steer.SteerState) -> None:
+    """Make the address bar say what is on the screen."""
+    ask = view.ask
+    url: dict[str, list[str]] = {}
+    if len(quote(ask.prompt.text, errors="replace")) <= state.MAX_PROMPT_IN_URL:
+        url["prompt"] = [ask.prompt.text]
+    if ask.prompt.chat:
+        url["chat"] = ["1"]
+    if ask.interventions:
+        url["edit"] = [str(edit) for edit in ask.interventions]
+        url["where"] = [print_where(ask.interventions[0].where)]
+    url["tokens"] = [str(ask.sampling.max_new_tokens)]
+    url["temperature"] = [f"{ask.sampling.temperature:g}"]
+    url["top_p"] = [f"{ask.sampling.top_p:g}"]
+    url["seed"] = [str(ask.sampling.seed)]
+    if view.picked:
+        url["pick"] = [f"{view.picked[0]}:{view.picked[1]}"]
+    if view.shade:
+        url["shade"] = [str(view.shade)]
+    if url != st.session_state[steer.WRITTEN]:
+        st.query_params.from_dict(url)
+        _remember([], url)
+
+
+def _first_look(catalog: Catalog) -> SteeringAsk:
+    """The first preset whose latents are installed; without any, its prompt alone."""
+    for preset in PRESETS.values():
+        try:
+            for edit in preset.interventions:
+                if isinstance(edit.direction, LatentId):
+                    catalog.latent(edit.direction)
+        except AnalysisError:
+            continue
+        return preset.ask
+    return SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
+
+
+def _take_sampling(url: dict[str, list[str]], problems: list[str]) -> None:
+    kept = st.session_state
+    for name, key, kind in (
+        ("tokens", steer.TOKENS, int),
+        ("temperature", steer.TEMPERATURE, float),
+        ("top_p", steer.TOP_P, float),
+        ("seed", steer.SEED, int),
+    ):
+        if name not in url:
+            continue
+        try:
+            value = kind(url[name][-1])
+            Sampling(**{_FIELDS[name]: value})
+            kept[key] = value
+        except (ValueError, AnalysisError) as error:
+            problems.append(f"{name}={url[name][-1][:20]!r} cannot be used: {error}")
+
+
+_FIELDS = {"tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p", "seed": "seed"}
+
+
+def _remember(problems: Sequence[str], url: dict[str, list[str]]) -> list[str]:
+    st.session_state[steer.PROBLEMS], st.session_state[steer.WRITTEN] = list(problems), url
+    return st.session_state[steer.PROBLEMS]
