@@ -3,9 +3,11 @@
 A vector is a file `NAME.json` in Neuronpedia's form: `{"modelId", "layerNumber", "hookType", "vector", "vectorLabel"}`.
 """
 
+import hashlib
 import json
 import re
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,17 @@ class VectorFolder:
         scratch = self._folder / f"{uuid.uuid4().hex[:8]}.writing"
         scratch.write_text(json.dumps(vector_json(vector, model)))
         scratch.replace(self._folder / f"{vector.name}.json")
+
+    def restore(self, vector: NamedVector, model: str) -> NamedVector:
+        """The vector as it can be used now: kept if it was not there, and renamed if another one has its name."""
+        known = self.all()
+        if known.get(vector.name) == vector:
+            return vector
+        if vector.name in known:
+            digest = hashlib.sha256(json.dumps([str(vector.site), vector.values]).encode()).hexdigest()[:6]
+            vector = replace(vector, name=f"{vector.name[:50]}-{digest}")
+        self.keep(vector, model)
+        return vector
 
 
 def vector_json(vector: NamedVector, model: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Steer: what does the model write when its latents are turned?"""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from components.generation_pair import generation_pair
@@ -38,6 +40,9 @@ def answer(view: steer.SteerState) -> None:
         on_pick=steer.pick,
     )
     steer_more.next_tokens(view, found)
+    if was_stopped:
+        reached = max(1, *(len(written.ids) for written in texts.values()))
+        ask = replace(ask, sampling=replace(ask.sampling, max_new_tokens=reached))
     steer_exports.downloads(ask, found, (plain, steered, scale))
 
 
@@ -53,11 +58,15 @@ with failures.shown():
     with edits:
         with failures.shown():
             steer_controls.edit_list(catalog, doses)
-        steer_controls.add_box(catalog, vectors, view.ask, doses)
-        steer_controls.settings(view.shade)
+        for problem in view.problems:
+            st.warning(failures.plain(problem), icon=":material/error:")
+        steer_controls.add_box(catalog, vectors, view, doses)
+        steer_controls.settings(view)
     steer_url.write_url(view)
     if not view.ask.prompt.text:
         raise EmptyPrompt
+    if not state.fits_url(view.ask.prompt):
+        st.caption("This prompt is too long for a link: the address bar holds everything but the prompt.")
     if caption := presets.caption_of(view.ask.prompt.text, view.ask.interventions):
         st.caption(failures.plain(caption))
     tabs = st.tabs(["Compare", "Dose response", "Subsets", "Saved runs"], key=steer.TAB, on_change="rerun")

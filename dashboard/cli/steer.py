@@ -72,9 +72,12 @@ def steer(
         emit(answer)
         return
     for edit in answer["interventions"]:
-        paper.print(
-            f"{edit['edit']}  on {edit['where']}  {edit['raw_amount']:.4g} x the direction = {edit['share_of_norm']:+.1%} of the mean norm"
+        share = (
+            ""
+            if edit["raw_amount"] is None
+            else f"  {edit['raw_amount']:.4g} x the direction = {edit['share_of_norm']:+.1%} of the mean norm"
         )
+        paper.print(f"{edit['edit']}  on {edit['where']}{share}")
     for name in ("plain", "steered"):
         text = answer[name]
         paper.print(f"\n{name}  perplexity {figure(text['perplexity'])}  repeated 4-grams {figure(text['repeated_4grams'])}", style="bold")

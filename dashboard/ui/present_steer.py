@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from components.data import DosePoint, Scale, WrittenText, WrittenToken
+from components.data import DosePoint, Scale, TokenCell, WrittenText, WrittenToken
+from dashboard.analysis.asks import Where
 from dashboard.analysis.methods.dose_response import Estimate, Point
 from dashboard.analysis.methods.fluency import repeated_ngrams
 from dashboard.analysis.methods.steering import Comparison, Written
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import Capture, NextToken, TextScore
+from dashboard.analysis.tokens import TokenizedPrompt, TokenSpan
 from dashboard.ui.present import figure, peak
 
 
@@ -50,6 +52,12 @@ def _written(
     note = f"perplexity {figure(score.perplexity, 1)} under the plain model · repeated 4-grams {share(repeated)}"
     ended = "" if written.ended else "stopped" if was_stopped else ""
     return WrittenText(title, note, tokens, ended)
+
+
+def edited_tokens(tokens: TokenizedPrompt, place: Where | TokenSpan) -> tuple[list[TokenCell], Scale]:
+    """The prompt's tokens, those that are edited shaded. Special tokens can be edited too, so they are drawn like the others."""
+    cells = [TokenCell(text, float(isinstance(place, TokenSpan) and i in place), (), False) for i, text in enumerate(tokens.texts)]
+    return cells, Scale("Click the token to edit from; for a span, its first token, then its last. Edited:", 1.0, "edited")
 
 
 def share(value: float | None) -> str:

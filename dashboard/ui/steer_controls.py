@@ -6,16 +6,16 @@ from functools import partial
 import streamlit as st
 
 from components.latent_list import latent_list
-from dashboard.analysis.asks import MAX_NEW_TOKENS, AssembleAsk, CaptureAsk, NamedVector, Op, PromotedAsk, Unit
+from components.token_strip import token_strip
+from dashboard.analysis.asks import MAX_NEW_TOKENS, MAX_SEED, AssembleAsk, CaptureAsk, NamedVector, Op, PromotedAsk, Unit
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods import highlight
-from dashboard.analysis.methods.steering import SteeringAsk
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.results import Dose
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.analysis.vectors import VectorFolder, parse_vector
-from dashboard.ui import failures, present, state
+from dashboard.ui import failures, present, present_steer, state
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.presets import PRESETS
@@ -71,24 +71,25 @@ def _edit_line(row: steer.Row, common: str, dose: Dose | None) -> None:
     slider.slider("Amount", -limit, limit, key=row.key("slider"), on_change=steer.slid, args=(row,), **shared)
     number.number_input("Number", key=row.key("amount"), format="%.4g", on_change=steer.typed, args=(row, limit), **shared)
     away.button("", key=row.key("remove"), on_click=steer.remove, args=(row,), icon=":material/close:", type="tertiary", help="Take away")
-    pushes = ""
+    pushes = "" if chosen in (Op.ABLATE, Op.PROJECT_OUT) else f"{st.session_state[row.key('amount')]:g} times what is there"
     if chosen.takes_unit and dose is not None:
-        pushes = f" · {present.number(dose.amount)} x the direction, {dose.share_of_norm:+.0%} of the mean norm"
-    name.markdown(f"**{failures.plain(row.direction.removeprefix(common))}**")
-    name.caption(failures.plain(_promotes(row) + pushes), help=TERMS["edit"])
+        pushes = f"{present.number(dose.amount)} × the direction, {dose.share_of_norm:+.0%} of the mean norm"
+    name.markdown(f"**{failures.plain(row.direction.removeprefix(common))}**", help=f"{_promotes(row)}. {TERMS['edit']}")
+    if pushes:
+        name.caption(failures.plain(pushes))
 
 
 def _promotes(row: steer.Row) -> str:
     if row.direction.startswith("vector/"):
-        return "a vector"
+        return "A vector"
     try:
         tokens = get_engine().promoted(PromotedAsk(LatentId.parse(row.direction), 3))
     except AnalysisError:
-        return "not readable"
-    return "makes likelier " + " ".join(repr(token.strip()) for token in tokens if "\ufffd" not in token)
+        return "Not readable"
+    return "Makes likelier " + " ".join(dict.fromkeys(repr(token.strip()) for token in tokens if "\ufffd" not in token))
 
 
-def add_box(catalog: Catalog, vectors: VectorFolder, ask: SteeringAsk, doses: Mapping[str, Dose]) -> None:
+def add_box(catalog: Catalog, vectors: VectorFolder, view: steer.SteerState, doses: Mapping[str, Dose]) -> None:
     """Add an edit: by name, from what fires on the prompt, or a vector."""
     known = vectors.all()
     # An expander and not a popover: a popover's content does not follow the page's colour scheme.
@@ -96,18 +97,19 @@ def add_box(catalog: Catalog, vectors: VectorFolder, ask: SteeringAsk, doses: Ma
         by_name, firing, own = st.columns(3, gap="large")
         with by_name:
             st.markdown("**By name**", help=TERMS["latent"])
-            st.text_input("Name", key=steer.ADD_NAME, placeholder="RELEASE/SAE/INDEX or vector/NAME", label_visibility="collapsed")
-            if st.button("Add", icon=":material/add:"):
-                if problem := steer.add_named(catalog, known):
-                    st.warning(failures.plain(problem))
-                else:
-                    state.note_change()
-                    st.rerun()
+            with st.form(steer.ADD_FORM, border=False):
+                st.text_input("Name", key=steer.ADD_NAME, placeholder="RELEASE/SAE/INDEX or vector/NAME", label_visibility="collapsed")
+                if st.form_submit_button("Add", icon=":material/add:"):
+                    if problem := steer.add_named(catalog, known):
+                        st.warning(failures.plain(problem))
+                    else:
+                        state.note_change()
+                        st.rerun()
         with firing, failures.shown():
-            _firing_box(catalog, ask.prompt)
+            _firing_box(catalog, view.ask.prompt)
         with own, failures.shown():
             _vector_box(vectors, known, catalog)
-            _sum_box(vectors, ask, doses)
+            _sum_box(vectors, view, doses)
 
 
 def _firing_box(catalog: Catalog, prompt: Prompt) -> None:
@@ -128,20 +130,19 @@ def _vector_box(vectors: VectorFolder, known: Mapping[str, NamedVector], catalog
     sites = list(dict.fromkeys(str(spec.site) for spec in catalog.specs))
     site = st.selectbox("Site, if the file names none", sites, key=steer.UPLOAD_SITE)
     file = st.file_uploader("JSON: an array of numbers, or Neuronpedia's vector", type="json", key=steer.UPLOAD)
-    if file is not None and file.name.removesuffix(".json") not in known:
-        vector = parse_vector(file.getvalue(), file.name.removesuffix(".json"), Site.parse(site))
+    vector = None if file is None else parse_vector(file.getvalue(), file.name.removesuffix(".json"), Site.parse(site))
+    if vector is not None and known.get(vector.name) != vector:
         vectors.keep(vector, str(get_engine().describe().model))
         st.success(failures.plain(f"Kept as vector/{vector.name}. Add it by this name."))
     if known:
         st.caption(failures.plain("Kept: " + ", ".join(f"vector/{name}" for name in known)))
 
 
-def _sum_box(vectors: VectorFolder, ask: SteeringAsk, doses: Mapping[str, Dose]) -> None:
+def _sum_box(vectors: VectorFolder, view: steer.SteerState, doses: Mapping[str, Dose]) -> None:
     """The latents that are added at present, kept as one vector."""
-    amounts = [dose.amount for row in steer.rows() if (dose := doses.get(row.key("amount")))]
     added = [
-        (edit.direction, amount)
-        for edit, amount in zip(ask.interventions, amounts, strict=False)
+        (edit.direction, dose.amount)
+        for edit, dose in zip(view.ask.interventions, doses.values(), strict=False)
         if edit.op is Op.ADD and isinstance(edit.direction, LatentId)
     ]
     name = st.text_input("Keep the sum of the added latents as", key=steer.SUM_NAME, placeholder="a name", disabled=not added)
@@ -151,8 +152,9 @@ def _sum_box(vectors: VectorFolder, ask: SteeringAsk, doses: Mapping[str, Dose])
         st.success(failures.plain(f"Kept as vector/{vector.name}: {len(added)} rows times their amounts. Add it with the unit raw."))
 
 
-def settings(view_shade: LatentId | None) -> None:
+def settings(view: steer.SteerState) -> None:
     """Where edits act, how tokens are drawn, what shades both texts."""
+    kept, view_shade = st.session_state, view.shade
     where, shade, sampling = st.columns([3, 4, 2], vertical_alignment="bottom")
     shared = {"on_change": steer.changed, "persist_state": "session"}
     with where:
@@ -161,14 +163,27 @@ def settings(view_shade: LatentId | None) -> None:
         )
         if st.session_state[steer.WHERE] in (steer.FROM, steer.SPAN):
             start, end = st.columns(2)
-            start.number_input("From token", 0, 4096, key=steer.START, **shared)
+            start.number_input("From token", 0, 999_999, key=steer.START, **shared)
             if st.session_state[steer.WHERE] == steer.SPAN:
-                end.number_input("Up to, not with", 1, 4096, key=steer.END, **shared)
+                end.number_input("Up to, not with", 1, 1_000_000, key=steer.END, **shared)
+    if kept[steer.WHERE] in (steer.FROM, steer.SPAN) and view.ask.prompt.text:
+        with failures.shown():
+            tokens = get_engine().capture(CaptureAsk(view.ask.prompt, ())).tokens
+            cells, scale = present_steer.edited_tokens(tokens, view.place)
+            token_strip(cells, scale, selected=None, key=steer.PROMPT_STRIP, on_pick=steer.pick_place, on_unpin=steer.note)
     with sampling, st.popover("Sampling", icon=":material/casino:", width="stretch"):
         st.slider("New tokens", 1, MAX_NEW_TOKENS, key=steer.TOKENS, **shared)
-        st.slider("Temperature", 0.0, 2.0, key=steer.TEMPERATURE, step=0.05, help="0 takes the most likely token.", **shared)
-        st.slider("Top-p", 0.01, 1.0, key=steer.TOP_P, step=0.01, help=TERMS["top_p"], **shared)
-        st.number_input("Seed", 0, 2**31 - 1, key=steer.SEED, help="Both texts draw from the same seed.", **shared)
+        st.slider(
+            "Temperature",
+            0.0,
+            max(2.0, float(kept[steer.TEMPERATURE])),
+            key=steer.TEMPERATURE,
+            step=0.05,
+            help="0 takes the most likely token.",
+            **shared,
+        )
+        st.slider("Top-p", min(0.01, float(kept[steer.TOP_P])), 1.0, key=steer.TOP_P, step=0.01, help=TERMS["top_p"], **shared)
+        st.number_input("Seed", 0, MAX_SEED, key=steer.SEED, help="Both texts draw from the same seed.", **shared)
     latents = [row.direction for row in steer.rows() if not row.direction.startswith("vector/")]
     options = ["", *dict.fromkeys([*latents, *([str(view_shade)] if view_shade else [])])]
     shade.selectbox(

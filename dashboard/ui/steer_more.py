@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from components.dose_curves import dose_curves
-from dashboard.analysis.asks import Sampling, ScoreAsk
+from dashboard.analysis.asks import CaptureAsk, Sampling, ScoreAsk
 from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.methods import steering
 from dashboard.analysis.methods.dose_response import Curve, Rule, RuleKind, SweepAsk, SweepProgress, sweep, table
@@ -15,7 +15,7 @@ from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures, present_steer
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import get_engine, get_jobs, get_store
+from dashboard.ui.resources import get_engine, get_jobs, get_store, get_vectors
 
 _POLL_S = 1.0
 
@@ -28,7 +28,7 @@ def doses(view: steer.SteerState) -> dict[str, Dose]:
         found = get_engine().score(ScoreAsk(view.ask.prompt, view.ask.interventions, top=0)).doses
     except AnalysisError:
         return {}
-    return {row.key("amount"): dose for row, dose in zip(steer.rows(), found, strict=True)}
+    return {row.key("amount"): dose for row, dose in zip(view.rows, found, strict=True)}
 
 
 def next_tokens(view: steer.SteerState, found: Comparison) -> None:
@@ -42,6 +42,8 @@ def next_tokens(view: steer.SteerState, found: Comparison) -> None:
         return
     token = score.tokens[index]
     place = failures.plain(f"Token {index} of the {side} text, {written.texts[index]!r}")
+    n_prompt = len(get_engine().capture(CaptureAsk(view.ask.prompt, ())).tokens)
+    st.button(f"Edit from here on (token {n_prompt + index})", on_click=steer.edit_from, args=(n_prompt + index,), icon=":material/start:")
     st.markdown(f"**{place}**: what either model would write after the same tokens", help=TERMS["KL"])
     probability = st.column_config.NumberColumn(format="percent")
     st.dataframe(
@@ -83,7 +85,7 @@ def dose_response(view: steer.SteerState) -> None:
         if seeds > 1 and sampling.temperature == 0:
             sampling = replace(sampling, temperature=0.8)
         edits = view.ask.interventions
-        curves = tuple(Curve(f"{i + 1}: {edit.direction}", (edit,)) for i, edit in enumerate(edits[:5]))
+        curves = tuple(Curve(f"{i + 1}: {edit.direction}", (edit,)) for i, edit in enumerate(edits))
         rule = None if kind == "none" else Rule(RuleKind(kind), "" if kind == RuleKind.REFUSAL else text)
         ask = SweepAsk(
             view.ask.prompt,
@@ -152,6 +154,6 @@ def saved_runs(view: steer.SteerState) -> None:
             edits = ", ".join(edit["edit"] for edit in record.ask["edits"]) or "no edits"
             text, button = st.columns([5, 1], vertical_alignment="center")
             text.markdown(f"**{failures.plain(record.ask['prompt'][:120])}**  \n{failures.plain(edits)}  \n{record.created}")
-            button.button("Open", key=f"{steer.OPEN_RUN}_{key}", on_click=steer.open_run, args=(record.ask,))
+            button.button("Open", key=f"{steer.OPEN_RUN}_{key}", on_click=steer.open_run, args=(record.ask, get_vectors(), record.model))
             with st.expander("Record"):
                 st.json(record.__dict__)

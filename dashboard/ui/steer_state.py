@@ -19,6 +19,7 @@ from dashboard.analysis.methods.steering import SteeringAsk, Written, ask_of
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt, TokenSpan
+from dashboard.analysis.vectors import VectorFolder
 from dashboard.ui import state
 from dashboard.ui.presets import Preset
 
@@ -37,6 +38,7 @@ TAB, SWEEP_FORM, SWEEP_RANGE, SWEEP_STEPS, SWEEP_SEEDS, SWEEP_HOW = (
 )  # fmt: skip
 SWEEP_RULE, SWEEP_TEXT, SWEEP_WORD, SWEEP_CANCEL, SWEEP_FIGURE = "sweep_rule", "sweep_text", "sweep_word", "sweep_cancel", "sweep_figure"
 OPEN_RUN, DOWNLOAD, SUM_NAME = "open_run", "download", "steer_sum_name"
+PROMPT_STRIP, ADD_FORM = "prompt_strip", "steer_add_form"
 SPAN, FROM = "span", "from"
 WHERES = {
     Where.EVERYWHERE.value: "everywhere",
@@ -73,6 +75,12 @@ class SteerState:
     """The token that was clicked: `plain` or `steered`, and its index among the new ones."""
     shade: LatentId | None
     """The latent that shades both texts."""
+    rows: tuple[Row, ...]
+    """Those of the ask's interventions, in their order."""
+    place: Where | TokenSpan
+    """Which tokens are edited."""
+    problems: tuple[str, ...]
+    """Of rows that cannot be used; they are left out of the ask."""
 
 
 def rows() -> tuple[Row, ...]:
@@ -84,20 +92,22 @@ def steer_state(vectors: dict[str, NamedVector]) -> SteerState:
     """The state of this tab.
 
     Raises:
-        AnalysisError: if an edit or the sampling is not possible.
+        AnalysisError: if the sampling is not possible.
     """
     kept = st.session_state
     where = _where()
-    edits = tuple(
-        replace(
-            Intervention.parse(f"{row.direction}:{kept[row.key('op')]}:0:{kept[row.key('unit')]}", where, vectors),
-            amount=float(kept[row.key("amount")]),
-        )
-        for row in rows()
-    )
+    usable: dict[Row, Intervention] = {}
+    problems: list[str] = []
+    for row in rows():
+        try:
+            edit = Intervention.parse(f"{row.direction}:{kept[row.key('op')]}:0:{kept[row.key('unit')]}", where, vectors)
+            usable[row] = replace(edit, amount=float(kept[row.key("amount")]))
+        except AnalysisError as error:
+            problems.append(str(error))
     sampling = Sampling(int(kept[TOKENS]), float(kept[TEMPERATURE]), float(kept[TOP_P]), int(kept[SEED]))
     shade = LatentId.parse(kept[SHADE]) if kept[SHADE] else None
-    return SteerState(SteeringAsk(Prompt(kept[PROMPT], kept[CHAT]), edits, sampling), kept[PICKED], shade)
+    ask = SteeringAsk(Prompt(kept[PROMPT], kept[CHAT]), tuple(usable.values()), sampling)
+    return SteerState(ask, kept[PICKED], shade, tuple(usable), where, tuple(problems))
 
 
 def _where() -> Where | TokenSpan:
@@ -185,6 +195,26 @@ def pick() -> None:
         st.session_state[PICKED] = (str(picked["side"]), int(picked["index"]))
 
 
+def edit_from(position: int) -> None:
+    """Callback: edit from a token on, counted from 0 with the begin token."""
+    changed()
+    st.session_state[WHERE], st.session_state[START] = FROM, position
+
+
+def pick_place() -> None:
+    """Callback of the prompt's tokens: edit from here on; or a span, whose start is the first click and whose end the second."""
+    picked = st.session_state[PROMPT_STRIP].get("picked")
+    if picked is None:
+        return
+    position, kept = int(picked), st.session_state
+    changed()
+    is_fresh = kept[END] == kept[START] + 1
+    if kept[WHERE] == SPAN and is_fresh and position > kept[START]:
+        kept[END] = position + 1
+    else:
+        kept[START], kept[END] = position, position + 1
+
+
 def stop() -> None:
     """Callback: keep what has been written."""
     state.note_change()
@@ -207,10 +237,16 @@ def note() -> None:
     state.note_change()
 
 
-def open_run(data: dict[str, Any]) -> None:
-    """Callback: go to a saved run."""
+def open_run(data: dict[str, Any], vectors: VectorFolder, model: str) -> None:
+    """Callback: go to a saved run. Its vectors come back with it, under another name where theirs means something else now."""
     state.note_change()
-    take(ask_of(data))
+    ask = ask_of(data)
+    edits: list[Intervention] = []
+    for edit in ask.interventions:
+        if isinstance(edit.direction, NamedVector):
+            edit = replace(edit, direction=vectors.restore(edit.direction, model))
+        edits.append(edit)
+    take(replace(ask, interventions=tuple(edits)))
 
 
 def keep_subsets(ask: SteeringAsk, table: list[dict[str, Any]]) -> None:

@@ -1,7 +1,6 @@
 """The steer page's address: everything that is on the screen, and back."""
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 import streamlit as st
 
@@ -35,14 +34,19 @@ def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool
         kept[steer.ROWS] = ()
     else:
         steer.clear()
-        kept[steer.PROMPT] = url.get("prompt", [next(iter(PRESETS.values())).prompt])[-1]
+        kept[steer.PROMPT] = url.get("prompt", [""])[-1]
+        if "prompt" not in url:
+            problems.append("This link does not carry its prompt: it was too long, or was left out. Put it in again.")
         kept[steer.CHAT] = url.get("chat") == ["1"]
         _take_sampling(url, problems)
         try:
             steer.show_where(parse_where(url.get("where", ["everywhere"])[-1]))
         except AnalysisError as error:
             problems.append(str(error))
-    for text in url.get("edit", [])[: steer.MAX_EDITS]:
+    edits = url.get("edit", [])
+    if len(edits) > steer.MAX_EDITS:
+        problems.append(f"The link has {len(edits)} edits; the first {steer.MAX_EDITS} are taken.")
+    for text in edits[: steer.MAX_EDITS]:
         try:
             edit = Intervention.parse(text, vectors=vectors)
             if isinstance(edit.direction, LatentId):
@@ -65,7 +69,7 @@ def write_url(view: steer.SteerState) -> None:
     """Make the address bar say what is on the screen."""
     ask = view.ask
     url: dict[str, list[str]] = {}
-    if len(quote(ask.prompt.text, errors="replace")) <= state.MAX_PROMPT_IN_URL:
+    if state.fits_url(ask.prompt):
         url["prompt"] = [ask.prompt.text]
     if ask.prompt.chat:
         url["chat"] = ["1"]
@@ -73,8 +77,8 @@ def write_url(view: steer.SteerState) -> None:
         url["edit"] = [str(edit) for edit in ask.interventions]
         url["where"] = [print_where(ask.interventions[0].where)]
     url["tokens"] = [str(ask.sampling.max_new_tokens)]
-    url["temperature"] = [f"{ask.sampling.temperature:g}"]
-    url["top_p"] = [f"{ask.sampling.top_p:g}"]
+    url["temperature"] = [f"{ask.sampling.temperature:.10g}"]
+    url["top_p"] = [f"{ask.sampling.top_p:.10g}"]
     url["seed"] = [str(ask.sampling.seed)]
     if view.picked:
         url["pick"] = [f"{view.picked[0]}:{view.picked[1]}"]

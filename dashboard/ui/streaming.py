@@ -20,6 +20,7 @@ def stream(ask: SteeringAsk) -> dict[str, Written]:
     texts = {PLAIN: Written(), STEERED: Written()}
     line, left, right = st.empty(), *(column.empty() for column in st.columns(2, gap="large"))
     said, drawn = "", 0.0
+    steer.keep_partial(ask, dict(texts))
     with get_engine().ask_generation(ask.generation) as ticket:
         for item in ticket:
             if isinstance(item, Place):
@@ -42,8 +43,9 @@ def stream(ask: SteeringAsk) -> dict[str, Written]:
 
 def _growing(title: str, prompt: str, written: Written) -> str:
     """The text so far, in the type of the finished one."""
-    style = "font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 2.1"
+    face = "ui-monospace, 'SF Mono', 'Cascadia Mono', 'Noto Sans Mono', 'Noto Sans Mono CJK KR', D2Coding, monospace"
+    style = f"font-family: {face}; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 2.1"
     prompt = prompt if len(prompt) <= 400 else "…" + prompt[-400:]
     caret = "" if written.ended else _CARET
     body = f"<span style='opacity:.6'>{html.escape(prompt)}</span>{html.escape(written.text)}{caret}"
-    return f"<div><strong>{title}</strong><div style='{style}'>{body}</div></div>"
+    return f'<div><strong>{title}</strong><div style="{style}">{body}</div></div>'

@@ -6,8 +6,8 @@ from transformers import AutoModelForCausalLM
 
 from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, Op, Sampling, ScoreAsk, Unit, Variant, Where
 from dashboard.analysis.errors import NotMeasured
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.local import CALIBRATION, LocalRunner
+from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.tokens import Prompt, TokenSpan
 from tests.conftest import TEXT
 
@@ -198,6 +198,22 @@ def test_units_are_what_they_say(runner: LocalRunner) -> None:
         dose(Intervention(LATENT, Op.ADD, 1.0, Unit.MAX))
 
 
+def test_the_mean_norm_is_that_of_plain_transformers(runner: LocalRunner, tiny_path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
+    tokenizer = runner.model.tokenizer
+    ids = tokenizer(CALIBRATION.read_text(), add_special_tokens=False)["input_ids"]
+    norms: list[float] = []
+    for at in range(0, len(ids), 255):  # windows of 256 with the token that begins a text
+        window = torch.tensor([[tokenizer.bos_token_id, *ids[at : at + 255]]])
+        with torch.no_grad():
+            after_layer_1 = model(window, output_hidden_states=True).hidden_states[2][0]
+        norms += [
+            float(row.norm()) for token, row in zip(window[0], after_layer_1, strict=True) if int(token) not in tokenizer.all_special_ids
+        ]
+    assert max(norms) < 10 * sorted(norms)[len(norms) // 2]  # no outlier is left out here
+    assert runner.mean_norm(Site.parse("1.resid_post")) == pytest.approx(sum(norms) / len(norms), rel=1e-4)
+
+
 def test_a_vector_and_a_latent_with_the_same_row_do_the_same(runner: LocalRunner) -> None:
     vector = runner.assemble(AssembleAsk("twice", ((LATENT, 2.0),)))
     by_vector = Variant("steered", (Intervention(vector, Op.ADD, 4.0),))
@@ -223,3 +239,4 @@ def test_after_a_steered_text_is_dropped_the_model_is_as_it_was(runner: LocalRun
     stream.close()
     assert (during == before).all()
     assert not any(point.fwd_hooks for point in runner.model.bridge.hook_dict.values())
+    assert not any(module._forward_hooks for module in runner.model.bare.modules())

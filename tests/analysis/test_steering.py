@@ -197,7 +197,18 @@ def test_neuronpedias_form_says_the_raw_amount_and_every_token(runner: LocalRunn
     given = neuronpedia(ask, found, "tests/tiny")
     assert json.loads(json.dumps(given, allow_nan=False)) == given
     request, response = given["request"], given["response"]
-    wanted = {"prompt", "modelId", "features", "temperature", "n_tokens", "freq_penalty", "seed", "strength_multiplier", "steer_method"}
+    wanted = {
+        "prompt",
+        "chat",
+        "modelId",
+        "features",
+        "temperature",
+        "n_tokens",
+        "freq_penalty",
+        "seed",
+        "strength_multiplier",
+        "steer_method",
+    }
     assert {*request} == wanted and request["steer_method"] == "SIMPLE_ADDITIVE"
     assert (request["prompt"], request["temperature"], request["n_tokens"], request["seed"]) == (PROMPT.text, 0.7, 10, 4)
     for feature in request["features"]:

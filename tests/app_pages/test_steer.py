@@ -1,12 +1,18 @@
 """The steer page without a browser: both texts, the address bar, and what goes wrong, on the tiny model."""
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.asks import Intervention, Sampling
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, Intervention, Op, Sampling
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.steering import SteeringAsk, compare, first_difference
+from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.records import make_record
+from dashboard.analysis.store import ResultStore
 from dashboard.analysis.tokens import Prompt
+from dashboard.analysis.vectors import VectorFolder
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/steer.py"
@@ -98,9 +104,10 @@ def test_the_link_gives_the_same_page_again(open_page: Open) -> None:
         ({"tokens": "400"}, "the limit is 256"),
         ({"prompt": ""}, "prompt"),
         ({"latent": "nonsense"}, "RELEASE/NAME/INDEX"),
+        ({"edit": [EDIT] * 9}, "The link has 9 edits; the first 8 are taken"),
     ],
 )
-def test_what_is_wrong_in_a_link_is_said_and_the_page_lives(open_page: Open, query: dict[str, str], message: str) -> None:
+def test_what_is_wrong_in_a_link_is_said_and_the_page_lives(open_page: Open, query: dict[str, str | list[str]], message: str) -> None:
     app = opened(open_page, **{"edit": EDIT, **query})
     assert message in told(app)
     assert app.text_area[0].value == query.get("prompt", "The quick brown fox")
@@ -123,7 +130,7 @@ def test_the_sum_of_the_added_latents_is_kept_and_does_the_same(open_page: Open,
     next(one for one in app.text_input if one.label.startswith("Keep the sum")).set_value("both").run()
     next(one for one in app.button if one.label == "Keep").click().run()
     assert not app.exception and "vector/both" in " ".join(one.value for one in app.success).replace("\\", "")
-    next(one for one in app.text_input if one.label == "Name").set_value("vector/both:add:1:raw").run()
+    next(one for one in app.text_input if one.label == "Name").set_value("vector/both:add:1:raw")
     next(one for one in app.button if one.label == "Add").click().run()
     assert in_url(app, "edit")[-1] == "vector/both:add:1:raw"
     for edit in app.query_params["edit"][:3]:
@@ -132,3 +139,75 @@ def test_the_sum_of_the_added_latents_is_kept_and_does_the_same(open_page: Open,
         next(one for one in app.button if one.help == "Take away").click().run()
     expected = comparison(runner, EDIT, "tiny/2.resid_post/9:add:-5:raw")
     assert drawn(app, "generation_pair")["steered"]["texts"] == list(expected.steered.texts)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"temperature": "5"}, {"temperature": "1", "top_p": "0.001"}, {"where": "99999:"}, {"where": "3:200000"}, {"seed": "4294967296"}],
+)
+def test_whatever_an_ask_may_hold_the_page_can_show(open_page: Open, query: dict[str, str]) -> None:
+    app = opened(open_page, edit=EDIT, **query)
+    assert not app.error and not app.warning
+    assert drawn(app, "generation_pair")["plain"]["texts"]
+    for name, value in query.items():
+        assert in_url(app, name) == [value]
+    boxes = {box.label: box.value for box in app.number_input}
+    if "where" in query:
+        assert boxes["From token"] == int(query["where"].partition(":")[0])
+
+
+def test_a_link_without_its_prompt_says_so_and_takes_no_other(open_page: Open) -> None:
+    app = open_page(PAGE, edit=EDIT, tokens="6")
+    assert "does not carry its prompt" in told(app)
+    assert app.text_area[0].value == ""
+
+
+def test_an_edit_that_cannot_be_used_stays_in_its_line_and_can_be_taken_away(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, edit=[EDIT, "tiny/2.resid_post/9:add:-5:raw"])
+    row = app.session_state["steer_rows"][1]
+    app.session_state["steer_rows"] = (app.session_state["steer_rows"][0], type(row)(row.number, "vector/gone"))
+    next(one for one in app.slider if one.label == "Amount").set_value(-20.0).run()
+    assert "There is no vector/gone here" in told(app)
+    expected = comparison(runner, "tiny/2.resid_post/7:add:-20:raw")
+    assert drawn(app, "generation_pair")["steered"]["texts"] == list(expected.steered.texts)
+    [one for one in app.button if one.help == "Take away"][1].click().run()
+    assert "vector/gone" not in told(app)
+
+
+def test_texts_are_shaded_by_what_the_plain_model_reads_in_them(open_page: Open, runner: LocalRunner) -> None:
+    pair = drawn(opened(open_page, edit=EDIT, shade="tiny/2.resid_post/9"), "generation_pair")
+    found = comparison(runner, EDIT)
+    for side, written in (("plain", found.plain), ("steered", found.steered)):
+        capture = runner.capture(CaptureAsk(Prompt("The quick brown fox", continuation=written.ids), (SaeId.parse("tiny/2.resid_post"),)))
+        values = next(iter(capture.activations.values())).of_latent(9)
+        assert pair[side]["shades"] == pytest.approx(values[-len(written.ids) :].tolist(), abs=1e-5)
+    assert any(pair["plain"]["shades"] + pair["steered"]["shades"])
+
+
+def test_a_clicked_token_is_where_edits_begin(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, edit=EDIT, pick="steered:2")
+    n_prompt = len(runner.tokens(Prompt("The quick brown fox")))
+    next(one for one in app.button if one.label.startswith("Edit from here on")).click().run()
+    assert in_url(app, "where") == [f"{n_prompt + 2}:"]
+    found = drawn(app, "generation_pair")
+    assert found["steered"]["texts"][:3] == found["plain"]["texts"][:3]
+    strip = drawn(app, "token_strip")
+    assert len(strip["texts"]) == n_prompt and not any(strip["values"])
+
+
+def test_a_saved_run_brings_its_vector_back(open_page: Open, runner: LocalRunner, tmp_path: Path) -> None:
+    vectors = VectorFolder(tmp_path / "vectors")
+    north = runner.assemble(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/7"), 8.0),)))
+    vectors.keep(north, "tests/tiny")
+    edit = Intervention(north, Op.ADD, 1.0)
+    record = make_record(
+        "steer", SteeringAsk(Prompt("The fox"), (edit,), Sampling(8)).plain_data(), runner.describe(), runner.catalog, (), None
+    )
+    ResultStore(tmp_path / "results").save(record, {})
+    vectors.keep(runner.assemble(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/9"), 1.0),))), "tests/tiny")
+    app = opened(open_page)
+    app.session_state["steer_tab"] = "Saved runs"
+    app.run()
+    next(one for one in app.button if one.label == "Open").click().run()
+    name = in_url(app, "edit")[0].removeprefix("vector/").removesuffix(":add:1:raw")
+    assert name.startswith("north-") and vectors.all()[name].values == north.values

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +117,9 @@ def test_two_browsers_steer_differently_at_the_same_time(open_page: Open) -> Non
         assert f"add:{value}:norm" in page.url.replace("%3A", ":")
     assert text_of(first, "plain") == text_of(second, "plain")
     assert text_of(first, "steered") != text_of(second, "steered")
+    for page, value in ((first, "0.9"), (second, "-0.9")):
+        alone = open_page(LINK.format(tokens=24).replace("add:0.4", f"add:{value}"), ready=TOKEN)
+        assert text_of(alone, "steered") == text_of(page, "steered")
 
 
 def test_a_latent_comes_from_the_highlight_page_and_its_text_is_there_on_return(open_page: Open) -> None:
@@ -168,10 +170,8 @@ def test_a_dose_response_runs_in_the_background_and_can_be_cancelled(open_page: 
     page.get_by_role("button", name="Measure").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("cancelled:")).to_be_visible(timeout=60_000)
-    before = time.monotonic()
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_selector(TOKEN)
-    assert time.monotonic() - before < 60
 
 
 def test_a_saved_run_can_be_opened_again(open_page: Open) -> None:
@@ -180,11 +180,13 @@ def test_a_saved_run_can_be_opened_again(open_page: Open) -> None:
     page.get_by_role("button", name="Save this run").click()
     expect(page.get_by_text("Saved as steer/")).to_be_visible()
     page.get_by_role("button", name="Without cities").click()
+    page.wait_for_function("location.href.includes('Paris')")
     settle(page)
     page.get_by_role("tab", name="Saved runs").click()
     page.locator('[class*="st-key-open_run_"] button').first.click()
+    page.wait_for_function("location.href.includes('weekend')")
     settle(page)
     page.get_by_role("tab", name="Compare").click()
-    page.wait_for_selector(TOKEN)
+    expect(page.locator(".st-key-pair .side.steered")).to_contain_text(steered.split()[1])
     settle(page)
     assert text_of(page, "steered") == steered

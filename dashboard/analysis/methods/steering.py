@@ -182,8 +182,8 @@ def report(ask: SteeringAsk, found: Comparison, record: RunRecord) -> dict[str, 
                 "amount": edit.amount,
                 "unit": edit.unit.value,
                 "where": print_where(edit.where),
-                "raw_amount": dose.amount,
-                "share_of_norm": dose.share_of_norm,
+                "raw_amount": dose.amount if edit.op.takes_unit else None,
+                "share_of_norm": dose.share_of_norm if edit.op.takes_unit else None,
             }
             for edit, dose in zip(ask.interventions, doses, strict=True)
         ],
@@ -217,7 +217,7 @@ def neuronpedia(ask: SteeringAsk, found: Comparison, model: str) -> dict[str, An
     """Request and response in the form of Neuronpedia's steering API.
 
     Its strength is our raw amount (the factor of a `scale`). What its form cannot say (other operations, parts of the text) stands in
-    fields of ours, `op` and `where`.
+    fields of ours: `op`, `where`, and `chat` for a prompt that goes through the chat template.
     """
     features = [
         {
@@ -232,6 +232,7 @@ def neuronpedia(ask: SteeringAsk, found: Comparison, model: str) -> dict[str, An
     ]
     request = {
         "prompt": ask.prompt.text,
+        "chat": ask.prompt.chat,
         "modelId": model,
         "features": features,
         "temperature": ask.sampling.temperature,
