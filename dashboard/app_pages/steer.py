@@ -53,7 +53,7 @@ for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")
 edits = st.container()
 with failures.shown():
-    view = steer.steer_state(vectors.all())
+    view = steer.steer_state(catalog, vectors.all())
     doses = steer_more.doses(view)
     with edits:
         with failures.shown():

@@ -25,7 +25,7 @@ TERMS = {
     "top_p": "Draw from the smallest set of tokens whose probabilities add up to this much.",
     "KL": "KL(steered || plain): how far the next-token distribution of the steered model is from that of the plain model after the same "
     "tokens, nats.",
-    "shade": "The activation of a latent on either text, as the plain model reads it: whether the text itself shows it.",
+    "shade": "The activation of any latent (type its name) on either text, as the plain model reads it: whether the text itself shows it.",
     "factor": "Every amount is multiplied by it; 0 is the plain model.",
     "rule": "What counts as a match: one of some words (whole, any case), a regular expression, or a refusal to answer.",
     "word": "The log-probability of its first token as the first new token, under the steered model.",

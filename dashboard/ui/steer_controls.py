@@ -191,6 +191,7 @@ def settings(view: steer.SteerState) -> None:
         options,
         key=steer.SHADE,
         format_func=lambda name: name or "nothing",
+        accept_new_options=True,
         on_change=steer.note,
         persist_state="session",
         help=TERMS["shade"],

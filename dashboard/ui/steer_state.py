@@ -80,7 +80,7 @@ class SteerState:
     place: Where | TokenSpan
     """Which tokens are edited."""
     problems: tuple[str, ...]
-    """Of rows that cannot be used; they are left out of the ask."""
+    """What cannot be used, and is left out."""
 
 
 def rows() -> tuple[Row, ...]:
@@ -88,7 +88,7 @@ def rows() -> tuple[Row, ...]:
     return st.session_state[ROWS]
 
 
-def steer_state(vectors: dict[str, NamedVector]) -> SteerState:
+def steer_state(catalog: Catalog, vectors: dict[str, NamedVector]) -> SteerState:
     """The state of this tab.
 
     Raises:
@@ -105,7 +105,11 @@ def steer_state(vectors: dict[str, NamedVector]) -> SteerState:
         except AnalysisError as error:
             problems.append(str(error))
     sampling = Sampling(int(kept[TOKENS]), float(kept[TEMPERATURE]), float(kept[TOP_P]), int(kept[SEED]))
-    shade = LatentId.parse(kept[SHADE]) if kept[SHADE] else None
+    shade = None
+    try:
+        shade = catalog.latent(LatentId.parse(kept[SHADE])) if kept[SHADE] else None
+    except AnalysisError as error:
+        problems.append(str(error))
     ask = SteeringAsk(Prompt(kept[PROMPT], kept[CHAT]), tuple(usable.values()), sampling)
     return SteerState(ask, kept[PICKED], shade, tuple(usable), where, tuple(problems))
 

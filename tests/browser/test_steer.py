@@ -190,3 +190,17 @@ def test_a_saved_run_can_be_opened_again(open_page: Open) -> None:
     expect(page.locator(".st-key-pair .side.steered")).to_contain_text(steered.split()[1])
     settle(page)
     assert text_of(page, "steered") == steered
+
+
+def test_any_latent_shades_both_texts_and_a_wrong_name_is_told(open_page: Open) -> None:
+    page = open_page(LINK.format(tokens=12), ready=TOKEN)
+    box = page.get_by_role("combobox", name="Shade both texts by")
+    box.fill("smollm2-135m/15.resid_post/2026")
+    box.press("Enter")
+    expect(page.locator(".st-key-pair")).to_contain_text("15.resid_post/2026")
+    page.wait_for_function("decodeURIComponent(location.href).includes('shade=smollm2-135m/15.resid_post/2026')")
+    settle(page)
+    box.fill("smollm2-135m/15.resid_post/99999")
+    box.press("Enter")
+    expect(page.get_by_text("it has 2,048 latents")).to_be_visible()
+    expect(page.locator(TOKEN).first).to_be_visible()
