@@ -45,7 +45,7 @@ def map_choice(*, disabled: bool) -> None:
 
 def steer_button(latent: LatentId, said: str) -> None:
     """What is said of a latent, and the way to the steer page with it."""
-    caption, button = st.columns([5, 1], vertical_alignment="center")
+    caption, button = st.columns([5, 2], vertical_alignment="center")
     caption.caption(failures.plain(said))
-    if button.button("Steer", icon=":material/tune:", help="Add this latent to the edits of the steer page."):
+    if button.button("Steer", icon=":material/tune:", width="stretch", help="Add this latent to the edits of the steer page."):
         st.switch_page("app_pages/steer.py", query_params={"latent": str(latent)})
