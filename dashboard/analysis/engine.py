@@ -19,12 +19,12 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.generation import Step
-from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta
 
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
@@ -191,6 +191,11 @@ class Engine:
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
         """See `Runner.promoted`."""
         with self.submit(lambda runner: self._once(ask, lambda: runner.promoted(ask))) as ticket:
+            return ticket.result()
+
+    def doses(self, interventions: tuple[Intervention, ...]) -> tuple[Dose, ...]:
+        """See `Runner.doses`."""
+        with self.submit(lambda runner: iter([runner.doses(interventions)])) as ticket:
             return ticket.result()
 
     def assemble(self, ask: AssembleAsk) -> NamedVector:

@@ -131,7 +131,11 @@ class LocalRunner:
         gap = "" if before[-1:].isspace() or not before else " "
         firsts = [self.model.tokenizer(gap + word.strip(), add_special_tokens=False)["input_ids"][0] for word in ask.words]
         scored, words = score_text(self.model, tokens, edits, ask.top, firsts)
-        return TextScore(scored, tuple(self._dose(edit) for edit in edits), words)
+        return TextScore(scored, self._doses(edits), words)
+
+    def doses(self, interventions: tuple[Intervention, ...]) -> tuple[Dose, ...]:
+        """See `Runner.doses`."""
+        return self._doses(self._placed(interventions))
 
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
         """See `Runner.promoted`."""
@@ -178,9 +182,11 @@ class LocalRunner:
         assert isinstance(edit.direction, LatentId)
         return edit.amount * read_index(self.catalog.get(edit.direction.sae)).maximum_of(edit.direction)
 
-    def _dose(self, edit: PlacedEdit) -> Dose:
-        amount = edit.amount if edit.intervention.op.takes_unit else 0.0
-        return Dose(amount, float(edit.direction.vector.norm()), self.mean_norm(edit.site))
+    def _doses(self, edits: Sequence[PlacedEdit]) -> tuple[Dose, ...]:
+        return tuple(
+            Dose(edit.amount if edit.intervention.op.takes_unit else 0.0, float(edit.direction.vector.norm()), self.mean_norm(edit.site))
+            for edit in edits
+        )
 
     def mean_norm(self, site: Site) -> float:
         """Mean norm of the site's rows over the calibration text: special tokens and outlier-norm tokens left out."""

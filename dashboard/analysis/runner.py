@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
-from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta
 
 
 @runtime_checkable
@@ -29,6 +29,10 @@ class Runner(Protocol):
 
     def score(self, ask: ScoreAsk) -> TextScore:
         """Read a written text with and without edits, and compare the two token by token."""
+        ...
+
+    def doses(self, interventions: tuple[Intervention, ...]) -> tuple[Dose, ...]:
+        """What each intervention amounts to, without reading a prompt."""
         ...
 
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:

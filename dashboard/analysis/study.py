@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
 from dashboard.analysis.engine import Engine, Place, Priority, Ticket
 from dashboard.analysis.errors import Cancelled
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.results import Capture, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta
 
 T = TypeVar("T")
 
@@ -53,6 +53,10 @@ class StudyRunner:
     def score(self, ask: ScoreAsk) -> TextScore:
         """See `Runner.score`."""
         return self._only(self._engine.ask_score(ask, Priority.STUDY))
+
+    def doses(self, interventions: tuple[Intervention, ...]) -> tuple[Dose, ...]:
+        """See `Runner.doses`."""
+        return self._answer(lambda runner: runner.doses(interventions))
 
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
         """See `Runner.promoted`."""

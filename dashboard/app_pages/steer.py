@@ -46,21 +46,22 @@ def answer(view: steer.SteerState) -> None:
     steer_exports.downloads(ask, found, (plain, steered, scale))
 
 
-problems = steer_url.open_url(catalog, vectors.all(), arrived=state.arrived())
+known = vectors.all()
+problems = steer_url.open_url(catalog, known, arrived=state.arrived())
 st.title("What does the model write when you steer it?")
 steer_controls.prompt_box()
 for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")
 edits = st.container()
 with failures.shown():
-    view = steer.steer_state(catalog, vectors.all())
+    view = steer.steer_state(catalog, known)
     doses = steer_more.doses(view)
     with edits:
         with failures.shown():
             steer_controls.edit_list(catalog, doses)
         for problem in view.problems:
             st.warning(failures.plain(problem), icon=":material/error:")
-        steer_controls.add_box(catalog, vectors, view, doses)
+        steer_controls.add_box(catalog, vectors, known, view, doses)
         steer_controls.settings(view)
     steer_url.write_url(view)
     if not view.ask.prompt.text:

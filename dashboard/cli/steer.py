@@ -140,7 +140,8 @@ def sweep(
         emit({"points": rows, "texts": texts, "record": record.__dict__})
         return
     shown = ("curve", "factor", "kl", "word_logprob", "matched", "perplexity", "repeated_4grams")
-    _print_rows([{name: row[name] for name in shown if row[name] is not None} for row in rows])
+    columns = [name for name in shown if any(row[name] is not None for row in rows)]
+    _print_rows([{name: row[name] for name in columns} for row in rows])
 
 
 @app.command()
@@ -180,6 +181,9 @@ def _two_sets(file: Path) -> tuple[tuple[str, str], list[str], list[str]]:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        paper.print("none")
+        return
     table = Table(*rows[0], box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(figure(value) for value in row.values()))

@@ -89,9 +89,10 @@ def _promotes(row: steer.Row) -> str:
     return "Makes likelier " + " ".join(dict.fromkeys(repr(token.strip()) for token in tokens if "\ufffd" not in token))
 
 
-def add_box(catalog: Catalog, vectors: VectorFolder, view: steer.SteerState, doses: Mapping[str, Dose]) -> None:
-    """Add an edit: by name, from what fires on the prompt, or a vector."""
-    known = vectors.all()
+def add_box(
+    catalog: Catalog, vectors: VectorFolder, known: dict[str, NamedVector], view: steer.SteerState, doses: Mapping[str, Dose]
+) -> None:
+    """Add an edit: by name, from what fires on the prompt, or a vector; `known` are those of the folder."""
     # An expander and not a popover: a popover's content does not follow the page's colour scheme.
     with st.expander("Add a latent or a vector", icon=":material/add:"):
         by_name, firing, own = st.columns(3, gap="large")
@@ -170,7 +171,7 @@ def settings(view: steer.SteerState) -> None:
         with failures.shown():
             tokens = get_engine().capture(CaptureAsk(view.ask.prompt, ())).tokens
             cells, scale = present_steer.edited_tokens(tokens, view.place)
-            token_strip(cells, scale, selected=None, key=steer.PROMPT_STRIP, on_pick=steer.pick_place, on_unpin=steer.note)
+            token_strip(cells, scale, selected=None, key=steer.PROMPT_STRIP, on_pick=steer.pick_place, on_unpin=state.note_change)
     with sampling, st.popover("Sampling", icon=":material/casino:", width="stretch"):
         st.slider("New tokens", 1, MAX_NEW_TOKENS, key=steer.TOKENS, **shared)
         st.slider(
@@ -192,7 +193,7 @@ def settings(view: steer.SteerState) -> None:
         key=steer.SHADE,
         format_func=lambda name: name or "nothing",
         accept_new_options=True,
-        on_change=steer.note,
+        on_change=state.note_change,
         persist_state="session",
         help=TERMS["shade"],
     )

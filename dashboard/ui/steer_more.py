@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from components.dose_curves import dose_curves
-from dashboard.analysis.asks import CaptureAsk, Sampling, ScoreAsk
+from dashboard.analysis.asks import CaptureAsk, Sampling
 from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.methods import steering
 from dashboard.analysis.methods.dose_response import Curve, Rule, RuleKind, SweepAsk, SweepProgress, sweep, table
@@ -21,11 +21,9 @@ _POLL_S = 1.0
 
 
 def doses(view: steer.SteerState) -> dict[str, Dose]:
-    """What each edit amounts to, by the key of its number box; nothing while the prompt is empty."""
-    if not view.ask.prompt.text or not view.ask.interventions:
-        return {}
+    """What each edit amounts to, by the key of its number box."""
     try:
-        found = get_engine().score(ScoreAsk(view.ask.prompt, view.ask.interventions, top=0)).doses
+        found = get_engine().doses(view.ask.interventions)
     except AnalysisError:
         return {}
     return {row.key("amount"): dose for row, dose in zip(view.rows, found, strict=True)}

@@ -147,12 +147,6 @@ def add_named(catalog: Catalog, vectors: dict[str, NamedVector]) -> str | None:
     return try_add(text, catalog, vectors) if text else None
 
 
-def add_latent(latent: LatentId, catalog: Catalog) -> None:
-    """Callback: one more edit, at an amount that is worth a first look."""
-    state.note_change()
-    try_add(str(latent), catalog, {})
-
-
 def add_active(catalog: Catalog) -> None:
     """Callback of the list of active latents."""
     state.note_change()
@@ -234,11 +228,6 @@ def stopped(ask: SteeringAsk) -> dict[str, Written] | None:
     """The texts as they were when this very ask was stopped."""
     kept = st.session_state.get(_STOPPED)
     return kept[1] if kept is not None and kept[0] == ask else None
-
-
-def note() -> None:
-    """Callback of inputs that leave both texts as they are."""
-    state.note_change()
 
 
 def open_run(data: dict[str, Any], vectors: VectorFolder, model: str) -> None:

@@ -5,6 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, Op, Sampling, ScoreAsk, Unit, Variant, Where
+from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.local import CALIBRATION, LocalRunner
 from dashboard.analysis.names import LatentId, SaeId, Site
@@ -196,6 +197,15 @@ def test_units_are_what_they_say(runner: LocalRunner) -> None:
     assert by_norm.amount * by_norm.direction_norm == pytest.approx(0.5 * runner.mean_norm(site))
     with pytest.raises(NotMeasured, match="latents sae eval"):
         dose(Intervention(LATENT, Op.ADD, 1.0, Unit.MAX))
+
+
+def test_a_dose_is_known_without_reading_a_prompt(runner: LocalRunner, engine: Engine) -> None:
+    edits = (Intervention(LATENT, Op.ADD, 0.5, Unit.NORM), Intervention(LATENT, Op.SCALE, 3.0))
+    scored = runner.score(ScoreAsk(PROMPT, edits)).doses
+    passes: list[object] = []
+    with runner.model.bare.register_forward_hook(lambda *_: passes.append(1)):
+        assert engine.doses(edits) == scored
+    assert passes == [] and scored[1].amount == 0
 
 
 def test_the_mean_norm_is_that_of_plain_transformers(runner: LocalRunner, tiny_path) -> None:
