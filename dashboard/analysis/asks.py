@@ -37,6 +37,15 @@ class CaptureAsk:
 
 
 @dataclass(frozen=True)
+class TraceAsk:
+    """What some latents do on each token of several texts that are given as token ids."""
+
+    rows: tuple[tuple[int, ...], ...]
+    """Each is read from its first id on, after a BOS where the model has one and the row does not begin with it."""
+    latents: tuple[LatentId, ...]
+
+
+@dataclass(frozen=True)
 class NeighbourAsk:
     """The latents of other SAEs whose decoder rows point most nearly the way of one latent's."""
 

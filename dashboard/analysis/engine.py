@@ -19,12 +19,22 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.asks import (
+    AssembleAsk,
+    CaptureAsk,
+    GenerationAsk,
+    Intervention,
+    NamedVector,
+    NeighbourAsk,
+    PromotedAsk,
+    ScoreAsk,
+    TraceAsk,
+)
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.generation import Step
-from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow
 
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
@@ -169,6 +179,11 @@ class Engine:
     def capture(self, ask: CaptureAsk) -> Capture:
         """See `Runner.capture`. The same ask twice is answered from memory."""
         with self.ask_capture(ask) as ticket:
+            return ticket.result()
+
+    def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
+        """See `Runner.trace`. The same ask twice is answered from memory."""
+        with self.submit(lambda runner: self._once(ask, lambda: runner.trace(ask))) as ticket:
             return ticket.result()
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:

@@ -18,17 +18,18 @@ from dashboard.analysis.asks import (
     NeighbourAsk,
     PromotedAsk,
     ScoreAsk,
+    TraceAsk,
     Unit,
 )
 from dashboard.analysis.errors import BadAsk, PromptTooLong, WidthMismatch
 from dashboard.analysis.index import read_index
-from dashboard.analysis.model.bridge import LoadedModel, tokenise
+from dashboard.analysis.model.bridge import LoadedModel, token_texts, tokenise
 from dashboard.analysis.model.edits import LoadedDirection
 from dashboard.analysis.model.generation import Decoder, PlacedEdit, Step
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.model.scoring import score_text
 from dashboard.analysis.names import LatentId, SaeId, Site
-from dashboard.analysis.results import Capture, Dose, Fidelity, LatentActivations, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.results import Capture, Dose, Fidelity, LatentActivations, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.sae.loading import check_fits, load_sae
 from dashboard.analysis.sae.measures import losses, within_norm
@@ -87,6 +88,34 @@ class LocalRunner:
                 activations[name] = _sparse(name, acts)
                 fidelity[name] = self._fidelity(tokens, ids, name, sae, rows, acts, ask.fidelity)
         return Capture(tokens, activations, fidelity)
+
+    def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
+        """See `Runner.trace`.
+
+        Raises:
+            PromptTooLong: with both numbers.
+        """
+        model, special = self.model, set(self.model.tokenizer.all_special_ids)
+        for row in ask.rows:
+            if len(row) >= model.max_tokens:
+                raise PromptTooLong(len(row) + 1, model.max_tokens)
+        for latent in ask.latents:
+            self.catalog.latent(latent)
+        rows = [model.with_bos(row) for row in ask.rows]
+        # Padding on the right is read by no token before it.
+        longest = max(map(len, rows), default=0)
+        ids = model.batch(*(row + (0,) * (longest - len(row)) for row in rows))
+        saes = {name: self.sae(name) for name in dict.fromkeys(latent.sae for latent in ask.latents)}
+        sites = {name: self.catalog.get(name).site for name in saes}
+        values = read_sites(model.bridge, ids, list(dict.fromkeys(sites.values()))) if rows and saes else {}
+        with torch.inference_mode():
+            acts = {name: sae.encode(values[sites[name]].float()) for name, sae in saes.items()} if rows else {}
+        traced: list[TracedRow] = []
+        for place, (row, given) in enumerate(zip(rows, ask.rows, strict=True)):
+            of_latents = [acts[latent.sae][place, len(row) - len(given) : len(row), latent.index].cpu().numpy() for latent in ask.latents]
+            dense = np.array(of_latents, dtype=np.float32).reshape(len(ask.latents), len(given))
+            traced.append(TracedRow(token_texts(model.tokenizer, given), tuple(i in special for i in given), dense))
+        return tuple(traced)
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
         """See `Runner.neighbours`."""

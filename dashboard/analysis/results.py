@@ -103,6 +103,17 @@ class Capture:
     """Of every SAE asked for; cross-entropies are None unless the ask wanted them."""
 
 
+@dataclass(frozen=True, eq=False)
+class TracedRow:
+    """A row of token ids and what latents do on it; a BOS that was put before it is left out."""
+
+    texts: tuple[str, ...]
+    """What each token shows, as in `TokenizedPrompt.texts`."""
+    special: tuple[bool, ...]
+    values: Float32[np.ndarray, "latents tokens"]
+    """Activations, 0 where a latent does not fire; latents in the order asked."""
+
+
 @dataclass(frozen=True)
 class Neighbour:
     """A latent and how nearly its decoder row points the same way."""

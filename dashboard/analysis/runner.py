@@ -3,8 +3,18 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
-from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.asks import (
+    AssembleAsk,
+    CaptureAsk,
+    GenerationAsk,
+    Intervention,
+    NamedVector,
+    NeighbourAsk,
+    PromotedAsk,
+    ScoreAsk,
+    TraceAsk,
+)
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow
 
 
 @runtime_checkable
@@ -17,6 +27,10 @@ class Runner(Protocol):
 
     def capture(self, ask: CaptureAsk) -> Capture:
         """Read sites, encode them, keep what fires."""
+        ...
+
+    def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
+        """The activations of some latents on each token of several rows."""
         ...
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:

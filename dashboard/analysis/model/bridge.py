@@ -1,7 +1,9 @@
 """A language model ready to be asked: device and number format, loading, tokenising."""
 
 import copy
+import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,10 @@ class LoadedModel:
         """Logits [vocabulary] of a direction [d_model] through the final norm and the unembedding; only their order means something."""
         norm = self.bare.get_submodule(self.bridge.adapter.translate_transformer_lens_path("ln_final"))
         return self.bare.get_output_embeddings()(norm(direction.to(self.dtype))).float()
+
+    def with_bos(self, row: tuple[int, ...]) -> tuple[int, ...]:
+        """The row after the model's BOS, if it has one and the row does not begin with it."""
+        return row if self.bos_id is None or row[:1] == (self.bos_id,) else (self.bos_id, *row)
 
     def batch(self, *rows: tuple[int, ...]) -> torch.Tensor:
         """Token ids [row, position] on the model's device, from rows of equal length."""
@@ -148,35 +154,44 @@ def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
 
 
 def _continued(model: LoadedModel, start: TokenizedPrompt, prompt: Prompt) -> TokenizedPrompt:
-    """A prompt with the ids that follow it. Each shows the characters that it completes."""
+    """A prompt with the ids that follow it."""
     new = prompt.continuation
     if len(start) + len(new) > model.max_tokens:
         raise PromptTooLong(len(start) + len(new), model.max_tokens)
     special_ids = set(model.tokenizer.all_special_ids)
-    texts: list[str] = []
-    ranges: list[tuple[int, int]] = []
-    end = len(start.text)
-    text, shown = start.text, GrowingText(model.tokenizer)
-    for place, token in enumerate(new):
-        added = shown.add(token, last=place == len(new) - 1)
-        ranges.append((end, end + len(added)))
-        end += len(added)
-        text += added
-        if token in special_ids:
-            # Characters that stayed incomplete come out at the end: they belong to the last token that began one.
-            owner = next((i for i in reversed(range(place)) if new[i] not in special_ids), None)
-            if owner is not None:
-                texts[owner] += added
-            added = model.tokenizer.decode([token])
-        texts.append(added)
+    texts, added = _grown(model.tokenizer, new)
+    ends = list(itertools.accumulate(map(len, added), initial=len(start.text)))
     return TokenizedPrompt(
         prompt,
-        text,
+        start.text + "".join(added),
         (*start.ids, *new),
         (*start.texts, *texts),
-        (*start.char_ranges, *ranges),
+        (*start.char_ranges, *itertools.pairwise(ends)),
         (*start.special, *(token in special_ids for token in new)),
     )
+
+
+def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
+    """What each of some ids shows: the characters that it completes, or its name if it is special."""
+    singly = tokenizer.batch_decode([[token] for token in ids])
+    whole = "".join(singly)
+    # Decoding one by one is a hundred times faster, and right unless a character is spread over tokens.
+    return tuple(singly) if "\ufffd" not in whole and whole == tokenizer.decode(ids) else tuple(_grown(tokenizer, ids)[0])
+
+
+def _grown(tokenizer: Any, ids: Sequence[int]) -> tuple[list[str], list[str]]:
+    """What each id shows, and what each adds to the text: the characters that it completes, nothing if it is special."""
+    special_ids, shown = set(tokenizer.all_special_ids), GrowingText(tokenizer)
+    added = [shown.add(token, last=place == len(ids) - 1) for place, token in enumerate(ids)]
+    texts = added.copy()
+    for place, token in enumerate(ids):
+        if token in special_ids:
+            # Characters that stayed incomplete come out at the end: they belong to the last token that began one.
+            owner = next((i for i in reversed(range(place)) if ids[i] not in special_ids), None)
+            if owner is not None:
+                texts[owner] += added[place]
+            texts[place] = tokenizer.decode([token])
+    return texts, added
 
 
 class GrowingText:

@@ -28,9 +28,7 @@ import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Int
 from sae_lens import (
-    BatchTopKTrainingSAE,
     BatchTopKTrainingSAEConfig,
-    MatryoshkaBatchTopKTrainingSAE,
     MatryoshkaBatchTopKTrainingSAEConfig,
     SAETrainer,
 )
@@ -41,6 +39,7 @@ from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Point, Site, hook_of_site
 from dashboard.analysis.sae.checkpoints import drop_checkpoints, resume, save_checkpoint
+from dashboard.analysis.sae.lean import LeanBatchTopK, LeanMatryoshkaBatchTopK
 from dashboard.analysis.sae.measures import decoder_cosine, within_norm
 from dashboard.analysis.sae.text import Split, token_windows
 
@@ -248,7 +247,7 @@ def _fit(trainer: SAETrainer[Any, Any], rows: torch.Tensor, batch: int) -> dict[
         seen, rebuilt = output.sae_in.detach(), output.sae_out.detach().float()
         losses.append(float(output.loss.detach()))
         fvus.append(float((seen - rebuilt).square().sum() / (seen - seen.mean(0)).square().sum()))
-        l0s.append(float((output.feature_acts > 0).float().sum(-1).mean()))
+        l0s.append(int(output.feature_acts.count_nonzero()) / len(part))
     return {name: sum(values) / len(values) for name, values in (("loss", losses), ("fvu", fvus), ("l0", l0s))}
 
 
@@ -267,11 +266,9 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(ask.seed * 1_000_003 + site.layer)
         if ask.matryoshka_widths and (not ask.matryoshka_points or site.point.value in ask.matryoshka_points):
-            sae = MatryoshkaBatchTopKTrainingSAE(
-                MatryoshkaBatchTopKTrainingSAEConfig(**shared, matryoshka_widths=list(ask.matryoshka_widths))
-            )
+            sae = LeanMatryoshkaBatchTopK(MatryoshkaBatchTopKTrainingSAEConfig(**shared, matryoshka_widths=list(ask.matryoshka_widths)))
         else:
-            sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**shared))
+            sae = LeanBatchTopK(BatchTopKTrainingSAEConfig(**shared))
     sae.to(model.device)
     metadata = sae.cfg.metadata
     metadata.hook_name = hook_of_site(site)
