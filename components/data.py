@@ -50,6 +50,12 @@ class LatentRow:
     note: str
     pinned: bool
     shown: bool
+    detail: str = ""
+    """A second, quiet line."""
+    href: str = ""
+    """Address of the latent's own page; empty for no link."""
+    digits: int = 2
+    """Decimals of the value."""
 
 
 @dataclass(frozen=True)
@@ -106,3 +112,133 @@ class DosePoint:
     high: float
     n: int
     """Texts behind it."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts in bins of equal width."""
+
+    title: str
+    """What lies along its axis, with the unit."""
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    counted: str
+    """What a bar counts, in the plural: tokens."""
+    signed: bool
+    """Coloured by the sign of the value; otherwise by its size, on the activation ramp from 0 to `high`."""
+
+
+@dataclass(frozen=True)
+class TokenWeight:
+    """A token of the vocabulary and what a direction does to it."""
+
+    text: str
+    weight: float
+    """Above 0 it is made likelier."""
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    """A piece of text around the token that it was chosen for."""
+
+    key: str
+    """Comes back when the row's button is clicked."""
+    note: str
+    """Where it is from; shown when the row is hovered."""
+    anchor: int
+    """The token that it was chosen for, counted through `tokens`."""
+    value: float
+    """The value at the anchor, printed beside the text."""
+    value_note: str
+    """What is to be said of this value; empty if it is what the shade means."""
+    tokens: tuple[TokenCell, ...]
+    before: bool
+    """More text stood before it."""
+    after: bool
+    more: str
+    """What was folded into this row; empty for nothing."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures."""
+
+    title: str
+    help: str
+
+
+@dataclass(frozen=True)
+class FoundRow:
+    """A latent that fires on a text."""
+
+    key: str
+    """Comes back when it is opened or put into a list."""
+    href: str
+    """Address of its own page."""
+    name: str
+    label: str
+    """What it seems to be about; empty where nobody says."""
+    own: bool
+    """The label is a person's."""
+    figures: tuple[str, ...]
+    """One a column."""
+    peak: int
+    """The token where it is strongest."""
+    positions: tuple[int, ...]
+    """Tokens on which it fires, counted or not, in order."""
+    values: tuple[float, ...]
+    """Its activation on each of them."""
+    maximum: float
+    """The value of the full shade in this row."""
+    maximum_of: str
+    """Whose maximum that is, in words."""
+    first: int
+    """The part of the text that is drawn: from this token ..."""
+    last: int
+    """... to this one."""
+    listed: bool
+    """It is in the list that is being filled."""
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """How many latents of a layer are found."""
+
+    layer: int
+    n: int
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class ListedRow:
+    """A latent as one of several."""
+
+    key: str
+    """Comes back when it is opened, moved, noted or taken out."""
+    href: str
+    """Address of its own page; empty for a latent that is not installed."""
+    name: str
+    label: str
+    """What it seems to be about, or why it is not here."""
+    own: bool
+    """The label is a person's."""
+    note: str
+    figures: tuple[str, ...]
+    """One a column."""
+    peak: int
+    """The token where it is strongest; -1 where it fires on none."""
+    positions: tuple[int, ...]
+    """Tokens on which it fires, in order."""
+    values: tuple[float, ...]
+    """Its activation on each of them."""
+    maximum: float
+    """The value of the full shade in this row."""
+    maximum_of: str
+    """Whose maximum that is, in words."""
+    place: int
+    """In the list, from 0."""
+    is_last: bool
+    """It is the last of the list."""
+    listed: bool = False
+    """It is in the list that is being filled."""

@@ -10,7 +10,12 @@ sidebar.style()
 
 page = st.navigation(
     {
-        "Look": [st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True)],
+        "Look": [
+            st.Page("app_pages/highlight.py", title="Highlight", icon=":material/format_ink_highlighter:", default=True),
+            st.Page("app_pages/latent.py", title="Latent", icon=":material/center_focus_strong:"),
+            st.Page("app_pages/search.py", title="Search", icon=":material/search:"),
+            st.Page("app_pages/lists.py", title="Lists", icon=":material/list:"),
+        ],
         "Act": [st.Page("app_pages/steer.py", title="Steer", icon=":material/tune:")],
     }
 )

@@ -46,6 +46,13 @@ class TraceAsk:
 
 
 @dataclass(frozen=True)
+class VocabularyAsk:
+    """What some tokens are to the model: their texts and their vectors."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class NeighbourAsk:
     """The latents of other SAEs whose decoder rows point most nearly the way of one latent's."""
 

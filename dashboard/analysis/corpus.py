@@ -5,6 +5,7 @@ text it is). The file's metadata names the model whose tokens these are. What th
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,10 +58,15 @@ class Corpus:
         """The ids of one document."""
         return self.ids[self.starts[index] : self.starts[index + 1]]
 
+    def documents(self) -> Iterator[tuple[str, list[int]]]:
+        """Kind and ids of each document, in order."""
+        for index, kind in enumerate(self.kinds):
+            yield kind, self.document(index).tolist()
 
-def join(name: str, model: str, documents: list[tuple[str, list[int]]]) -> Corpus:
+
+def join(name: str, model: str, documents: Sequence[tuple[str, Sequence[int] | Int32[np.ndarray, " _"]]]) -> Corpus:
     """A corpus from (kind, ids) documents; those without a token are left out."""
-    whole = [(kind, ids) for kind, ids in documents if ids]
+    whole = [(kind, ids) for kind, ids in documents if len(ids)]
     lengths = np.array([len(ids) for _, ids in whole], dtype=np.int64)
     ids = np.concatenate([np.asarray(ids, dtype=np.int32) for _, ids in whole]) if whole else np.zeros(0, dtype=np.int32)
     return Corpus(name, model, ids, np.concatenate([np.zeros(1, dtype=np.int64), lengths.cumsum()]), tuple(kind for kind, _ in whole))

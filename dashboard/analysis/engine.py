@@ -29,12 +29,13 @@ from dashboard.analysis.asks import (
     PromotedAsk,
     ScoreAsk,
     TraceAsk,
+    VocabularyAsk,
 )
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.generation import Step
-from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
@@ -183,7 +184,12 @@ class Engine:
 
     def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
         """See `Runner.trace`. The same ask twice is answered from memory."""
-        with self.submit(lambda runner: self._once(ask, lambda: runner.trace(ask))) as ticket:
+        with self.ask_trace(ask) as ticket:
+            return ticket.result()
+
+    def vocabulary(self, ask: VocabularyAsk) -> Vocabulary:
+        """See `Runner.vocabulary`."""
+        with self.submit(lambda runner: iter([runner.vocabulary(ask)])) as ticket:
             return ticket.result()
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
@@ -249,6 +255,10 @@ class Engine:
             return self._once(ask, lambda: runner.score(ask)) if priority is Priority.INTERACTIVE else iter([runner.score(ask)])
 
         return self.submit(start, priority)
+
+    def ask_trace(self, ask: TraceAsk) -> Ticket[tuple[TracedRow, ...]]:
+        """A ticket for a trace."""
+        return self.submit(lambda runner: self._once(ask, lambda: runner.trace(ask)))
 
     def ask_capture(self, ask: CaptureAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Capture]:
         """A ticket for a capture, for pages that show their place in the queue."""

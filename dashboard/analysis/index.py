@@ -2,11 +2,17 @@
 
 Facts are counted over the ordinary tokens of the corpus: special tokens and outlier-norm tokens are left out.
 `sae/indexing.py` builds it; this file says what is in it and reads it, one latent at a time with DuckDB or column by column.
+
+Positions, counts, mean and maximum are as they were measured. Cosines and shares are rounded to 1/4096, other numbers to 11 bits
+after the leading one (0.02 %), which halves the file.
 """
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +20,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int32, Int64
 
-from dashboard.analysis.errors import NotMeasured
+from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus, write_corpus
+from dashboard.analysis.errors import BrokenText, NotMeasured
 from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.records import weights_sha256
 from dashboard.analysis.results import Neighbour
 from dashboard.analysis.sae.catalog import SaeSpec
+from dashboard.analysis.settings import Settings
 
 N_BINS = 40
 """Bins of a histogram, of equal width."""
@@ -37,6 +46,9 @@ N_NEIGHBOURS = 10
 """Nearest latents within the SAE, and as many across the others of its release."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of the activations above 0."""
+
+_ROWS_PER_GROUP = 256
+"""Rows that are read together when one is asked for."""
 
 _i32, _f32 = pa.list_(pa.int32()), pa.list_(pa.float32())
 SCHEMA = pa.schema(
@@ -79,7 +91,7 @@ class IndexHead:
     n_outliers: int
     """Ordinary tokens left out because of their norm."""
     corpus: str
-    """Name of the corpus file, without its folder."""
+    """`Corpus.name`. `find_corpus` reads it."""
     corpus_sha256: str
     """`Corpus.sha256`: what positions mean."""
     sae_sha256: str
@@ -139,7 +151,7 @@ class ExampleAt:
 
     position: int
     value: float
-    """Activation; for a near miss, the activation's argument before the threshold (what `encode` cut to 0)."""
+    """Activation; for a near miss, what stood before the SAE's activation function, which made 0 of it."""
 
 
 @dataclass(frozen=True)
@@ -203,27 +215,79 @@ def index_file(spec: SaeSpec) -> Path:
     return spec.source.with_suffix(".index.parquet") if spec.is_packed else spec.source / "index.parquet"
 
 
+def _kept(name: str, sha256: str, settings: Settings) -> Path:
+    return settings.cache / "corpora" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:60]}-{sha256[:8]}.parquet"
+
+
 def write_index(file: Path, table: pa.Table, head: IndexHead) -> None:
     """Write an index, of SCHEMA, whole or not at all."""
     scratch = file.with_name(file.name + ".writing")
+    lists = [f"{field.name}.list.element" for field in SCHEMA if pa.types.is_list(field.type)]
     pq.write_table(
         table.cast(SCHEMA.with_metadata({"latents": json.dumps(head.__dict__)})),
         scratch,
         compression="zstd",
         compression_level=15,
-        row_group_size=256,
-        use_dictionary=["label"],
+        row_group_size=_ROWS_PER_GROUP,
+        use_dictionary=False,
+        write_statistics=False,
+        # Bytes of equal weight side by side: the high ones are nearly equal and pack well.
+        column_encoding=dict.fromkeys(lists, "BYTE_STREAM_SPLIT"),
     )
     scratch.replace(file)
+
+
+def corpus_file(corpus: Corpus, settings: Settings) -> Path:
+    """Where a corpus that does not ship is kept."""
+    return _kept(corpus.name, corpus.sha256, settings)
+
+
+def keep_corpus(corpus: Corpus, settings: Settings) -> None:
+    """Keep the text behind an index where `find_corpus` looks for it, unless it ships."""
+    file = corpus_file(corpus, settings)
+    if not (SHIPPED.is_file() and read_corpus(SHIPPED).sha256 == corpus.sha256) and not file.is_file():
+        write_corpus(file, corpus)
+
+
+def find_corpus(head: IndexHead, settings: Settings) -> Corpus:
+    """The text that the positions of an index count through: the one that ships, or one that was kept.
+
+    Raises:
+        NotMeasured: if neither is it.
+    """
+    for file in (SHIPPED, _kept(head.corpus, head.corpus_sha256, settings)):
+        try:
+            if file.is_file() and (corpus := read_corpus(file)).sha256 == head.corpus_sha256:
+                return corpus
+        except BrokenText:  # as good as not there
+            continue
+    raise NotMeasured(
+        f"The text behind this index, {head.corpus} ({head.corpus_sha256[:8]}, {head.n_tokens:,} tokens), is not on this machine, "
+        "so its examples cannot be shown. Build the index again with `latents index build`."
+    )
 
 
 def read_index(spec: SaeSpec) -> LatentIndex:
     """Columns of an index; the same file is read once a process.
 
     Raises:
-        NotMeasured: if it has none, or one that cannot be read or is of another width.
+        NotMeasured: if it has none, or one that cannot be read or is of other weights.
     """
-    return _with_file(spec, _read_columns)
+    file = index_file(spec)
+    if not file.is_file():
+        raise NotMeasured(
+            f"{spec.id} has no index, so its latents' activations and examples are not known. "
+            f"Build it with `latents index build {spec.id}`."
+        )
+    index = _read_columns(file, _version(file))
+    if len(index.labels) != spec.n_latents:
+        raise _unreadable(file, ValueError(f"it has {len(index.labels):,} latents, the SAE {spec.n_latents:,}"))
+    if index.head.sae_sha256 != (now := weights_sha256(spec)):
+        raise NotMeasured(
+            f"{file.name} was built from other weights ({index.head.sae_sha256[:8]}) than {spec.id} has now ({now[:8]}). "
+            f"Build it again with `latents index build {spec.id}`."
+        )
+    return index
 
 
 def read_facts(spec: SaeSpec, index: int) -> LatentFacts:
@@ -231,13 +295,17 @@ def read_facts(spec: SaeSpec, index: int) -> LatentFacts:
 
     Raises:
         UnknownLatent: if the SAE has no such latent.
-        NotMeasured: if the SAE has no index, or one that cannot be read or is of another width.
+        NotMeasured: if the SAE has no index, or one that cannot be read or is of other weights.
     """
     latent = spec.latent(index)
     file, head = index_file(spec), read_index(spec).head
     try:
-        query = duckdb.connect().execute(
-            "SELECT * EXCLUDE file_row_number FROM read_parquet(?, file_row_number=true) WHERE file_row_number = ?", [str(file), index]
+        query = (
+            _database()
+            .cursor()
+            .execute(
+                "SELECT * EXCLUDE file_row_number FROM read_parquet(?, file_row_number=true) WHERE file_row_number = ?", [str(file), index]
+            )
         )
         names = [column[0] for column in query.description or ()]
         row = dict(zip(names, query.fetchone() or (), strict=True))
@@ -265,7 +333,7 @@ def _facts(latent: LatentId, head: IndexHead, row: dict[str, Any]) -> LatentFact
         tuple(row["quantiles"]),
         tuple(row["histogram"]),
         examples("top"),
-        _intervals(row["maximum"], row["histogram"], examples("interval")),
+        _intervals(row["maximum"], row["histogram"], iter(examples("interval"))),
         examples("near"),
         tokens("promoted"),
         tokens("suppressed"),
@@ -279,23 +347,36 @@ def _facts(latent: LatentId, head: IndexHead, row: dict[str, Any]) -> LatentFact
     )
 
 
-def _intervals(maximum: float, histogram: list[int], examples: tuple[ExampleAt, ...]) -> tuple[Interval, ...]:
+def _intervals(maximum: float, histogram: list[int], examples: Iterator[ExampleAt]) -> tuple[Interval, ...]:
+    """The file holds the examples of the strongest interval first, as many as there are up to PER_INTERVAL."""
     if not histogram:
         return ()
     bins = N_BINS // N_INTERVALS
-    edges = [maximum * part / N_INTERVALS for part in range(N_INTERVALS + 1)]
-    inside: list[list[ExampleAt]] = [[] for _ in range(N_INTERVALS)]
-    for example in examples:
-        inside[interval_of(example.value, maximum)].append(example)
+    counts = [sum(histogram[part * bins : (part + 1) * bins]) for part in range(N_INTERVALS)]
     return tuple(
-        Interval(edges[part], edges[part + 1], sum(histogram[part * bins : (part + 1) * bins]), tuple(inside[part]))
+        Interval(
+            maximum * part / N_INTERVALS,
+            maximum * (part + 1) / N_INTERVALS,
+            counts[part],
+            tuple(islice(examples, min(PER_INTERVAL, counts[part]))),
+        )
         for part in reversed(range(N_INTERVALS))
     )
 
 
+def bins_of(values: Float32[np.ndarray, " values"], maximum: float, n_bins: int = N_BINS) -> Int64[np.ndarray, " values"]:
+    """The bin of 0 to `maximum` that each activation falls in: above its lower edge, up to its upper.
+
+    Exact for float32 numbers: the product is whole in float64, and a quotient that is no whole number is further from one
+    than float64 rounds.
+    """
+    scaled = np.asarray(values, dtype=np.float64) * n_bins
+    return np.clip(np.ceil(scaled / maximum).astype(np.int64) - 1, 0, n_bins - 1)
+
+
 def bin_of(value: float, maximum: float, n_bins: int = N_BINS) -> int:
-    """The bin that an activation falls in: above its lower edge, up to its upper."""
-    return min(n_bins - 1, max(0, int(np.ceil(value / maximum * n_bins)) - 1))
+    """`bins_of` for one activation."""
+    return int(bins_of(np.array([value], dtype=np.float32), maximum, n_bins)[0])
 
 
 def interval_of(value: float, maximum: float) -> int:
@@ -313,14 +394,37 @@ def columns(spec: SaeSpec, *names: str) -> pa.Table:
     return pq.read_table(index_file(spec), columns=list(names))
 
 
-def _with_file(spec: SaeSpec, read: Any) -> Any:
+def read_histograms(spec: SaeSpec) -> Int32[np.ndarray, "latents bins"]:
+    """`LatentFacts.histogram` of all latents at once, zeros for one that never fired.
+
+    Raises:
+        NotMeasured: see `read_index`.
+    """
+    return np.diff(read_cumulative(spec), axis=1)
+
+
+def read_cumulative(spec: SaeSpec) -> Int32[np.ndarray, "latents edges"]:
+    """Of every latent, how many activations are at or below each edge of its histogram's bins; zeros for one that never fired.
+
+    The same file is read once a process.
+
+    Raises:
+        NotMeasured: see `read_index`.
+    """
+    read_index(spec)
     file = index_file(spec)
-    if not file.is_file():
-        raise NotMeasured(
-            f"{spec.id} has no index, so its latents' activations and examples are not known. Build it with `latents index build {spec.id}`."
-        )
+    return _read_cumulative(file, _version(file), spec.n_latents)
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """One for the process: opening one takes ten times as long as reading a row. Each reader has its own cursor."""
+    return duckdb.connect(config={"threads": 1})
+
+
+def _version(file: Path) -> tuple[int, int, int]:
     now = file.stat()
-    return read(file, (now.st_mtime_ns, now.st_ino, now.st_size), spec.n_latents)
+    return now.st_mtime_ns, now.st_ino, now.st_size
 
 
 def _unreadable(file: Path, error: Exception) -> NotMeasured:
@@ -328,18 +432,31 @@ def _unreadable(file: Path, error: Exception) -> NotMeasured:
 
 
 @lru_cache(maxsize=128)
-def _read_columns(file: Path, version: tuple[int, int, int], n_latents: int) -> LatentIndex:
+def _read_columns(file: Path, version: tuple[int, int, int]) -> LatentIndex:
     try:
-        table = pq.read_table(file, columns=["n_fired", "mean", "maximum", "label"])
-        facts = json.loads((pq.read_schema(file).metadata or {})[b"latents"])
+        schema = pq.read_schema(file)
+        for field in SCHEMA:
+            if field.name not in schema.names or schema.field(field.name).type != field.type:
+                raise ValueError(f"its column {field.name} is not there, or no {field.type}")
+        facts = json.loads((schema.metadata or {})[b"latents"])
         head = IndexHead(**{**facts, "saes": tuple(facts["saes"])})
-        for name in table.column_names:
-            column = table.column(name)
-            if column.type != SCHEMA.field(name).type or column.null_count:
-                raise ValueError(f"its column {name} is {column.type} with {column.null_count} gaps, not {SCHEMA.field(name).type}")
-        if len(table) != n_latents:
-            raise ValueError(f"it has {len(table):,} latents, the SAE {n_latents:,}")
+        table = pq.read_table(file, columns=["n_fired", "mean", "maximum", "label"])
+        if gaps := [name for name in table.column_names if table.column(name).null_count]:
+            raise ValueError(f"its columns {', '.join(gaps)} have gaps")
         numbers = {name: table.column(name).to_numpy() for name in ("n_fired", "mean", "maximum")}
         return LatentIndex(head, **numbers, labels=tuple(table.column("label").to_pylist()))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise _unreadable(file, error) from error
+
+
+@lru_cache(maxsize=128)
+def _read_cumulative(file: Path, version: tuple[int, int, int], n_latents: int) -> Int32[np.ndarray, "latents edges"]:
+    try:
+        lists = pq.read_table(file, columns=["histogram"]).column("histogram").combine_chunks()
+        counts = np.zeros((n_latents, N_BINS + 1), dtype=np.int32)
+        counts[lists.value_lengths().to_numpy() > 0, 1:] = lists.flatten().to_numpy().reshape(-1, N_BINS)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise _unreadable(file, error) from error
+    upto = counts.cumsum(axis=1, dtype=np.int32)
+    upto.flags.writeable = False
+    return upto

@@ -20,6 +20,7 @@ from dashboard.analysis.asks import (
     ScoreAsk,
     TraceAsk,
     Unit,
+    VocabularyAsk,
 )
 from dashboard.analysis.errors import BadAsk, PromptTooLong, WidthMismatch
 from dashboard.analysis.index import read_index
@@ -29,10 +30,21 @@ from dashboard.analysis.model.generation import Decoder, PlacedEdit, Step
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.model.scoring import score_text
 from dashboard.analysis.names import LatentId, SaeId, Site
-from dashboard.analysis.results import Capture, Dose, Fidelity, LatentActivations, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow
+from dashboard.analysis.results import (
+    Capture,
+    Dose,
+    Fidelity,
+    LatentActivations,
+    ModelCard,
+    Neighbour,
+    TextScore,
+    TokenDelta,
+    TracedRow,
+    Vocabulary,
+)
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.sae.loading import check_fits, load_sae
-from dashboard.analysis.sae.measures import losses, within_norm
+from dashboard.analysis.sae.measures import constant, cross_entropies, reconstruction, within_norm
 from dashboard.analysis.settings import ASSETS
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
 
@@ -116,6 +128,14 @@ class LocalRunner:
             dense = np.array(of_latents, dtype=np.float32).reshape(len(ask.latents), len(given))
             traced.append(TracedRow(token_texts(model.tokenizer, given), tuple(i in special for i in given), dense))
         return tuple(traced)
+
+    def vocabulary(self, ask: VocabularyAsk) -> Vocabulary:
+        """See `Runner.vocabulary`."""
+        model, special = self.model, set(self.model.tokenizer.all_special_ids)
+        texts = model.tokenizer.batch_decode([[token] for token in ask.ids])
+        with torch.inference_mode():
+            rows = model.bare.get_input_embeddings()(torch.tensor(ask.ids, dtype=torch.long, device=model.device))
+        return Vocabulary(tuple(texts), tuple(token in special for token in ask.ids), rows.float().cpu().numpy())
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
         """See `Runner.neighbours`."""
@@ -257,7 +277,8 @@ class LocalRunner:
             return Fidelity(l0, fvu, None, None, None)
         sae.encode(rows)
         all_off = sae.decode(torch.zeros_like(acts))[ordinary].mean(0)
-        sums = losses(self.model, ids, ordinary[None], self.catalog.get(name).site, sae, all_off)
+        ways = [None, reconstruction(sae), constant(all_off)]
+        sums = cross_entropies(self.model, ids, ordinary[None], self.catalog.get(name).site, ways)
         return Fidelity(l0, fvu, *(total / (ids.shape[1] - 1) for total in sums))
 
 

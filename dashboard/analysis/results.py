@@ -114,6 +114,17 @@ class TracedRow:
     """Activations, 0 where a latent does not fire; latents in the order asked."""
 
 
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Some tokens of a model's vocabulary, in the order asked."""
+
+    texts: tuple[str, ...]
+    """Each on its own; U+FFFD stands for part of a character."""
+    special: tuple[bool, ...]
+    vectors: Float32[np.ndarray, "tokens d_model"]
+    """Rows of the token embedding."""
+
+
 @dataclass(frozen=True)
 class Neighbour:
     """A latent and how nearly its decoder row points the same way."""

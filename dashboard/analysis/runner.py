@@ -13,8 +13,9 @@ from dashboard.analysis.asks import (
     PromotedAsk,
     ScoreAsk,
     TraceAsk,
+    VocabularyAsk,
 )
-from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 
 
 @runtime_checkable
@@ -31,6 +32,10 @@ class Runner(Protocol):
 
     def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
         """The activations of some latents on each token of several rows."""
+        ...
+
+    def vocabulary(self, ask: VocabularyAsk) -> Vocabulary:
+        """Texts and embedding rows of some tokens, without reading anything: what word search compares words by."""
         ...
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:

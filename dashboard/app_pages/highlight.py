@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import streamlit as st
 
-from components.latent_list import latent_list
 from components.layer_map import layer_map
 from components.token_strip import token_strip
 from dashboard.analysis.asks import CaptureAsk
@@ -41,7 +40,7 @@ def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | 
         st.caption(TERMS["special token"])
     if not firing:
         st.caption("No latent of this SAE fires here.")
-    latent_list(present.latent_rows(firing, latent, view.pins), key=state.LATENTS, on_show=state.show_latent, on_pin=state.toggle_pin)
+    controls.firing_list(firing, latent, view)
 
 
 def layers(view: state.HighlightState, capture: Capture) -> None:

@@ -152,7 +152,7 @@ def sae_eval(
 ) -> None:
     """Measure SAEs on the held-out documents (the last 5 % of each file) of a text."""
     from dashboard.analysis.sae.evaluation import evaluate
-    from dashboard.analysis.sae.release import select, write_evaluation
+    from dashboard.analysis.sae.release import prefixes_of, select, write_evaluation
 
     runner = open_default_runner()
     specs = select(runner.catalog, sae)
@@ -165,15 +165,16 @@ def sae_eval(
             loss_tokens,
             dialogues_as_chat,
             lambda share: show(share, ""),
+            {str(spec.id): prefixes_of(spec) for spec in specs},
         )
     if write:
         for spec in specs:
             write_evaluation(spec, measured[str(spec.id)])
     if as_json:
-        emit({name: asdict(m.evaluation) for name, m in measured.items()})
+        emit({name: asdict(m) for name, m in measured.items()})
         return
     table = Table("name", "CE recovered", "FVU", "L0", "dead", "decoder cosine", "tokens", box=None, pad_edge=False)
-    for name, m in ((name, one.evaluation) for name, one in measured.items()):
+    for name, m in measured.items():
         table.add_row(
             name,
             f"{m.ce_recovered:.4f}",
@@ -183,4 +184,34 @@ def sae_eval(
             f"{m.decoder_cosine:.4f}",
             f"{m.n_tokens:,}",
         )
+        for prefix in m.prefixes:
+            table.add_row(f"  first {prefix.width:,}", f"{prefix.ce_recovered:.4f}", f"{prefix.fvu:.4f}", f"{prefix.l0:.1f}", "", "", "")
+    paper.print(table)
+
+
+@app.command("absorption")
+def sae_absorption(
+    sae: Annotated[list[str], typer.Argument(help="RELEASE for all its SAEs, or RELEASE/NAME ...")],
+    text: Text,
+    tokens: Annotated[int, typer.Option(min=256, help="Held-out tokens in which words are looked for.")] = 150_000,
+    write: Annotated[bool, typer.Option(help="Write the figures into the records.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How far SAEs split and absorb a concept: the first letter of a word. Compare SAEs of one site only."""
+    from dashboard.analysis.sae.absorption import measure_absorption
+    from dashboard.analysis.sae.release import select, write_figures
+
+    runner = open_default_runner()
+    specs = select(runner.catalog, sae)
+    found = measure_absorption({str(spec.id): (spec.site, runner.sae(spec.id)) for spec in specs}, text, runner.model, tokens)
+    if write:
+        for spec in specs:
+            write_figures(spec, absorption=asdict(found[str(spec.id)]))
+    if as_json:
+        emit({name: asdict(one) for name, one in found.items()})
+        return
+    table = Table("name", "letters", "probe F1", "latents a letter", "their F1", "absorption", "max cosine", box=None, pad_edge=False)
+    for name, one in found.items():
+        shown = (one.probe_f1, one.latents_per_letter, one.main_f1, one.absorption, one.max_cosine)
+        table.add_row(name, str(one.n_letters), *map(figure, shown))
     paper.print(table)

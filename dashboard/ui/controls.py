@@ -1,10 +1,16 @@
 """Inputs that pages put above their answers."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
+from components.latent_list import latent_list
+from dashboard.analysis.methods.highlight import FiringLatent
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import failures, state
+from dashboard.ui import failures, latent_state, present, state
+from dashboard.ui.naming import names
+from dashboard.ui.resources import get_catalog
 
 
 def prompt_box(catalog: Catalog) -> None:
@@ -26,6 +32,14 @@ def prompt_box(catalog: Catalog) -> None:
     with st.container(horizontal=True):
         for name in state.EXAMPLES:
             st.button(name, on_click=state.use_example, args=(name, catalog), type="tertiary", icon=":material/notes:")
+
+
+def firing_list(firing: Sequence[FiringLatent], shown: LatentId | None, view: state.HighlightState) -> None:
+    """What fires on a token; each latent can be shown, pinned, and gone to."""
+    rows = present.latent_rows(firing, shown, view.pins, names(get_catalog()))
+    act = {"on_show": state.show_latent, "on_pin": state.toggle_pin, "on_open": state.note_change}
+    if opened := latent_list(rows, key=state.LATENTS, **act):
+        latent_state.show(LatentId.parse(opened), view.prompt)
 
 
 def map_choice(*, disabled: bool) -> None:

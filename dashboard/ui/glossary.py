@@ -29,4 +29,18 @@ TERMS = {
     "factor": "Every amount is multiplied by it; 0 is the plain model.",
     "rule": "What counts as a match: one of some words (whole, any case), a regular expression, or a refusal to answer.",
     "word": "The log-probability of its first token as the first new token, under the steered model.",
+    "label": "Automatic labels say on which tokens the latent fires most and which it makes likelier. One of your own, kept on this "
+    "machine, takes its place.",
+    "logit": "What one unit of the latent's direction adds to the logit of each token, on the straight way through the final norm's "
+    "weights and the unembedding; later layers are passed by, and the norm's division by the residual's size is left out.",
+    "density": "Share of the corpus's ordinary tokens on which the activation is above 0, with its 95 % Wilson interval: "
+    "10 of 1 000 tokens are 1 % [0.5, 1.8]. Special tokens and attention sinks are not counted.",
+    "quantiles": "Of the activations above 0. The bars count them in 40 equal bins from 0 to the largest.",
+    "neighbour": "Decoder rows that point most nearly the same way, by cosine.",
+    "cofiring": "Tokens where both fire / tokens where either does (Jaccard), over the corpus.",
+    "top band": "The tokens of the corpus with the largest activations. Examples with the same 16 tokens before them, or within 16 tokens "
+    "of each other, are one row. Every text is read anew by the model, from its document's first token.",
+    "interval": "A fifth of 0 to the largest activation, with up to 4 examples drawn at random.",
+    "near miss": "The fastest test of a label: texts that should fit it if it were all that counts, yet the latent stays silent all "
+    "through the document.",
 }

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 import numpy as np
 
@@ -32,8 +33,10 @@ def strip(capture: Capture, latent: LatentId | None, pins: Sequence[LatentId]) -
     return cells, scale, [Lane(str(pin), str(pin), peak(lane, tokens)) for pin, lane in zip(pins, lanes, strict=True)]
 
 
-def latent_rows(firing: Sequence[FiringLatent], shown: LatentId | None, pins: Sequence[LatentId]) -> list[LatentRow]:
-    """What fires on a token, bars relative to the strongest of the list."""
+def latent_rows(
+    firing: Sequence[FiringLatent], shown: LatentId | None, pins: Sequence[LatentId], named: Callable[[LatentId], str]
+) -> list[LatentRow]:
+    """What fires on a token, bars relative to the strongest of the list. `named` gives each its label."""
     largest = max((f.value for f in firing), default=0.0)
     return [
         LatentRow(
@@ -44,9 +47,16 @@ def latent_rows(firing: Sequence[FiringLatent], shown: LatentId | None, pins: Se
             note=f"fires on {f.n_tokens} ordinary tokens of this prompt, up to {f.peak:.2f}",
             pinned=f.latent in pins,
             shown=f.latent == shown,
+            detail=named(f.latent),
+            href=latent_link(f.latent),
         )
         for f in firing
     ]
+
+
+def latent_link(latent: LatentId) -> str:
+    """The address of a latent's own page, seen from any other page."""
+    return f"latent?latent={quote(str(latent))}"
 
 
 def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: SaeId) -> list[MapRow]:

@@ -1,19 +1,23 @@
-"""What all sessions share: the engine and the catalogue. The only file that caches a resource."""
+"""What all sessions share: the engine, the catalogue, the notebook. The only file that caches a resource."""
 
 from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.index import IndexHead, find_corpus
 from dashboard.analysis.installation import open_engine
 from dashboard.analysis.jobs import Jobs
 from dashboard.analysis.methods.highlight import capture_readable
+from dashboard.analysis.notebook import Notebook
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import get_settings
 from dashboard.analysis.store import ResultStore
 from dashboard.analysis.tokens import Prompt
 from dashboard.analysis.vectors import VectorFolder
+from dashboard.analysis.word_search import WordSearch
 
 
 @dataclass
@@ -62,6 +66,33 @@ def get_store() -> ResultStore:
 def get_vectors() -> VectorFolder:
     """Directions that are no latents."""
     return VectorFolder(get_settings().cache / "vectors")
+
+
+@st.cache_resource(show_spinner=False)
+def get_notebook() -> Notebook:
+    """Labels, notes and lists of this installation."""
+    return Notebook(get_settings().cache / "notebook.sqlite")
+
+
+def get_corpus(head: IndexHead) -> Corpus:
+    """The text that the positions of an index count through.
+
+    Raises:
+        NotMeasured: if it is not on this machine.
+    """
+    return _corpus(head.corpus_sha256, head)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _corpus(sha256: str, _head: IndexHead) -> Corpus:
+    """Hashed once, and not for each page that is drawn."""
+    return find_corpus(_head, get_settings())
+
+
+@st.cache_resource(show_spinner=False)
+def get_word_search() -> WordSearch:
+    """The words of every latent, read at the first search."""
+    return WordSearch(get_engine(), get_catalog(), lambda head: find_corpus(head, get_settings()))
 
 
 def warm_up() -> None:

@@ -1,5 +1,7 @@
 """The sidebar: which SAE, which model, on what; and the width of every page."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboard.analysis.results import ModelCard
@@ -9,7 +11,7 @@ from dashboard.ui.glossary import TERMS
 from dashboard.ui.resources import get_jobs
 
 _STYLE = """
-.stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; }
+.stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; padding-inline: clamp(1.5rem, 3.5vw, 5rem); }
 h1 { font-size: 1.6rem !important; }
 [data-testid=stMetricValue] { font-size: 1.5rem; }
 """
@@ -41,13 +43,17 @@ def model_card(card: ModelCard) -> None:
         st.caption(f"device **{card.device}**, dtype **{card.dtype}**", help=TERMS["dtype"])
 
 
-def keys() -> None:
-    """Help on the keyboard."""
+def keys(further: Mapping[str, str] | None = None) -> None:
+    """Help on the keyboard; `further` keys are those of one page."""
+    lines = [
+        "`Ctrl Enter` reads the text",
+        "`←` `→` move along tokens or cells, `↑` `↓` by ten or along the list",
+        "`Enter` chooses, `p` pins a latent in the list",
+        "`Tab` goes on to the next part",
+        *(f"`{key}` {does}" for key, does in (further or {}).items()),
+    ]
     with st.sidebar, st.expander("Keys"):
-        st.markdown(
-            "`Ctrl Enter` reads the text  \n`←` `→` move along tokens or cells, `↑` `↓` by ten or along the list  \n"
-            "`Enter` chooses, `p` pins a latent in the list  \n`Tab` goes on to the next part"
-        )
+        st.markdown("  \n".join(lines))
 
 
 def jobs() -> None:

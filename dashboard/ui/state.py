@@ -102,8 +102,6 @@ def open_url(catalog: Catalog) -> list[str]:
     # has just done counts more. Back, forward and links run no callback.
     if has_acted() or url == st.session_state.get(_WRITTEN):
         return st.session_state[_PROBLEMS]
-    if not url and arrived() and PROMPT in st.session_state:
-        return _remember([], url)
     problems: list[str] = []
 
     def latent(text: str) -> LatentId | None:
@@ -121,6 +119,12 @@ def open_url(catalog: Catalog) -> list[str]:
             return None
 
     kept = st.session_state
+    if arrived() and PROMPT in kept and "prompt" not in url:
+        # Back from another page lands on this page's path with that page's query first: what it does not name stays.
+        if "latent" in url and (back := latent(url["latent"][-1])):
+            _go_to(catalog.get(back.sae))
+            kept[_SHOWN] = back
+        return _remember(problems, url)
     kept[MAP_SHOWS] = COUNTS if url.get("map") == ["counts"] else MAPS[0]
     if not url:
         use_example(next(iter(EXAMPLES)), catalog)

@@ -15,9 +15,10 @@ from dashboard.analysis.results import Dose
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.analysis.vectors import VectorFolder, parse_vector
-from dashboard.ui import failures, present, present_steer, state
+from dashboard.ui import failures, latent_state, present, present_steer, state
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
+from dashboard.ui.naming import names
 from dashboard.ui.presets import PRESETS
 from dashboard.ui.resources import get_engine
 
@@ -115,15 +116,17 @@ def add_box(
 
 def _firing_box(catalog: Catalog, prompt: Prompt) -> None:
     st.markdown("**What fires on the prompt**")
-    names = [str(spec.id) for spec in catalog.specs]
-    sae = SaeId.parse(st.selectbox("SAE", names, index=len(names) // 2, key=steer.ADD_SAE, label_visibility="collapsed"))
+    saes = [str(spec.id) for spec in catalog.specs]
+    sae = SaeId.parse(st.selectbox("SAE", saes, index=len(saes) // 2, key=steer.ADD_SAE, label_visibility="collapsed"))
     if not prompt.text:
         st.caption("Nothing yet: type a prompt.")
         return
     capture = get_engine().capture(CaptureAsk(prompt, (sae,)))
     firing = highlight.strongest(capture.activations[sae], capture.tokens, 8)
     add = partial(steer.add_active, catalog)
-    latent_list(present.latent_rows(firing, None, ()), key=steer.ACTIVE, on_show=add, on_pin=add, keep="add")
+    rows = present.latent_rows(firing, None, (), names(catalog))
+    if opened := latent_list(rows, key=steer.ACTIVE, on_show=add, on_pin=add, on_open=state.note_change, keep="add"):
+        latent_state.show(LatentId.parse(opened), prompt)
 
 
 def _vector_box(vectors: VectorFolder, known: Mapping[str, NamedVector], catalog: Catalog) -> None:

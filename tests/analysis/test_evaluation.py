@@ -2,9 +2,9 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
+from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
 
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.hooks import read_sites
@@ -24,7 +24,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def test_the_exact_dictionary_has_fvu_0_and_recovers_everything(runner: LocalRunner, text: list[str]) -> None:
     site = Site.parse("2.resid_post")
-    figures = evaluate({"exact": (site, runner.sae(EXACT))}, text, runner.model, 1000, 500)["exact"].evaluation
+    figures = evaluate({"exact": (site, runner.sae(EXACT))}, text, runner.model, 1000, 500)["exact"]
     assert figures.fvu == pytest.approx(0, abs=1e-9)
     assert figures.ce_recovered == pytest.approx(1, abs=1e-4)
     assert figures.ce_ablated != pytest.approx(figures.ce_clean, abs=1e-3)
@@ -34,8 +34,7 @@ def test_the_exact_dictionary_has_fvu_0_and_recovers_everything(runner: LocalRun
 def test_counts_equal_a_plain_computation_on_the_held_out_windows(runner: LocalRunner, text: list[str]) -> None:
     sae_id = SaeId("tiny", "2.resid_post")
     site, sae = Site.parse("2.resid_post"), runner.sae(sae_id)
-    measured = evaluate({"x": (site, sae)}, text, runner.model, 10**9, 300)["x"]
-    figures, index = measured.evaluation, measured.index
+    figures = evaluate({"x": (site, sae)}, text, runner.model, 10**9, 300)["x"]
     windows = token_windows(text, Split.HELD_OUT, runner.model.tokenizer, WINDOW)
     ordinary = ~torch.isin(windows, torch.tensor(runner.model.tokenizer.all_special_ids))
     rows = read_sites(runner.model.bridge, windows.long(), [site])[site][ordinary].clone()
@@ -45,10 +44,22 @@ def test_counts_equal_a_plain_computation_on_the_held_out_windows(runner: LocalR
     assert figures.dead_share == pytest.approx(float((~(acts > 0).any(0)).double().mean()))
     fvu = (rows - sae.decode(acts)).double().square().sum() / (rows - rows.mean(0)).double().square().sum()
     assert figures.fvu == pytest.approx(float(fvu), rel=1e-5)
-    assert index.n_tokens == len(rows)
-    assert index.n_fired.tolist() == (acts > 0).sum(0).tolist()
-    np.testing.assert_allclose(index.maximum, acts.amax(0), rtol=1e-5)
-    np.testing.assert_allclose(index.mean, acts.sum(0) / (acts > 0).sum(0).clamp(min=1), rtol=1e-4, atol=1e-7)
+
+
+def test_a_prefix_is_the_dictionary_with_its_other_latents_off(runner: LocalRunner, text: list[str]) -> None:
+    site, sae = Site.parse("2.resid_post"), runner.sae(SaeId("tiny", "2.resid_post"))
+    width = 24
+    narrow = JumpReLUSAE(JumpReLUSAEConfig(d_in=sae.cfg.d_in, d_sae=width, apply_b_dec_to_input=sae.cfg.apply_b_dec_to_input))
+    weights = {name: value.detach().clone() for name, value in sae.state_dict().items()}
+    cut = {"W_enc": weights["W_enc"][:, :width]} | {name: weights[name][:width] for name in ("b_enc", "W_dec", "threshold")}
+    narrow.load_state_dict(weights | cut)
+    saes = {"whole": (site, sae), "narrow": (site, narrow)}
+    figures = evaluate(saes, text, runner.model, 1000, 500, prefixes={"whole": (width, sae.cfg.d_sae)})
+    prefix, everything = figures["whole"].prefixes
+    for name in ("l0", "fvu", "ce_recovered"):
+        assert getattr(prefix, name) == pytest.approx(getattr(figures["narrow"], name), rel=1e-4), name
+        assert getattr(everything, name) == pytest.approx(getattr(figures["whole"], name), rel=1e-6), name
+    assert 0 < prefix.l0 < everything.l0
 
 
 def test_orthogonal_rows_have_cosine_0_and_equal_rows_1() -> None:

@@ -8,6 +8,7 @@ from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Inte
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.local import CALIBRATION, LocalRunner
+from dashboard.analysis.model.generation import _draw
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.tokens import Prompt, TokenSpan
 from tests.conftest import TEXT
@@ -64,6 +65,14 @@ def test_sampling_is_the_seeds_and_touches_no_global_generator(runner: LocalRunn
 
 def test_a_tiny_top_p_is_greedy(runner: LocalRunner) -> None:
     assert ids_of(runner, (PLAIN,), Sampling(10, 1.0, top_p=1e-6)) == ids_of(runner, (PLAIN,), Sampling(10))
+
+
+def test_draws_keep_to_the_smallest_set_that_reaches_top_p_however_flat_the_odds() -> None:
+    peaked, flat = -torch.arange(5000) / 10, torch.linspace(0, -1e-3, 5000)
+    for logits in (peaked, flat):
+        n_kept = int((torch.softmax(logits, 0).cumsum(0) < 0.9).sum()) + 1
+        drawn = [_draw(logits, Sampling(1, 1.0, 0.9), torch.Generator().manual_seed(seed)) for seed in range(400)]
+        assert n_kept * 0.9 < max(drawn) < n_kept < 4510
 
 
 def test_editing_generated_tokens_leaves_the_first_new_token_alone(runner: LocalRunner) -> None:
@@ -195,7 +204,7 @@ def test_units_are_what_they_say(runner: LocalRunner) -> None:
     by_norm = dose(Intervention(LATENT, Op.ADD, 0.5, Unit.NORM))
     assert by_norm.share_of_norm == pytest.approx(0.5)
     assert by_norm.amount * by_norm.direction_norm == pytest.approx(0.5 * runner.mean_norm(site))
-    with pytest.raises(NotMeasured, match="latents sae eval"):
+    with pytest.raises(NotMeasured, match="latents index build"):
         dose(Intervention(LATENT, Op.ADD, 1.0, Unit.MAX))
 
 

@@ -97,7 +97,7 @@ def test_the_link_gives_the_same_page_again(open_page: Open) -> None:
         ({"edit": "tiny/2.resid_post/900:add:1:raw"}, "it has 64 latents (0 to 63)"),
         ({"edit": "tiny/2.resid_post/7:shout:1:raw"}, "OP one of add"),
         ({"edit": "vector/none:add:1"}, "There is no vector/none here"),
-        ({"edit": "tiny/2.resid_post/7:add:1:max"}, "latents sae eval"),
+        ({"edit": "tiny/2.resid_post/7:add:1:max"}, "latents index build"),
         ({"where": "9:3"}, "START:END"),
         ({"temperature": "-1"}, "it must be 0 or more"),
         ({"tokens": "9999"}, "1 to 512 are possible"),

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, Sampling, Unit, Variant
+from dashboard.analysis.corpus import SHIPPED, read_corpus
 from dashboard.analysis.installation import open_runner
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.hooks import hook_name
@@ -70,6 +71,10 @@ def main() -> None:
             value, a, b = ratio(first, second)
             show(f"{name}, {ids.shape[1]} tokens", value, goal, [1000 * a, 1000 * b])
     bench_generation(runner)
+    # Not at the top: it imports `show` from here.
+    from tests.bench.bench_index import bench_index
+
+    bench_index(model, read_corpus(SHIPPED))
 
 
 def bench_generation(runner: LocalRunner) -> None:

@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = folder / "log"
     # A cache of its own, with the model that is there: what tests save must not stand among a person's results.
     real = get_settings().cache
-    for kept in ("models", "saes"):
+    for kept in ("models", "saes", "corpora"):
         (real / kept).mkdir(parents=True, exist_ok=True)
         (folder / kept).symlink_to(real / kept)
     environment = {**os.environ, "LATENTS_CACHE": str(folder)}

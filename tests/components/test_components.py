@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 import components
 from components import standalone
-from components.data import Scale, WrittenText, WrittenToken
+from components.data import ExampleRow, Scale, TokenCell, WrittenText, WrittenToken
+from components.example_list import list_data
 from components.generation_pair import pair_data
 
 FILES = sorted(path for path in Path(components.__file__).parent.rglob("*") if path.suffix in {".js", ".css"})
@@ -105,6 +106,45 @@ def test_a_pair_gives_the_browser_one_list_a_field_and_leaves_unknown_numbers_un
     assert (drawn["scale"], drawn["first_difference"], drawn["selected"]) == (None, None, {"side": "plain", "index": 1})
 
 
+def test_examples_give_the_browser_one_list_a_field_and_their_text_as_it_is() -> None:
+    cells = (TokenCell(HOSTILE, 1.5, (), False), TokenCell("", 0.0, (), True))
+    row = ExampleRow("12", HOSTILE, 0, 1.5, "", cells, True, False, "+2 more here")
+    data = list_data([row], Scale("l", 3.0, "m"), legend=True, wrapped=False, action="test")
+    assert data["rows"] == [
+        {
+            "key": "12",
+            "note": HOSTILE,
+            "anchor": 0,
+            "value": 1.5,
+            "value_note": "",
+            "before": True,
+            "after": False,
+            "more": "+2 more here",
+            "texts": [HOSTILE, ""],
+            "values": [1.5, 0.0],
+            "special": [False, True],
+        }
+    ]
+    assert data["scale"] == {"label": "l", "maximum": 3.0, "maximum_of": "m"} and data["legend"] and not data["wrapped"]
+    page = Read(standalone.page("example_list", data, "", []))
+    assert json.loads(page.of("script")[0]) == data
+
+
+def test_a_list_of_latents_draws_only_what_somebody_listens_to() -> None:
+    def script() -> None:
+        from components.data import LatentRow
+        from components.latent_list import latent_list
+
+        rows = [LatentRow("a/b/1", "1", 0.5, 0.5, "", False, False, href="latent?latent=a%2Fb%2F1")]
+        assert latent_list(rows, key="bare", on_show=lambda: None) is None
+        latent_list(rows, key="full", on_show=lambda: None, on_pin=lambda: None, on_open=lambda: None, keep="add")
+
+    app = AppTest.from_function(script).run()
+    assert not app.exception
+    bare, full = (json.loads(element.proto.json) for element in app.get("bidi_component"))
+    assert (bare["keep"], bare["links"]) == ("", False) and (full["keep"], full["links"]) == ("add", True)
+
+
 def test_a_page_of_its_own_keeps_hostile_text_as_text() -> None:
     data = hostile_pair()
     page = Read(standalone.page("generation_pair", data, HOSTILE, [(HOSTILE, HOSTILE)]))
@@ -133,7 +173,10 @@ def test_a_page_of_its_own_runs_only_its_own_scripts_and_styles_and_loads_nothin
     assert not any(name.startswith("on") for _, have in page.elements for name in have)
 
 
-@pytest.mark.parametrize("component", ["token_strip", "latent_list", "layer_map", "generation_pair"])
+@pytest.mark.parametrize(
+    "component",
+    ["token_strip", "latent_list", "layer_map", "generation_pair", "example_list", "histogram", "token_columns", "hotkeys"],
+)
 def test_every_component_can_be_drawn_on_a_page_of_its_own(component: str) -> None:
     _, script = Read(standalone.page(component, {}, "", [])).of("script")
     assert script.count("const draw = function") == 1 and "export" not in re.sub(r"//.*", "", script)

@@ -58,10 +58,28 @@ class LoadedModel:
         """True, in the shape of `ids`, for tokens that are not special: those that count in statistics."""
         return ~torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids, device=ids.device))
 
+    @property
+    def n_vocabulary(self) -> int:
+        """Tokens that have a logit."""
+        return len(self.bare.get_output_embeddings().weight)
+
     def unembed(self, direction: torch.Tensor) -> torch.Tensor:
         """Logits [vocabulary] of a direction [d_model] through the final norm and the unembedding; only their order means something."""
-        norm = self.bare.get_submodule(self.bridge.adapter.translate_transformer_lens_path("ln_final"))
-        return self.bare.get_output_embeddings()(norm(direction.to(self.dtype))).float()
+        return self.bare.get_output_embeddings()(self._final_norm(direction.to(self.dtype))).float()
+
+    def unembed_unit(self, rows: torch.Tensor) -> torch.Tensor:
+        """What one unit of each row [row, d_model] adds to the logits [row, vocabulary], without the final norm's division
+        by the residual's size, which the text decides. In float32; its order is that of `unembed`."""
+        norm = self._final_norm
+        rows = rows.float() - (rows.float().mean(1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else 0)
+        size = rows.square().mean(1, keepdim=True).sqrt().clamp(min=1e-30)
+        # A row of size 1 comes out as its weighted self; a norm's bias is no part of the row.
+        weighted = (norm(rows / size) - norm(torch.zeros_like(rows[:1]))) * size
+        return weighted.float() @ self.bare.get_output_embeddings().weight.float().T
+
+    @property
+    def _final_norm(self) -> torch.nn.Module:
+        return self.bare.get_submodule(self.bridge.adapter.translate_transformer_lens_path("ln_final"))
 
     def with_bos(self, row: tuple[int, ...]) -> tuple[int, ...]:
         """The row after the model's BOS, if it has one and the row does not begin with it."""

@@ -24,6 +24,8 @@ from dashboard.analysis.tokens import TokenizedPrompt
 Step = tuple[TokenDelta, ...]
 """One new token for each row of an ask that has not ended."""
 
+_NUCLEUS = 1024
+
 
 @dataclass(frozen=True, eq=False)
 class PlacedEdit:
@@ -201,8 +203,9 @@ class Decoder:
     def _draw_all(self, rows: Sequence[_Row], logits: torch.Tensor) -> None:
         logits = logits.float().cpu()
         logprobs = torch.log_softmax(logits, dim=-1)
+        broken = logprobs[:, 0].isnan().tolist()  # one logit that is not a number makes the whole row so
         for place, row in enumerate(rows):
-            if logprobs[place].isnan().any():  # of this row alone: the others go on
+            if broken[place]:  # this row alone: the others go on
                 row.error = BadAsk(f"The edits of {row.label} break the model: its logits are not numbers. Use smaller amounts.")
                 continue
             row.token = _draw(logits[place], row.sampling, row.generator)
@@ -224,7 +227,14 @@ def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) 
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
     if sampling.top_p >= 1:
         return int(torch.multinomial(probabilities, 1, generator=generator))
-    probabilities, ids = probabilities.sort(descending=True)
+    probabilities, ids = _most_likely(probabilities, sampling.top_p)
     # A token stays while those before it have not yet reached top_p, so the most likely one always stays.
     kept = probabilities * (probabilities.cumsum(0) - probabilities < sampling.top_p)
     return int(ids[torch.multinomial(kept, 1, generator=generator)])
+
+
+def _most_likely(probabilities: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities from the highest on, and their ids, as many as reach top_p at least."""
+    # These nearly always do, in a fifth of the time that it takes to sort a vocabulary.
+    highest, ids = probabilities.topk(min(_NUCLEUS, len(probabilities)))
+    return (highest, ids) if highest.sum() >= top_p else probabilities.sort(descending=True)

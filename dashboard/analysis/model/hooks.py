@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from sae_lens import SAE
 from torch import nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
@@ -112,3 +113,15 @@ def read_sites(model: TransformerBridge, ids: torch.Tensor, sites: Sequence[Site
     with torch.inference_mode(), hooked(model, {site: keep(site) for site in sites}):
         model(ids, stop_at_layer=depth, return_type=None, use_cache=False)
     return values
+
+
+def encode_both(sae: SAE, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Activations [row, latent] of an SAE, and what stood before its activation function (None where an architecture has no such point)."""
+    before: list[torch.Tensor] = []
+
+    def read(value: torch.Tensor, hook: object) -> None:
+        before.append(value)
+
+    with torch.inference_mode(), sae.hooks(fwd_hooks=[("hook_sae_acts_pre", read)]):
+        acts = sae.encode(rows)
+    return acts, before[0] if before else None

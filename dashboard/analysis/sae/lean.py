@@ -8,7 +8,6 @@ Source: BatchTopK, Bussmann et al. 2024, arXiv:2412.06410, section 3; auxiliary 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,10 +35,7 @@ class ShortlistBatchTopK(BatchTopK):
         return x.where(mask.reshape(x.shape), 0)
 
 
-class _Lean:
-    cfg: Any
-    W_dec: torch.Tensor
-
+class _Lean(BatchTopKTrainingSAE):
     def get_activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
         return ShortlistBatchTopK(self.cfg.k)
 
@@ -60,7 +56,7 @@ class _Lean:
         return self.cfg.aux_loss_coefficient * min(len(dead) / enough, 1.0) * error
 
 
-class LeanBatchTopK(_Lean, BatchTopKTrainingSAE):
+class LeanBatchTopK(_Lean):
     """A `BatchTopKTrainingSAE`, faster."""
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.analysis.errors import RunMismatch, UnknownSae
-from dashboard.analysis.index import index_file, write_index
 from dashboard.analysis.names import SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-from dashboard.analysis.sae.evaluation import Measured
+from dashboard.analysis.sae.evaluation import Evaluation
 from dashboard.analysis.sae.packed import pack, write_record
 
 
@@ -47,16 +46,39 @@ def select(catalog: Catalog, wanted: Sequence[str]) -> list[SaeSpec]:
     return specs
 
 
-def write_evaluation(spec: SaeSpec, measured: Measured) -> None:
-    """Put measured figures into an SAE's record, rounded to 5 significant digits, and its latents into its index."""
-    evaluation = measured.evaluation
-    figures = {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in asdict(evaluation).items()}
-    record = {**spec.record, "evaluation": figures}
+def write_evaluation(spec: SaeSpec, evaluation: Evaluation) -> None:
+    """Put measured figures into an SAE's record; those of its prefixes beside them."""
+    figures = asdict(evaluation)
+    prefixes = figures.pop("prefixes")
+    write_figures(spec, evaluation=figures, **({"prefixes": prefixes} if prefixes else {}))
+
+
+def write_figures(spec: SaeSpec, **figures: Any) -> None:
+    """Put figures into an SAE's record as it now stands, by name, rounded to 5 significant digits."""
+    file = spec.source.with_suffix(".json") if spec.is_packed else spec.source / "record.json"
+    record = {**(json.loads(file.read_text()) if file.is_file() else {}), **{name: _rounded(value) for name, value in figures.items()}}
     if spec.is_packed:
         write_record(spec.source.with_suffix(""), record)
     else:
-        (spec.source / "record.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    write_index(index_file(spec), measured.index)
+        file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def prefixes_of(spec: SaeSpec) -> tuple[int, ...]:
+    """Widths of a Matryoshka SAE's prefixes, the whole left out; none for other SAEs or where the record does not say."""
+    nested = spec.kind.startswith("matryoshka")
+    widths = spec.record.get("training", {}).get("matryoshka_widths", ()) if nested else ()
+    return tuple(int(width) for width in widths if width < spec.n_latents)
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _rounded(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_rounded(part) for part in value]
+        case float():
+            return float(f"{value:.5g}")
+    return value
 
 
 def _training_record(run: Path, ask: dict[str, Any], site: str) -> dict[str, Any]:

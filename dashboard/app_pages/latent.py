@@ -1,0 +1,60 @@
+"""Latent: what makes it fire, and what does it do?"""
+
+import streamlit as st
+
+from components.hotkeys import hotkeys
+from dashboard.analysis.errors import NotMeasured
+from dashboard.analysis.index import LatentFacts, read_facts
+from dashboard.analysis.sae.catalog import SaeSpec
+from dashboard.ui import failures, latent_examples, latent_facts, latent_head, present_latent, sidebar, state
+from dashboard.ui import latent_state as latents
+from dashboard.ui.resources import get_catalog, get_engine
+
+catalog, engine = get_catalog(), get_engine()
+
+
+def known(spec: SaeSpec, index: int) -> LatentFacts | None:
+    """What the index holds; without one, that is said with the cure."""
+    try:
+        return read_facts(spec, index)
+    except NotMeasured as error:
+        st.warning(failures.plain(str(error)), icon=":material/query_stats:")
+        return None
+
+
+problems = latents.open_url(catalog, arrived=state.arrived())
+view = latents.latent_state()
+latents.write_url(view)
+spec = catalog.get(view.latent.sae)
+st.title(f"What makes latent {view.latent.index} of {failures.plain(spec.id.name)} fire?")
+for problem in (*problems, *([said] if (said := latents.complaint()) else [])):
+    st.warning(failures.plain(problem), icon=":material/link_off:")
+head = st.container()
+facts = known(spec, view.latent.index)
+with head, failures.shown():
+    latent_head.ways(catalog, spec, view, facts)
+    latent_head.words(view.latent, facts.label if facts else "")
+if facts is not None and facts.is_dead:
+    counted = present_latent.grouped(facts.head.n_tokens)
+    st.info(f"This latent is dead: it fired on none of the {counted} tokens of the index. What its weights say still stands.")
+left, right = st.columns([4, 7], gap="medium")
+with left:
+    latent_facts.column(catalog, spec, view, facts)
+with right:
+    latent_examples.column(view, facts)
+with failures.shown():
+    sidebar.model_card(engine.describe())
+sidebar.jobs()
+sidebar.keys(
+    {
+        "[": "the latent before",
+        "]": "the next one",
+        "r": "any other that fires",
+        "t": "the test box",
+        "s": "steer with this latent",
+    }
+)
+hotkeys(
+    {"[": latents.PREVIOUS, "]": latents.NEXT, "r": latents.RANDOM, "t": latents.TEST, "s": latents.STEER},
+    key=latents.HOTKEYS,
+)

@@ -1,0 +1,110 @@
+"""Search: which latents are about this?"""
+
+from functools import partial
+
+import streamlit as st
+
+from components.search_results import search_results
+from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.errors import AnalysisError, EmptyPrompt, NoSae
+from dashboard.analysis.methods.highlight import capture_readable
+from dashboard.analysis.methods.search import MAX_ROWS, rank, read_histories
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import failures, latent_state, present_search, search_controls, search_url, sidebar, state
+from dashboard.ui import search_state as search
+from dashboard.ui.resources import get_catalog, get_engine, get_notebook
+from dashboard.ui.word_panel import word_panel
+
+catalog, engine = get_catalog(), get_engine()
+
+
+def read(wanted: search.ReadAsk) -> search.Reading:
+    """One capture of all SAEs, and of the second text if there is one."""
+    if not catalog.specs:
+        raise NoSae
+    if not wanted.prompt.text:
+        raise EmptyPrompt
+
+    def capture(ask: CaptureAsk):
+        return failures.answer(engine.ask_capture(ask), f"reading {len(ask.saes)} sites")
+
+    first, refused = capture_readable(capture, wanted.prompt, wanted.saes)
+    other = capture(CaptureAsk(Prompt(wanted.without, wanted.prompt.chat), tuple(first.activations))) if wanted.without else None
+    return search.Reading(wanted, first, other, tuple(map(str, refused.values())))
+
+
+def results(view: search.SearchState, seen: search.Reading) -> None:
+    """The ranking, live from what was read."""
+    tokens = seen.capture.tokens
+    positions = tuple(i for i in view.positions if i < len(tokens) and (view.with_special or not tokens.special[i]))
+    known, unknown = read_histories(catalog.get(sae) for sae in seen.capture.activations)
+    ranking = rank(seen.capture, known, view.rank_ask(positions), seen.other)
+    n_pages = max(1, -(-min(len(ranking), MAX_ROWS) // search.PER_PAGE))
+    page = min(view.page, n_pages)
+    first, last = search.PER_PAGE * (page - 1), min(search.PER_PAGE * page, len(ranking))
+    notebook = get_notebook()
+    own = {latent: note.label for latent, note in notebook.notes().items()}
+    listed = {entry.latent for known_list in notebook.lists() if known_list.name == view.into for entry in known_list.entries}
+    compared = seen.other is not None
+    st.caption(failures.plain(present_search.what_is_shown(ranking, len(unknown), first, last)))
+    opened = search_results(
+        tokens.texts,
+        tokens.special,
+        positions,
+        present_search.layer_counts(ranking, catalog, view.points, view.releases),
+        present_search.columns(view.by, compared),
+        present_search.rows(ranking, ranking.rows(first, last), own, listed, compared=compared, is_common=view.is_common),
+        counts_special=view.with_special,
+        submit=(search.TEXT, search.READ),
+        key=search.RESULTS,
+        on_pick=search.pick_tokens,
+        on_layer=search.pick_layer,
+        on_list=partial(search.toggle_listed, view.into),
+    )
+    if opened:
+        latent_state.show(LatentId.parse(opened), seen.ask.prompt)
+    search_controls.leaf(page, n_pages)
+    search_url.write_url(view, seen, positions, page)
+
+
+def by_text() -> None:
+    """The text, what is searched, and the ranking."""
+    problems = search_url.open_url(catalog, arrived=state.arrived())
+    search_controls.text_box()
+    for problem in problems:
+        st.warning(failures.plain(problem), icon=":material/link_off:")
+    view = search.search_state(catalog)
+    search_controls.sources(catalog, len(view.wanted.saes))
+    with failures.shown():
+        if search.must_read():
+            try:
+                search.keep(read(view.wanted))
+            except AnalysisError:
+                search.give_up()
+                raise
+            view = search.search_state(catalog)
+    seen = search.reading()
+    if seen is None:
+        return
+    for error in seen.refused:
+        st.warning(failures.plain(error), icon=":material/broken_image:")
+    if changed := search.stale(seen, view.wanted):
+        search_controls.stale_strip(changed)
+    if said := search.said():
+        st.toast(failures.plain(said), icon=":material/list:")
+    search_controls.ranking()
+    with failures.shown():
+        results(view, seen)
+
+
+st.title("Which latents are about this?")
+find = search_controls.find()
+if find == search.BY_WORD:
+    word_panel(catalog)
+else:
+    by_text()
+with failures.shown():
+    sidebar.model_card(engine.describe())
+sidebar.jobs()
+sidebar.keys()

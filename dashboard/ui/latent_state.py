@@ -1,0 +1,251 @@
+"""Typed state of the latent page <-> session and address bar. With `state.py`, one of the places where keys are spelt."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from dashboard.analysis.errors import AnalysisError, NoSae
+from dashboard.analysis.index import N_BINS, read_index
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import state
+
+PAGE = "app_pages/latent.py"
+SAE, NAME, TEST, CHAT, LOG, SHOWN = "latent_sae", "latent_name", "latent_test", "latent_chat", "latent_log", "latent_shown"
+SNIPPET, FULL = "Snippets", "Full texts"
+PREVIOUS, NEXT, RANDOM, STEER, HIGHLIGHT, VECTOR = (
+    "latent_previous", "latent_next", "latent_random", "latent_steer", "latent_highlight", "latent_vector",
+)  # fmt: skip
+LABEL, NOTE, LISTS, ALL, HOTKEYS = "latent_label", "latent_note", "latent_lists", "latent_all", "latent_hotkeys"
+LOGITS, BINS, LOGIT_BINS, TESTS, BAND, FURTHER = "logits", "bins", "logit_bins", "tests", "band", "latent_further"
+EARLIER, EARLIER_TESTS = "latent_earlier", "earlier_tests"
+WITHIN, ACROSS, TOGETHER = "within", "across", "together"
+MAX_TESTS = 5
+_EXAMPLE = next(iter(state.EXAMPLES.values()))
+_LATENT, _BIN, _TESTED = "latent_shown_now", "latent_bin", "latent_tested"
+_WRITTEN, _PROBLEMS, _SAID = "latent_written", "latent_problems", "latent_said"
+
+
+@dataclass(frozen=True)
+class LatentState:
+    """Everything that the latent page shows."""
+
+    latent: LatentId
+    test: Prompt
+    """The text in the test box."""
+    tested: tuple[Prompt, ...]
+    """What was tested, the last first."""
+    is_log: bool
+    """Heights of histograms are on a logarithmic scale."""
+    is_full: bool
+    """Whole documents instead of snippets."""
+    bin: int | None
+    """Only examples in this bin of the activation histogram."""
+
+
+def latent_state() -> LatentState:
+    """The state of this tab."""
+    kept = st.session_state
+    test = Prompt(kept[TEST], kept[CHAT])
+    return LatentState(LatentId.parse(kept[_LATENT]), test, kept[_TESTED], kept[LOG], kept[SHOWN] == FULL, kept[_BIN])
+
+
+def show(latent: LatentId, test: Prompt | None = None) -> None:
+    """Leave for the page of a latent, taking a text along to test it on."""
+    query = {"latent": str(latent)}
+    if test is not None and test.text and state.fits_url(test):
+        query |= {"test": test.text, "chat": str(int(test.chat))}
+    st.switch_page(PAGE, query_params=query)
+
+
+def go(latent: LatentId) -> None:
+    """Callback: show another latent."""
+    state.note_change()
+    st.session_state[_LATENT], st.session_state[_BIN] = str(latent), None
+
+
+def go_named(catalog: Catalog, latent: LatentId) -> None:
+    """Callback of the name box: an index of the same SAE, or a whole name."""
+    state.note_change()
+    text = str(st.session_state[NAME]).strip()
+    try:
+        whole = text if "/" in text else f"{latent.sae}/{text}"
+        go(catalog.latent(LatentId.parse(whole)))
+    except AnalysisError as error:
+        complain(str(error))
+
+
+def go_listed(key: str) -> None:
+    """Callback of a list of latents: show the one that was clicked."""
+    if shown := st.session_state[key].get("shown"):
+        go(LatentId.parse(shown))
+
+
+def step(spec: SaeSpec, latent: LatentId, by: int) -> None:
+    """Callback: the latent before or behind this one, round the ends."""
+    go(LatentId(latent.sae, (latent.index + by) % spec.n_latents))
+
+
+def go_random(spec: SaeSpec, latent: LatentId) -> None:
+    """Callback: another latent of this SAE, drawn from those that fire; from all where no index says which do."""
+    go(another(spec, latent, random.SystemRandom()))
+
+
+def another(spec: SaeSpec, latent: LatentId, draw: random.Random) -> LatentId:
+    """One of the other latents of an SAE that fire, all equally likely."""
+    try:
+        firing: Sequence[int] = np.flatnonzero(read_index(spec).n_fired).tolist()
+    except AnalysisError:
+        firing = range(spec.n_latents)
+    others = [index for index in firing if index != latent.index]
+    return LatentId(spec.id, draw.choice(others)) if others else latent
+
+
+def pick_bin() -> None:
+    """Callback of the histogram: only examples of this bin; the same bin again: all."""
+    state.note_change()
+    picked = st.session_state[BINS].get("picked")
+    if picked is not None:
+        st.session_state[_BIN] = None if st.session_state[_BIN] == int(picked) else int(picked)
+
+
+def show_all() -> None:
+    """Callback: examples of every bin."""
+    state.note_change()
+    st.session_state[_BIN] = None
+
+
+def tested() -> None:
+    """Callback of the test box: remember what was tested."""
+    state.note_change()
+    kept = st.session_state
+    _remember_test(Prompt(kept[TEST], kept[CHAT]))
+
+
+def test_again(earlier: Sequence[Prompt]) -> None:
+    """Callback of the tests made before: put one of them back into the box."""
+    state.note_change()
+    acted = st.session_state[EARLIER_TESTS].get("acted")
+    if acted is not None:
+        _take_test(earlier[int(acted)])
+
+
+def test_example(key: str, texts: Mapping[str, str]) -> None:
+    """Callback of a band: put the text of one of its examples into the box."""
+    state.note_change()
+    acted = st.session_state[key].get("acted")
+    if acted is not None:
+        _take_test(Prompt(texts[str(acted)]))
+
+
+def complain(problem: str) -> None:
+    """Say something with the next drawing of the page."""
+    st.session_state[_SAID] = problem
+
+
+def complaint() -> str | None:
+    """What is to be said, once."""
+    return st.session_state.pop(_SAID, None)
+
+
+def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
+    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong.
+
+    `arrived` means that the tab comes from another page: then what the link does not name stays as it was left.
+    """
+    url = {key: st.query_params.get_all(key) for key in st.query_params}
+    kept = st.session_state
+    if state.has_acted() or url == kept.get(_WRITTEN):
+        return kept[_PROBLEMS]
+    stays = arrived and _LATENT in kept
+    if stays and not url:
+        return _remember([], url)
+    problems: list[str] = []
+    if not stays:
+        _clear(catalog)
+    if not stays and "latent" not in url and "test" not in url:
+        _take_test(Prompt(_EXAMPLE.text))
+    kept[_BIN] = None
+    if "latent" in url:
+        try:
+            kept[_LATENT] = str(catalog.latent(LatentId.parse(url["latent"][-1])))
+        except AnalysisError as error:
+            problems.append(str(error))
+    if "test" in url:
+        _take_test(Prompt(url["test"][-1], url.get("chat") == ["1"]))
+    if not stays:
+        kept[LOG] = url.get("log") == ["1"]
+        kept[SHOWN] = FULL if url.get("full") == ["1"] else SNIPPET
+        if "bin" in url:
+            text = url["bin"][-1]
+            if text.isascii() and text.isdecimal() and int(text[:9]) < N_BINS:
+                kept[_BIN] = int(text)
+            else:
+                problems.append(f"bin={text[:20]!r} is no bin of the histogram. Give a whole number from 0 to {N_BINS - 1}.")
+    return _remember(problems, url)
+
+
+def write_url(view: LatentState) -> None:
+    """Make the address bar say what is on the screen. A test that is too long for a link is left out."""
+    url: dict[str, list[str]] = {"latent": [str(view.latent)]}
+    if view.test.text and state.fits_url(view.test):
+        url["test"] = [view.test.text]
+        if view.test.chat:
+            url["chat"] = ["1"]
+    if view.is_log:
+        url["log"] = ["1"]
+    if view.is_full:
+        url["full"] = ["1"]
+    if view.bin is not None:
+        url["bin"] = [str(view.bin)]
+    if url != st.session_state[_WRITTEN]:
+        st.query_params.from_dict(url)
+        _remember([], url)
+
+
+def follow(view: LatentState) -> None:
+    """Let the boxes of the head say which latent is shown."""
+    st.session_state[SAE], st.session_state[NAME] = str(view.latent.sae), str(view.latent.index)
+
+
+def _clear(catalog: Catalog) -> None:
+    """As on first open, apart from the tests that were made: the latent of the first example, and no text."""
+    kept = st.session_state
+    kept[_LATENT], kept[_TESTED] = str(_first_look(catalog)), kept.get(_TESTED, ())
+    kept[LOG], kept[SHOWN], kept[TEST], kept[CHAT] = False, SNIPPET, "", False
+
+
+def _first_look(catalog: Catalog) -> LatentId:
+    """The latent of the first example, where it is installed; else the one that fires on most tokens, in an SAE with an index."""
+    try:
+        return catalog.latent(LatentId.parse(_EXAMPLE.latent))
+    except AnalysisError:
+        if not catalog.specs:
+            raise NoSae from None
+    for spec in catalog.specs:
+        try:
+            return LatentId(spec.id, int(np.argmax(read_index(spec).n_fired)))
+        except AnalysisError:
+            continue
+    return LatentId(catalog.specs[0].id, 0)
+
+
+def _take_test(test: Prompt) -> None:
+    kept = st.session_state
+    kept[TEST], kept[CHAT] = test.text, test.chat
+    _remember_test(test)
+
+
+def _remember_test(test: Prompt) -> None:
+    kept = st.session_state
+    if test.text:
+        kept[_TESTED] = tuple(dict.fromkeys((test, *kept[_TESTED])))[:MAX_TESTS]
+
+
+def _remember(problems: Sequence[str], url: dict[str, list[str]]) -> list[str]:
+    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = list(problems), url
+    return st.session_state[_PROBLEMS]

@@ -1,0 +1,118 @@
+"""The search page's address: everything that is on the screen of a search by text, and back."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.analysis.methods.search import By
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import search_state as search
+from dashboard.ui import state
+
+_MAX_TOKENS = 500
+
+
+def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
+    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
+
+    `arrived` means that the tab comes from another page: an address that says nothing then leaves everything as it was.
+    """
+    kept, url = st.session_state, _address()
+    if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL]:  # of the other search, which was open until now
+        url = {}
+        arrived = True
+    if (state.has_acted() or url == kept.get(search.WRITTEN)) and search.PROBLEMS in kept:
+        return kept[search.PROBLEMS]
+    if not url and arrived and search.TEXT in kept:
+        return _remember([], url)
+    problems: list[str] = []
+    search.clear()
+    kept[search.TEXT] = url.get("prompt", [""])[-1]
+    if not url.keys() - {search.FIND_IN_URL}:
+        kept[search.TEXT] = next(iter(search.EXAMPLES.values()))
+    elif "prompt" not in url:
+        problems.append("This link does not carry its text: it was too long, or was left out. Put it in again, then Read.")
+        search.give_up()
+    kept[search.CHAT] = url.get("chat") == ["1"]
+    kept[search.WITHOUT] = url.get("without", [""])[-1]
+    kept[search.SPECIAL] = url.get("special") == ["1"]
+    kept[search.COMMON] = url.get("shade") == ["common"]
+
+    def choice(name: str, choices: Sequence[str], otherwise: str) -> str:
+        text = url.get(name, [otherwise])[-1]
+        if text in choices:
+            return text
+        problems.append(f"{name}={text[:20]!r} is none of {', '.join(choices)}.")
+        return otherwise
+
+    def several(name: str, choices: Sequence[str]) -> list[str]:
+        asked = dict.fromkeys(url.get(name, [])[:_MAX_TOKENS])
+        if wrong := [text[:20] for text in asked if text not in choices]:
+            problems.append(f"{name}={wrong[0]!r} is none of {', '.join(choices)}.")
+        return [text for text in asked if text in choices]
+
+    kept[search.BY] = By(choice("by", [*By], By.RARITY))
+    percents = {name.removesuffix(" %"): name for name in search.DENSITIES}
+    kept[search.DENSITY] = percents[choice("density", [*percents], search.ANY)]
+    kept[search.RELEASES] = several("release", sorted({spec.id.release for spec in catalog.specs}))
+    kept[search.LAYERS] = [int(layer) for layer in several("layer", [str(layer) for layer in layers_of(catalog)])]
+    kept[search.POINTS] = several("site", points_of(catalog))
+    tokens = dict.fromkeys(url.get("token", [])[:_MAX_TOKENS])
+    if wrong := [text[:20] for text in tokens if not _is_number(text)]:
+        problems.append(f"token={wrong[0]!r} is not a position. Give a whole number from 0.")
+    kept[search.CHOSEN] = tuple(sorted(int(text) for text in tokens if _is_number(text)))
+    page = url.get("part", ["1"])[-1]
+    kept[search.PAGE] = max(1, int(page)) if _is_number(page) else 1
+    return _remember(problems, url)
+
+
+def write_url(view: search.SearchState, read: search.Reading, positions: tuple[int, ...], page: int) -> None:
+    """Make the address bar say what is on the screen: the text that was read, not one that is still being typed."""
+    prompt = read.ask.prompt
+    url: dict[str, list[str]] = {}
+    if state.fits_url(prompt):
+        url["prompt"] = [prompt.text]
+    if prompt.chat:
+        url["chat"] = ["1"]
+    if read.ask.without and state.fits_url(Prompt(prompt.text + read.ask.without)):
+        url["without"] = [read.ask.without]
+    if view.by is not By.RARITY:
+        url["by"] = [view.by.value]
+    if view.density != search.ANY:
+        url["density"] = [view.density.removesuffix(" %")]
+    if view.with_special:
+        url["special"] = ["1"]
+    if view.is_common:
+        url["shade"] = ["common"]
+    lists = {"release": view.releases, "layer": view.layers, "site": view.points, "token": positions}
+    url |= {name: [str(value) for value in values] for name, values in lists.items() if values}
+    if page > 1:
+        url["part"] = [str(page)]
+    if url != st.session_state[search.WRITTEN] or url != _address():
+        st.query_params.from_dict(url)
+        _remember([], url)
+
+
+def _address() -> dict[str, list[str]]:
+    """What the URL says of a search. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
+    return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def layers_of(catalog: Catalog) -> list[int]:
+    """Layers that have an SAE."""
+    return sorted({spec.site.layer for spec in catalog.specs})
+
+
+def points_of(catalog: Catalog) -> list[str]:
+    """Points that have an SAE."""
+    return sorted({spec.site.point.value for spec in catalog.specs}, reverse=True)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 6
+
+
+def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
+    st.session_state[search.PROBLEMS], st.session_state[search.WRITTEN] = problems, url
+    return problems
