@@ -4,11 +4,22 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NamedVector, NeighbourAsk, PromotedAsk, ScoreAsk
+from dashboard.analysis.asks import (
+    AssembleAsk,
+    CaptureAsk,
+    GenerationAsk,
+    Intervention,
+    NamedVector,
+    NeighbourAsk,
+    PromotedAsk,
+    ScoreAsk,
+    TraceAsk,
+    VocabularyAsk,
+)
 from dashboard.analysis.engine import Engine, Place, Priority, Ticket
 from dashboard.analysis.errors import Cancelled
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta
+from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 
 T = TypeVar("T")
 
@@ -40,6 +51,14 @@ class StudyRunner:
     def capture(self, ask: CaptureAsk) -> Capture:
         """See `Runner.capture`."""
         return self._only(self._engine.ask_capture(ask, Priority.STUDY))
+
+    def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
+        """See `Runner.trace`."""
+        return self._answer(lambda runner: runner.trace(ask))
+
+    def vocabulary(self, ask: VocabularyAsk) -> Vocabulary:
+        """See `Runner.vocabulary`."""
+        return self._answer(lambda runner: runner.vocabulary(ask))
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
         """See `Runner.neighbours`."""
