@@ -66,6 +66,33 @@ function tokenAfterKey(key, i, n) {
   return step === undefined ? null : Math.max(0, Math.min(n - 1, i + step));
 }
 
+// The number of the token that an event is on; null if on none.
+function tokenAt(event) {
+  const cell = event.target.closest?.("[data-position]");
+  return cell ? Number(cell.dataset.position) : null;
+}
+
+// A text of tokens is one stop of the Tab key; from there arrows, Home and End lead on. A click, Enter or Space picks a token.
+function walkTokens(text, cells, first, pick) {
+  cells.forEach((cell, i) => { cell.dataset.position = i; cell.tabIndex = i === first ? 0 : -1; });
+  text.onclick = (event) => { const i = tokenAt(event); if (i !== null) pick(i); };
+  text.onkeydown = (event) => {
+    const i = tokenAt(event);
+    if (i === null) return;
+    const to = tokenAfterKey(event.key, i, cells.length);
+    if (to !== null) {
+      cells[i].tabIndex = -1;
+      cells[to].tabIndex = 0;
+      cells[to].focus();
+    } else if (event.key === "Enter" || event.key === " ") {
+      pick(i);
+    } else {
+      return;
+    }
+    event.preventDefault();
+  };
+}
+
 // A tooltip inside the window: above the box if there is room, else below.
 function tipOn(root) {
   const tip = make("div", { className: "tip" });

@@ -41,11 +41,16 @@ def model_path() -> str:
 
 
 def test_the_shipped_dictionaries_are_listed_with_measured_figures(listed: list[dict[str, Any]]) -> None:
-    assert [row["name"] for row in listed] == [f"smollm2-135m/{layer}.resid_post" for layer in (11, 15, 19)]
+    points = ("attn_out", "mlp_out", "resid_post")
+    suite = [f"smollm2-135m/{layer}.{point}" for layer in range(8, 20) for point in points]
+    assert [row["name"] for row in listed] == [*suite, "smollm2-135m-batchtopk/15.resid_post"]
     for row in listed:
-        assert (row["d_in"], row["n_latents"], row["kind"]) == (576, 2048, "batchtopk")
-        assert 25 < row["l0"] < 45 and 0 < row["fvu"] < 0.3 and 0.85 < row["ce_recovered"] < 1
-        assert SAE.load_from_disk(row["path"]).W_dec.shape == (2048, 576)
+        residual = row["name"].endswith("resid_post")
+        kind = "matryoshka_batchtopk" if residual and row["name"] in suite else "batchtopk"
+        assert (row["d_in"], row["n_latents"], row["kind"]) == (576, 2048, kind)
+        assert 25 < row["l0"] < 45 and 0 < row["fvu"] < (0.28 if residual else 0.45)
+        assert not residual or 0.88 <= row["ce_recovered"] < 1
+    assert SAE.load_from_disk(listed[0]["path"]).W_dec.shape == (2048, 576)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 1e-2)])
@@ -91,7 +96,7 @@ def test_token_texts_join_to_the_text(text: str) -> None:
 
 
 def test_one_latent_can_be_asked_for() -> None:
-    got = answer("highlight", "She moved from Paris to Rome.", "--sae", "smollm2-135m/15.resid_post", "--latent", "549")
+    got = answer("highlight", "She moved from Paris to Rome.", "--sae", "smollm2-135m/15.resid_post", "--latent", "501")
     fires = {token["text"]: token["latents"][0]["value"] for token in got["tokens"] if token["latents"] and not token["special"]}
     assert {" Paris", " Rome"} <= set(fires) and all(len(token["latents"]) <= 1 for token in got["tokens"])
 
@@ -140,7 +145,7 @@ def test_a_wrong_setting_is_one_message() -> None:
     assert done.returncode == 2 and "LATENTS_DTYPE='int8'" in " ".join(done.stderr.split())
 
 
-EDIT, WIDE = "smollm2-135m/15.resid_post/549:add:0.4:norm", "smollm2-135m/11.resid_post/7:scale:3:raw"
+EDIT, WIDE = "smollm2-135m/15.resid_post/501:add:0.4:norm", "smollm2-135m/11.resid_post/7:scale:3:raw"
 
 
 def test_steer_tells_both_texts_and_what_it_cost_token_by_token(model_path: str) -> None:
@@ -164,10 +169,10 @@ def test_steer_tells_both_texts_and_what_it_cost_token_by_token(model_path: str)
 
 
 def test_a_wrong_edit_is_one_message_with_the_form_and_exit_2() -> None:
-    done = latents("steer", "x", "--set", "smollm2-135m/15.resid_post/549:shout:1", "--json")
+    done = latents("steer", "x", "--set", "smollm2-135m/15.resid_post/501:shout:1", "--json")
     told = " ".join(done.stderr.split())
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
-    assert "'smollm2-135m/15.resid_post/549:shout:1' is not an edit. The form is LATENT:OP:AMOUNT:UNIT, OP one of add, clamp" in told
+    assert "'smollm2-135m/15.resid_post/501:shout:1' is not an edit. The form is LATENT:OP:AMOUNT:UNIT, OP one of add, clamp" in told
 
 
 def test_a_sweep_has_a_point_a_factor_and_none_of_it_costs_anything_at_0() -> None:

@@ -79,9 +79,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   text.setAttribute("aria-label", "Tokens of the text: those that are chosen count");
   const cells = shown.map((part, i) => {
     const cell = make("span");
-    cell.dataset.position = i;
     cell.dataset.focus = `token ${i}`;
-    cell.tabIndex = i === (data.chosen[0] ?? 0) ? 0 : -1;
     cell.setAttribute("role", "option");
     cell.setAttribute("aria-selected", chosen.has(i));
     return cell;
@@ -163,7 +161,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   table.append(head, ...lines);
 
   // A hovered token marks the rows that fire there.
-  const at = (event) => { const cell = event.target.closest?.("[data-position]"); return cell ? Number(cell.dataset.position) : null; };
   const mark = (i) => {
     lines.forEach((line, n) => line.classList.toggle("fires", i !== null && usable(i) && data.rows[n].positions.includes(i)));
     if (i === null) { memory.tip.hide(); return; }
@@ -171,25 +168,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const told = usable(i) ? `${n} of the ${data.rows.length} latents on this page fire here` : "special token: not counted";
     memory.tip.show(`${tokenName(data.texts, shown, i)}\n${told}`, cells[i].getBoundingClientRect());
   };
-  text.onpointerover = (event) => mark(at(event));
+  text.onpointerover = (event) => mark(tokenAt(event));
   text.onpointerleave = () => mark(null);
-  text.addEventListener("focusin", (event) => mark(at(event)));
+  text.addEventListener("focusin", (event) => mark(tokenAt(event)));
   text.addEventListener("focusout", () => mark(null));
-  text.onclick = (event) => { const i = at(event); if (i !== null) pick(i); };
-  text.onkeydown = (event) => {
-    const i = at(event);
-    if (i === null) return;
-    const to = tokenAfterKey(event.key, i, cells.length);
-    if (to !== null) {
-      cells[i].tabIndex = -1;
-      cells[to].tabIndex = 0;
-      cells[to].focus();
-      event.preventDefault();
-    } else if (event.key === "Enter" || event.key === " ") {
-      pick(i);
-      event.preventDefault();
-    }
-  };
+  walkTokens(text, cells, data.chosen[0] ?? 0, pick);
   const parts = [text, make("div", { className: "hint" }, said, all)];
   if (data.layers.length > 1) parts.push(layerBars(data, setTriggerValue));
   if (data.rows.length) parts.push(table);

@@ -50,38 +50,21 @@ export default function ({ data, parentElement, setTriggerValue }) {
     cell.classList.toggle("selected", i === data.selected);
     const lanes = underlines(data, data.lane_values[i]);
     if (lanes && !data.special[i]) cell.style.boxShadow = lanes;
-    cell.tabIndex = i === (data.selected ?? 0) ? 0 : -1;
-    cell.dataset.position = i;
     cell.setAttribute("role", "option");
     cell.setAttribute("aria-selected", i === data.selected);
     cell.setAttribute("aria-label", describe(data, i, shown));
     return cell;
   });
   strip.append(...cells);
-  const at = (event) => { const cell = event.target.closest?.("[data-position]"); return cell ? Number(cell.dataset.position) : null; };
   const show = (event) => {
-    const i = at(event);
+    const i = tokenAt(event);
     if (i === null) memory.tip.hide(); else memory.tip.show(describe(data, i, shown), cells[i].getBoundingClientRect());
   };
-  strip.onclick = (event) => { const i = at(event); if (i !== null) setTriggerValue("picked", i); };
   strip.onpointerover = show;
   strip.onpointerleave = memory.tip.hide;
   strip.onfocusin = show;
   strip.onfocusout = memory.tip.hide;
-  strip.onkeydown = (event) => {
-    const i = at(event);
-    if (i === null) return;
-    const to = tokenAfterKey(event.key, i, cells.length);
-    if (to !== null) {
-      cells[i].tabIndex = -1;
-      cells[to].tabIndex = 0;
-      cells[to].focus();
-      event.preventDefault();
-    } else if (event.key === "Enter" || event.key === " ") {
-      setTriggerValue("picked", i);
-      event.preventDefault();
-    }
-  };
+  walkTokens(strip, cells, data.selected ?? 0, (i) => setTriggerValue("picked", i));
   root.replaceChildren(legend(data, (key) => setTriggerValue("unpinned", key)), strip);
   if (hadFocus && data.selected !== null) cells[data.selected]?.focus();
   return memory.tip.hide;

@@ -7,7 +7,7 @@ text it is). The file's metadata names the model whose tokens these are. What th
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Corpus:
         """Number of documents."""
         return len(self.kinds)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of ids and starts: what positions mean."""
         return hashlib.sha256(self.ids.astype("<i4").tobytes() + self.starts.astype("<i8").tobytes()).hexdigest()

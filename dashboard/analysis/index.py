@@ -1,14 +1,13 @@
 """What is known of every latent of an SAE over a corpus. One Parquet file an SAE, a row a latent, beside its weights.
 
-Facts are counted over the ordinary tokens of the corpus: special tokens and outlier-norm tokens are left out.
-`sae/indexing.py` builds it; this file says what is in it and reads it, one latent at a time with DuckDB or column by column.
+`sae/indexing.py` builds it, `facts.py` says what it tells of a latent; this file says what its columns are, and writes and reads it,
+one latent at a time with DuckDB or column by column.
 
 Positions, counts, mean and maximum are as they were measured. Cosines and shares are rounded to 1/4096, other numbers to 11 bits
 after the leading one (0.02 %), which halves the file.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -22,30 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float32, Int32, Int64
 
-from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus, write_corpus
-from dashboard.analysis.errors import BrokenText, NotMeasured
+from dashboard.analysis.errors import NotMeasured
+from dashboard.analysis.facts import N_BINS, N_INTERVALS, PER_INTERVAL, CoFiring, ExampleAt, IndexHead, Interval, LatentFacts, TokenLogit
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.records import weights_sha256
 from dashboard.analysis.results import Neighbour
 from dashboard.analysis.sae.catalog import SaeSpec
-from dashboard.analysis.settings import Settings
-
-N_BINS = 40
-"""Bins of a histogram, of equal width."""
-N_TOP = 20
-"""Strongest examples of a latent."""
-N_INTERVALS = 5
-"""Equal parts of 0 to the latent's maximum; each holds N_BINS / N_INTERVALS bins."""
-PER_INTERVAL = 4
-"""Examples of each interval, drawn at random."""
-N_NEAR = 5
-"""Near misses: tokens where the latent came closest to firing, in documents where it never does."""
-N_TOKENS = 10
-"""Promoted and suppressed tokens."""
-N_NEIGHBOURS = 10
-"""Nearest latents within the SAE, and as many across the others of its release."""
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""Of the activations above 0."""
 
 _ROWS_PER_GROUP = 256
 """Rows that are read together when one is asked for."""
@@ -82,28 +63,6 @@ SCHEMA = pa.schema(
 """Columns of the file. The list of an empty thing is empty: a latent that never fired has no histogram and no examples."""
 
 
-@dataclass(frozen=True)
-class IndexHead:
-    """What the rows of an index rest on; kept as JSON in the file's metadata under `latents`."""
-
-    n_tokens: int
-    """Tokens that were counted."""
-    n_outliers: int
-    """Ordinary tokens left out because of their norm."""
-    corpus: str
-    """`Corpus.name`. `find_corpus` reads it."""
-    corpus_sha256: str
-    """`Corpus.sha256`: what positions mean."""
-    sae_sha256: str
-    """Of the weights that were read."""
-    dtype: str
-    """Number format of the model."""
-    saes: tuple[str, ...]
-    """Printed names that `neighbour_sae` counts through."""
-    code: str
-    """Version of this project."""
-
-
 @dataclass(frozen=True, eq=False)
 class LatentIndex:
     """The columns that pages and methods need of all latents at once."""
@@ -136,87 +95,9 @@ class LatentIndex:
         return float(self.maximum[latent.index])
 
 
-@dataclass(frozen=True)
-class TokenLogit:
-    """A token and what one unit of the latent's direction adds to its logit."""
-
-    token_id: int
-    logit: float
-    """Through the final norm's weights and the unembedding; the norm's division by the residual's size is left out."""
-
-
-@dataclass(frozen=True)
-class ExampleAt:
-    """Where in the corpus something was seen, and how strongly."""
-
-    position: int
-    value: float
-    """Activation; for a near miss, what stood before the SAE's activation function, which made 0 of it."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A part of 0 to the latent's maximum."""
-
-    low: float
-    high: float
-    n: int
-    """Tokens whose activation lies in it: above `low`, up to `high`."""
-    examples: tuple[ExampleAt, ...]
-
-
-@dataclass(frozen=True)
-class CoFiring:
-    """Another latent of the same SAE that fires on the same tokens."""
-
-    latent: LatentId
-    share: float
-    """Tokens where both fire / tokens where either does, 0 to 1 (Jaccard)."""
-
-
-@dataclass(frozen=True)
-class LatentFacts:
-    """Everything that the index holds of one latent."""
-
-    latent: LatentId
-    head: IndexHead
-    label: str
-    n_fired: int
-    mean: float
-    maximum: float
-    quantiles: tuple[float, ...]
-    """At QUANTILES; empty for a latent that never fired, as are histogram and examples."""
-    histogram: tuple[int, ...]
-    """Tokens in each of N_BINS equal bins over 0 to maximum, each with its upper edge."""
-    top: tuple[ExampleAt, ...]
-    """The strongest tokens of the corpus, strongest first; ties by position."""
-    intervals: tuple[Interval, ...]
-    """From the strongest to the weakest."""
-    near_misses: tuple[ExampleAt, ...]
-    promoted: tuple[TokenLogit, ...]
-    suppressed: tuple[TokenLogit, ...]
-    logit_low: float
-    logit_high: float
-    logit_histogram: tuple[int, ...]
-    """Tokens of the vocabulary in each of N_BINS equal bins over logit_low to logit_high."""
-    neighbours: tuple[Neighbour, ...]
-    """Nearest decoder rows: N_NEIGHBOURS of the same SAE, then N_NEIGHBOURS across the others of the release, nearest first."""
-    cofiring: tuple[CoFiring, ...]
-    """Strongest first."""
-
-    @property
-    def is_dead(self) -> bool:
-        """True if it fired on no token of the corpus."""
-        return self.n_fired == 0
-
-
 def index_file(spec: SaeSpec) -> Path:
     """Where the index of an SAE lies: beside a packed SAE, inside a folder."""
     return spec.source.with_suffix(".index.parquet") if spec.is_packed else spec.source / "index.parquet"
-
-
-def _kept(name: str, sha256: str, settings: Settings) -> Path:
-    return settings.cache / "corpora" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:60]}-{sha256[:8]}.parquet"
 
 
 def write_index(file: Path, table: pa.Table, head: IndexHead) -> None:
@@ -235,36 +116,6 @@ def write_index(file: Path, table: pa.Table, head: IndexHead) -> None:
         column_encoding=dict.fromkeys(lists, "BYTE_STREAM_SPLIT"),
     )
     scratch.replace(file)
-
-
-def corpus_file(corpus: Corpus, settings: Settings) -> Path:
-    """Where a corpus that does not ship is kept."""
-    return _kept(corpus.name, corpus.sha256, settings)
-
-
-def keep_corpus(corpus: Corpus, settings: Settings) -> None:
-    """Keep the text behind an index where `find_corpus` looks for it, unless it ships."""
-    file = corpus_file(corpus, settings)
-    if not (SHIPPED.is_file() and read_corpus(SHIPPED).sha256 == corpus.sha256) and not file.is_file():
-        write_corpus(file, corpus)
-
-
-def find_corpus(head: IndexHead, settings: Settings) -> Corpus:
-    """The text that the positions of an index count through: the one that ships, or one that was kept.
-
-    Raises:
-        NotMeasured: if neither is it.
-    """
-    for file in (SHIPPED, _kept(head.corpus, head.corpus_sha256, settings)):
-        try:
-            if file.is_file() and (corpus := read_corpus(file)).sha256 == head.corpus_sha256:
-                return corpus
-        except BrokenText:  # as good as not there
-            continue
-    raise NotMeasured(
-        f"The text behind this index, {head.corpus} ({head.corpus_sha256[:8]}, {head.n_tokens:,} tokens), is not on this machine, "
-        "so its examples cannot be shown. Build the index again with `latents index build`."
-    )
 
 
 def read_index(spec: SaeSpec) -> LatentIndex:
@@ -362,26 +213,6 @@ def _intervals(maximum: float, histogram: list[int], examples: Iterator[ExampleA
         )
         for part in reversed(range(N_INTERVALS))
     )
-
-
-def bins_of(values: Float32[np.ndarray, " values"], maximum: float, n_bins: int = N_BINS) -> Int64[np.ndarray, " values"]:
-    """The bin of 0 to `maximum` that each activation falls in: above its lower edge, up to its upper.
-
-    Exact for float32 numbers: the product is whole in float64, and a quotient that is no whole number is further from one
-    than float64 rounds.
-    """
-    scaled = np.asarray(values, dtype=np.float64) * n_bins
-    return np.clip(np.ceil(scaled / maximum).astype(np.int64) - 1, 0, n_bins - 1)
-
-
-def bin_of(value: float, maximum: float, n_bins: int = N_BINS) -> int:
-    """`bins_of` for one activation."""
-    return int(bins_of(np.array([value], dtype=np.float32), maximum, n_bins)[0])
-
-
-def interval_of(value: float, maximum: float) -> int:
-    """The interval that an activation falls in, 0 for the weakest."""
-    return bin_of(value, maximum) // (N_BINS // N_INTERVALS)
 
 
 def columns(spec: SaeSpec, *names: str) -> pa.Table:

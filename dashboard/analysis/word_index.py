@@ -19,7 +19,8 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from dashboard.analysis.asks import TraceAsk, VocabularyAsk
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import NotMeasured
-from dashboard.analysis.index import N_TOKENS, N_TOP, IndexHead, columns, index_file, read_index
+from dashboard.analysis.facts import N_TOKENS, N_TOP, IndexHead
+from dashboard.analysis.index import columns, index_file, read_index
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import SaeSpec

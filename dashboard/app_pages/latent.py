@@ -4,7 +4,8 @@ import streamlit as st
 
 from components.hotkeys import hotkeys
 from dashboard.analysis.errors import NotMeasured
-from dashboard.analysis.index import LatentFacts, read_facts
+from dashboard.analysis.facts import LatentFacts
+from dashboard.analysis.index import read_facts
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.ui import failures, latent_examples, latent_facts, latent_head, present_latent, sidebar, state
 from dashboard.ui import latent_state as latents

@@ -52,7 +52,7 @@ def results(view: search.SearchState, seen: search.Reading) -> None:
         tokens.texts,
         tokens.special,
         positions,
-        present_search.layer_counts(ranking, catalog, view.points, view.releases),
+        present_search.layer_counts(ranking, catalog, view.sources.points, view.sources.releases),
         present_search.columns(view.by, compared),
         present_search.rows(ranking, ranking.rows(first, last), own, listed, compared=compared, is_common=view.is_common),
         counts_special=view.with_special,
@@ -75,7 +75,7 @@ def by_text() -> None:
     for problem in problems:
         st.warning(failures.plain(problem), icon=":material/link_off:")
     view = search.search_state(catalog)
-    search_controls.sources(catalog, len(view.wanted.saes))
+    search_controls.more(catalog, len(view.wanted.saes))
     with failures.shown():
         if search.must_read():
             try:

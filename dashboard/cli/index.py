@@ -32,8 +32,9 @@ def index_build(
 
     Killed and started again, it goes on.
     """
+    from dashboard.analysis.corpora import keep_corpus
     from dashboard.analysis.corpus import SHIPPED, read_corpus
-    from dashboard.analysis.index import keep_corpus, read_index
+    from dashboard.analysis.index import read_index
     from dashboard.analysis.sae.indexing import build_indexes
     from dashboard.analysis.sae.release import select
     from dashboard.analysis.sae.text import corpus_of_text
@@ -106,7 +107,8 @@ def latent(
     """Everything that is known of one latent."""
     from transformers import AutoTokenizer
 
-    from dashboard.analysis.index import find_corpus, read_facts
+    from dashboard.analysis.corpora import find_corpus
+    from dashboard.analysis.index import read_facts
     from dashboard.analysis.methods.latent import report
     from dashboard.analysis.model.bridge import token_texts
     from dashboard.analysis.model.prepare import prepare_default_model

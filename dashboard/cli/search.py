@@ -83,7 +83,7 @@ def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, 
 
 
 def _by_word(runner: Any, text: str, saes: Any, meaning: bool, top: int, as_json: bool) -> None:
-    from dashboard.analysis.index import find_corpus
+    from dashboard.analysis.corpora import find_corpus
     from dashboard.analysis.settings import get_settings
     from dashboard.analysis.word_search import search_words
 

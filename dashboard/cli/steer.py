@@ -21,7 +21,7 @@ Edits = Annotated[
     typer.Option(
         "--set",
         metavar="LATENT:OP:AMOUNT:UNIT",
-        help="An edit, for example smollm2-135m/15.resid_post/549:add:0.4:norm; may be given more than once. OP: add, clamp, cap, scale, "
+        help="An edit, for example smollm2-135m/15.resid_post/501:add:0.4:norm; may be given more than once. OP: add, clamp, cap, scale, "
         "ablate, project_out. UNIT: raw (AMOUNT times the decoder row), max (of the latent's largest activation), norm (of the site's mean "
         "norm). vector/NAME stands for a vector that was kept on the steer page.",
     ),

@@ -12,7 +12,7 @@ from components.data import Scale
 from components.example_list import example_list
 from dashboard.analysis.asks import CaptureAsk, TraceAsk
 from dashboard.analysis.corpus import Corpus
-from dashboard.analysis.index import LatentFacts
+from dashboard.analysis.facts import LatentFacts
 from dashboard.analysis.methods.contexts import Context, Spot, fold, read_contexts
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import Capture, TracedRow

@@ -8,7 +8,7 @@ from components.histogram import histogram
 from components.latent_list import latent_list
 from components.token_columns import token_columns
 from dashboard.analysis.asks import NeighbourAsk, PromotedAsk, VocabularyAsk
-from dashboard.analysis.index import N_NEIGHBOURS, QUANTILES, LatentFacts
+from dashboard.analysis.facts import N_NEIGHBOURS, QUANTILES, LatentFacts
 from dashboard.analysis.methods.latent import frequency
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.analysis.asks import AssembleAsk, NeighbourAsk
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.index import LatentFacts
+from dashboard.analysis.facts import LatentFacts
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.neuronpedia import given_source, sources
 from dashboard.analysis.notebook import LatentList, ListEntry, Note

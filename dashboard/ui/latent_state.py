@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 from dashboard.analysis.errors import AnalysisError, NoSae
-from dashboard.analysis.index import N_BINS, read_index
+from dashboard.analysis.facts import N_BINS
+from dashboard.analysis.index import read_index
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt

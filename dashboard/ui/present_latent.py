@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.data import ExampleRow, Histogram, LatentRow, Scale, TokenCell, TokenWeight
-from dashboard.analysis.index import N_BINS, ExampleAt, Interval, LatentFacts, TokenLogit, bin_of
+from dashboard.analysis.facts import N_BINS, ExampleAt, Interval, LatentFacts, TokenLogit, bin_of
 from dashboard.analysis.methods.contexts import Context
 from dashboard.analysis.methods.latent import Frequency
 from dashboard.analysis.names import LatentId

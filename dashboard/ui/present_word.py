@@ -6,7 +6,8 @@ from components.data import Column, ListedRow
 from dashboard.analysis.index import LatentIndex
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook import Note
-from dashboard.analysis.word_search import Found, WordAnswer, WordHit
+from dashboard.analysis.word_scores import Found
+from dashboard.analysis.word_search import WordAnswer, WordHit
 from dashboard.ui.present import latent_link
 from dashboard.ui.present_list import DENSITY
 from dashboard.ui.present_search import UNKNOWN, percent

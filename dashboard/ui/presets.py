@@ -31,41 +31,29 @@ class Preset:
         return SteeringAsk(Prompt(self.prompt, self.chat), self.interventions, self.sampling)
 
 
-_TONE = (
-    "Three latents that latents contrast found to fire differently on 40 friendly and 40 hostile sentences, pushed at every token. "
-    "Over four prompts, 48 texts each at temperature 0.7, {share}, and ten sets of equally frequent random latents at the same norms did "
-    "nothing of the kind. The price is fluency: perplexity 7 rises to {perplexity}."
-)
 PRESETS = {
-    "Warmer": Preset(
-        "he is such a",
-        (
-            "smollm2-135m/19.resid_post/91:add:0.3:norm",
-            "smollm2-135m/15.resid_post/2026:add:0.08:norm",
-            "smollm2-135m/11.resid_post/1155:add:-0.15:norm",
-        ),
-        _TONE.format(share="88 % had more friendly than hostile words (33 % without)", perplexity=12),
-        sampling=Sampling(48, 0.7, seed=1000),
+    "Titles": Preset(
+        "Tell me about your day.",
+        ("smollm2-135m/19.resid_post/1102:add:0.4:norm",),
+        "One latent, which fires on titles of films and songs, added at every token: the greedy answer turns from a Monday in the life of "
+        "a magical creature to the weight of a world of shadows, as on the back of a novel. One text shows that it can happen, not how "
+        "often: see the dose response.",
+        chat=True,
     ),
-    "Darker": Preset(
-        "he is such a",
-        (
-            "smollm2-135m/11.resid_post/1155:add:0.25:norm",
-            "smollm2-135m/15.resid_post/2026:add:-0.1:norm",
-            "smollm2-135m/19.resid_post/91:add:-0.15:norm",
-        ),
-        _TONE.format(share="46 % had more hostile than friendly words (4 % without), monsters more than rudeness", perplexity=15),
-        sampling=Sampling(48, 0.7, seed=1000),
+    "Another script": Preset(
+        "My favourite thing about the weekend is",
+        ("smollm2-135m/15.resid_post/494:add:0.4:norm",),
+        "One latent, which fires on Korean, added at every token: the greedy text leaves English for Chinese characters. At 0.7 it only "
+        "stutters. One text.",
     ),
     "Places": Preset(
         "My favourite thing about the weekend is",
-        ("smollm2-135m/15.resid_post/549:add:0.4:norm",),
-        "One latent, which fires on cities, added at every token: the greedy text leaves the family for a festival on an island that does "
-        "not exist. One text shows that it can happen, not how often: see the dose response.",
+        ("smollm2-135m/15.resid_post/501:add:0.4:norm",),
+        "One latent, which fires on cities, added at every token: the greedy text leaves the family for exploring new places. One text.",
     ),
     "Without cities": Preset(
         "Paris, London and",
-        ("smollm2-135m/15.resid_post/549:ablate",),
+        ("smollm2-135m/15.resid_post/501:ablate",),
         "The same latent brought to 0 at every token: the greedy list goes on with the United States where it had New York. One text.",
     ),
 }

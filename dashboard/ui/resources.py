@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard.analysis.corpora import find_corpus
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.index import IndexHead, find_corpus
+from dashboard.analysis.facts import IndexHead
 from dashboard.analysis.installation import open_engine
 from dashboard.analysis.jobs import Jobs
 from dashboard.analysis.methods.highlight import capture_readable

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.analysis.methods.search import By
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import failures, present_search, search_url, state
+from dashboard.ui import failures, present_search, sources, state
 from dashboard.ui import search_state as search
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.resources import get_notebook
@@ -37,21 +37,13 @@ def text_box() -> None:
             st.button(name, on_click=search.use_example, args=(name,), type="tertiary", icon=":material/notes:")
 
 
-def sources(catalog: Catalog, n_chosen: int) -> None:
+def more(catalog: Catalog, n_chosen: int) -> None:
     """Which SAEs are searched, a second text, and the list that is filled: what is chosen once lies folded away."""
-    n = len(catalog.specs)
-    with st.expander(
-        f"{'All' if n_chosen == n else n_chosen} of {n} SAEs · second text · list", icon=":material/tune:", key=search.SOURCES
-    ):
+    title = f"{sources.how_many(n_chosen, catalog)} · second text · list"
+    with st.expander(title, icon=":material/tune:", key=search.SOURCES):
         saes, second = st.columns(2, gap="large")
-        shared = {"selection_mode": "multi", "on_change": search.reranked, **_KEPT}
         with saes:
-            releases = sorted({spec.id.release for spec in catalog.specs})
-            if len(releases) > 1:
-                st.pills("Releases (none chosen: all)", releases, key=search.RELEASES, **shared)
-            st.pills("Layers (none chosen: all)", search_url.layers_of(catalog), key=search.LAYERS, help=TERMS["site"], **shared)
-            if len(points := search_url.points_of(catalog)) > 1:
-                st.pills("Sites (none chosen: all)", points, key=search.POINTS, **shared)
+            sources.inputs(catalog, search.SOURCES_KEYS, search.reranked)
         second.text_area(
             "In the text above (A) but not in this one (B)", key=search.WITHOUT, height=80, on_change=state.note_change,
             placeholder="Empty: no comparison", **_KEPT,

@@ -13,11 +13,12 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import state
 from dashboard.ui.resources import get_notebook
+from dashboard.ui.sources import SourceKeys, Sources
 
 FIND, BY_TEXT, BY_WORD = "search_find", "By text", "By word"
 FIND_IN_URL, WORD_IN_URL = "find", "word"
 TEXT, CHAT, WITHOUT = "search_text", "search_chat", "search_without"
-RELEASES, LAYERS, POINTS = "search_releases", "search_layers", "search_points"
+SOURCES_KEYS = SourceKeys("search_releases", "search_layers", "search_points")
 BY, DENSITY, SPECIAL, COMMON, PAGE, LIST = "search_by", "search_density", "search_special", "search_common", "search_page", "search_list"
 READ, AGAIN, SOURCES, RESULTS = "search_read", "search_again", "search_sources", "search_results"
 WRITTEN, PROBLEMS, READ_NOW, CHOSEN, _READING, _SAID, _FIND_SEEN = (
@@ -76,10 +77,7 @@ class SearchState:
     """From 1."""
     into: str
     """The list that is being filled."""
-    releases: tuple[str, ...]
-    """As chosen: empty for all. So are `layers` and `points`."""
-    layers: tuple[int, ...]
-    points: tuple[str, ...]
+    sources: Sources
 
     def rank_ask(self, positions: tuple[int, ...]) -> RankAsk:
         """How what was read is ranked."""
@@ -89,15 +87,8 @@ class SearchState:
 def search_state(catalog: Catalog) -> SearchState:
     """The state of this tab."""
     kept = st.session_state
-    releases, layers, points = tuple(kept[RELEASES]), tuple(sorted(kept[LAYERS])), tuple(kept[POINTS])
-    saes = tuple(
-        spec.id
-        for spec in catalog.specs
-        if (not releases or spec.id.release in releases)
-        and (not layers or spec.site.layer in layers)
-        and (not points or spec.site.point.value in points)
-    )
-    wanted = ReadAsk(Prompt(kept[TEXT], kept[CHAT]), kept[WITHOUT], saes)
+    sources = Sources.read(SOURCES_KEYS)
+    wanted = ReadAsk(Prompt(kept[TEXT], kept[CHAT]), kept[WITHOUT], sources.saes(catalog))
     return SearchState(
         wanted,
         By(kept[BY]),
@@ -107,9 +98,7 @@ def search_state(catalog: Catalog) -> SearchState:
         kept[CHOSEN],
         kept[PAGE],
         (kept[LIST] or FIRST_LIST).strip() or FIRST_LIST,
-        releases,
-        layers,
-        points,
+        sources,
     )
 
 
@@ -139,7 +128,7 @@ def clear() -> None:
     """An empty search in all SAEs, which is to be read at once."""
     kept = st.session_state
     kept[TEXT], kept[CHAT], kept[WITHOUT] = "", False, ""
-    kept[RELEASES], kept[LAYERS], kept[POINTS] = [], [], []
+    Sources().keep(SOURCES_KEYS)
     kept[BY], kept[DENSITY], kept[SPECIAL], kept[COMMON] = By.RARITY, ANY, False, False
     kept[CHOSEN], kept[PAGE] = (), 1
     kept.setdefault(LIST, None)
@@ -213,8 +202,8 @@ def pick_layer() -> None:
     layer = st.session_state[RESULTS].get("layer")
     if layer is not None:
         reranked()
-        chosen = {*st.session_state[LAYERS]} ^ {int(layer)}
-        st.session_state[LAYERS] = sorted(chosen)
+        chosen = {*st.session_state[SOURCES_KEYS.layers]} ^ {int(layer)}
+        st.session_state[SOURCES_KEYS.layers] = sorted(chosen)
 
 
 def toggle_listed(into: str) -> None:

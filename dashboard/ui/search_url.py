@@ -8,7 +8,7 @@ from dashboard.analysis.methods.search import By
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import search_state as search
-from dashboard.ui import state
+from dashboard.ui import sources, state
 
 _MAX_TOKENS = 500
 
@@ -46,18 +46,12 @@ def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
         problems.append(f"{name}={text[:20]!r} is none of {', '.join(choices)}.")
         return otherwise
 
-    def several(name: str, choices: Sequence[str]) -> list[str]:
-        asked = dict.fromkeys(url.get(name, [])[:_MAX_TOKENS])
-        if wrong := [text[:20] for text in asked if text not in choices]:
-            problems.append(f"{name}={wrong[0]!r} is none of {', '.join(choices)}.")
-        return [text for text in asked if text in choices]
-
     kept[search.BY] = By(choice("by", [*By], By.RARITY))
     percents = {name.removesuffix(" %"): name for name in search.DENSITIES}
     kept[search.DENSITY] = percents[choice("density", [*percents], search.ANY)]
-    kept[search.RELEASES] = several("release", sorted({spec.id.release for spec in catalog.specs}))
-    kept[search.LAYERS] = [int(layer) for layer in several("layer", [str(layer) for layer in layers_of(catalog)])]
-    kept[search.POINTS] = several("site", points_of(catalog))
+    chosen, unknown = sources.from_url(url, catalog)
+    chosen.keep(search.SOURCES_KEYS)
+    problems += unknown
     tokens = dict.fromkeys(url.get("token", [])[:_MAX_TOKENS])
     if wrong := [text[:20] for text in tokens if not _is_number(text)]:
         problems.append(f"token={wrong[0]!r} is not a position. Give a whole number from 0.")
@@ -85,8 +79,9 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
         url["special"] = ["1"]
     if view.is_common:
         url["shade"] = ["common"]
-    lists = {"release": view.releases, "layer": view.layers, "site": view.points, "token": positions}
-    url |= {name: [str(value) for value in values] for name, values in lists.items() if values}
+    url |= view.sources.in_url()
+    if positions:
+        url["token"] = [str(position) for position in positions]
     if page > 1:
         url["part"] = [str(page)]
     if url != st.session_state[search.WRITTEN] or url != _address():
@@ -97,16 +92,6 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
 def _address() -> dict[str, list[str]]:
     """What the URL says of a search. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
     return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
-
-
-def layers_of(catalog: Catalog) -> list[int]:
-    """Layers that have an SAE."""
-    return sorted({spec.site.layer for spec in catalog.specs})
-
-
-def points_of(catalog: Catalog) -> list[str]:
-    """Points that have an SAE."""
-    return sorted({spec.site.point.value for spec in catalog.specs}, reverse=True)
 
 
 def _is_number(text: str) -> bool:

@@ -1,5 +1,6 @@
 """Search by word: drawn inside the search page."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
@@ -7,10 +8,10 @@ import streamlit as st
 from components.list_rows import list_rows
 from dashboard.analysis.errors import NoSae
 from dashboard.analysis.index import read_index
-from dashboard.analysis.names import LatentId
+from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.word_search import WordAnswer
-from dashboard.ui import failures, latent_state, present_word, state
+from dashboard.ui import failures, latent_state, present_word, sources, state
 from dashboard.ui import search_state as search
 from dashboard.ui import word_state as words
 from dashboard.ui.resources import get_notebook, get_word_search
@@ -24,16 +25,21 @@ _HELP = (
 
 def word_panel(catalog: Catalog) -> None:
     """The query, how it is taken, and what was found."""
-    words.open_url()
+    problems = words.open_url(catalog)
     _inputs()
+    for problem in problems:
+        st.warning(failures.plain(problem), icon=":material/link_off:")
     view = words.word_state()
+    saes = view.sources.saes(catalog)
+    with st.expander(sources.how_many(len(saes), catalog), icon=":material/tune:", key=words.SOURCES):
+        sources.inputs(catalog, words.SOURCES_KEYS, words.changed)
     words.write_url(view)
     if said := words.said():
         st.toast(failures.plain(said), icon=":material/list:")
     with failures.shown():
         if not catalog.specs:
             raise NoSae
-        found = _find(view)
+        found = _find(view, saes)
         for notice in found.notices[:3]:
             st.caption(failures.plain(notice))
         _results(view, found, catalog)
@@ -57,13 +63,16 @@ def _inputs() -> None:
             st.button(query, on_click=words.use_example, args=(query,), type="tertiary", icon=":material/search:")
 
 
-def _find(view: words.WordState) -> WordAnswer:
+def _find(view: words.WordState, saes: Sequence[SaeId]) -> WordAnswer:
     with st.spinner("reading the words of every latent", show_time=True):
-        return get_word_search().search(view.query, get_notebook().notes(), meaning=view.meaning, top=words.MAX_ROWS)
+        return get_word_search().search(view.query, get_notebook().notes(), meaning=view.meaning, saes=saes, top=words.MAX_ROWS)
 
 
 def _results(view: words.WordState, found: WordAnswer, catalog: Catalog) -> None:
     st.caption(present_word.what_was_found(found, meaning=view.meaning))
+    if not found.n_latents:
+        st.info("No SAE with an index is among those chosen. Choose other layers or sites.", icon=":material/search_off:")
+        return
     if not found.rows:
         st.info("No latent has it. Try a part of the word, or search by meaning.", icon=":material/search_off:")
         return

@@ -7,16 +7,19 @@ import streamlit as st
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook import LatentList, ListEntry
+from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import search_state as search
 from dashboard.ui import state
 from dashboard.ui.resources import get_notebook
+from dashboard.ui.sources import SourceKeys, Sources, from_url
 
-QUERY, HOW, ROWS, LIST, PART = "word_query", "word_how", "word_rows", "word_list", "word_part"
+QUERY, HOW, ROWS, LIST, PART, SOURCES = "word_query", "word_how", "word_rows", "word_list", "word_part", "word_sources"
+SOURCES_KEYS = SourceKeys("word_releases", "word_layers", "word_points")
 EXACT, MEANING = "Exact", "By meaning"
 EXAMPLES = ("months of the year", "Paris", "medicine", "because", "colours")
 """The first is what a tab opens with."""
 MAX_ROWS, PER_PAGE = 100, 25
-_WRITTEN, _SAID = "word_written", "word_said"
+_WRITTEN, _SAID, _PROBLEMS = "word_written", "word_said", "word_problems"
 _HOWS = {"exact": EXACT, "meaning": MEANING}
 
 
@@ -29,30 +32,34 @@ class WordState:
     """By meaning, instead of exactly."""
     into: str
     """The list that is being filled."""
+    sources: Sources
 
 
-def open_url() -> None:
-    """Take over what the URL says when a tab opens it or goes back to it."""
+def open_url(catalog: Catalog) -> list[str]:
+    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people."""
     kept, url = st.session_state, {key: st.query_params.get_all(key) for key in st.query_params}
-    if (state.has_acted() or url == kept.get(_WRITTEN)) and QUERY in kept:
-        return
-    if "word" not in url and QUERY in kept:
-        return
+    if (state.has_acted() or url == kept.get(_WRITTEN) or "word" not in url) and QUERY in kept:
+        return kept[_PROBLEMS]
     kept[QUERY] = url.get("word", [EXAMPLES[0]])[-1]
     kept[HOW] = _HOWS.get(url.get("how", ["meaning"])[-1], MEANING)
     kept.setdefault(LIST, None)
+    # The address of a search by text chooses for that one alone.
+    chosen, kept[_PROBLEMS] = from_url(url if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL] else {}, catalog)
+    chosen.keep(SOURCES_KEYS)
+    return kept[_PROBLEMS]
 
 
 def word_state() -> WordState:
     """The state of this tab."""
     kept = st.session_state
-    return WordState(kept[QUERY], kept[HOW] == MEANING, (kept[LIST] or search.FIRST_LIST).strip() or search.FIRST_LIST)
+    into = (kept[LIST] or search.FIRST_LIST).strip() or search.FIRST_LIST
+    return WordState(kept[QUERY], kept[HOW] == MEANING, into, Sources.read(SOURCES_KEYS))
 
 
 def write_url(view: WordState) -> None:
     """Make the address bar say what is on the screen."""
     how = "meaning" if view.meaning else "exact"
-    url = {search.FIND_IN_URL: [search.WORD_IN_URL], "word": [view.query], "how": [how]}
+    url = {search.FIND_IN_URL: [search.WORD_IN_URL], "word": [view.query], "how": [how], **view.sources.in_url()}
     if url != st.session_state.get(_WRITTEN) or url != {key: st.query_params.get_all(key) for key in st.query_params}:
         st.query_params.from_dict(url)
         st.session_state[_WRITTEN] = url

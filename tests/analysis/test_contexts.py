@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dashboard.analysis.asks import TraceAsk
 from dashboard.analysis.corpus import Corpus, join
-from dashboard.analysis.index import ExampleAt
+from dashboard.analysis.facts import ExampleAt
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.contexts import SIDE, fold, read_contexts
 from dashboard.analysis.names import LatentId, SaeId

@@ -58,6 +58,8 @@ def test_the_hash_is_that_of_ids_and_where_documents_begin() -> None:
     }
     assert len(hashes) == 4
     assert join("x", "m", [("a", [1, 2])]).sha256 == join("y", "m", [("b", [1, 2])]).sha256
+    once = join("x", "m", [("a", [1, 2])])
+    assert once.sha256 is once.sha256, "it is worked out once"
 
 
 @pytest.mark.parametrize("content", [b"", b"not a table", b"PAR1PAR1"])

@@ -12,20 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboard.analysis.asks import Intervention, NamedVector, Op, ScoreAsk, Unit
+from dashboard.analysis.corpora import corpus_file, find_corpus, keep_corpus
 from dashboard.analysis.corpus import Corpus, join, write_corpus
 from dashboard.analysis.errors import NotMeasured
-from dashboard.analysis.index import (
-    SCHEMA,
-    IndexHead,
-    corpus_file,
-    find_corpus,
-    index_file,
-    keep_corpus,
-    read_facts,
-    read_histograms,
-    read_index,
-    write_index,
-)
+from dashboard.analysis.facts import IndexHead
+from dashboard.analysis.index import SCHEMA, index_file, read_facts, read_histograms, read_index, write_index
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, SaeId

@@ -15,23 +15,9 @@ from sae_lens import SAE
 
 from dashboard.analysis import index as index_module
 from dashboard.analysis.corpus import Corpus, join
-from dashboard.analysis.errors import BrokenText, OtherModel, RunMismatch
-from dashboard.analysis.index import (
-    N_BINS,
-    N_INTERVALS,
-    N_NEAR,
-    N_NEIGHBOURS,
-    N_TOP,
-    PER_INTERVAL,
-    QUANTILES,
-    LatentFacts,
-    bins_of,
-    columns,
-    index_file,
-    read_facts,
-    read_histograms,
-    read_index,
-)
+from dashboard.analysis.errors import BrokenText, RunMismatch
+from dashboard.analysis.facts import N_BINS, N_INTERVALS, N_NEAR, N_NEIGHBOURS, N_TOP, PER_INTERVAL, QUANTILES, LatentFacts, bins_of
+from dashboard.analysis.index import columns, index_file, read_facts, read_histograms, read_index
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.latent import frequency, report
 from dashboard.analysis.model.bridge import LoadedModel, token_texts
@@ -339,13 +325,13 @@ def test_a_torn_part_is_made_again(place: Place) -> None:
 
 def test_a_corpus_of_another_model_too_long_or_empty_is_refused(place: Place) -> None:
     ids, corpus = place.corpus.document(0).tolist(), place.corpus
-    for wrong, error, words in (
-        (join("x", "someone/else", [("", ids)]), OtherModel, "someone/else"),
-        (join("x", corpus.model, [("", [40] * 256)]), BrokenText, "256 tokens; with a BOS the model reads 255"),
-        (join("x", corpus.model, [("", [0])]), BrokenText, "0 ordinary tokens"),
+    for wrong, words in (
+        (join("x", "someone/else", [("", ids)]), "token ids of someone/else; tests/tiny is loaded"),
+        (join("x", corpus.model, [("", [40] * 256)]), "256 tokens; with a BOS the model reads 255"),
+        (join("x", corpus.model, [("", [0])]), "0 ordinary tokens"),
     ):
         place.corpus = wrong
-        with pytest.raises(error, match=words):
+        with pytest.raises(BrokenText, match=words):
             place.build(SAES[0])
 
 
@@ -396,6 +382,23 @@ def test_a_label_names_what_most_firings_are_on_or_says_that_they_are_many() -> 
     assert label(few, [3, 0, 1, 2]) == 'fires on "Paris", "\\n" (100 % of its tokens); promotes "say \\"x\\"", "Paris", "\\n"'
     assert label(many, [2]) == 'fires on many different tokens, most strongly on "word0", "word1", "word2"; promotes "\\n"'
     assert label(np.array([], np.int32), [2]) == ""
+
+
+def test_a_part_of_a_character_is_not_quoted_and_the_next_token_takes_its_place() -> None:
+    texts = ["\ufffd", " \ufffd\ufffd", "a\ufffd", "one", "two", "three", "four"]
+    vocabulary = Vocabulary(texts)
+
+    def label(ids: list[int], promoted: list[int]) -> str:
+        n = len(ids)
+        firings = sort_firings(np.arange(n, dtype=np.int32), np.zeros(n, np.int32), np.arange(n, 0, -1).astype(np.float32), 1)
+        return labels(firings, np.array(ids, dtype=np.int32), np.array([promoted]), vocabulary)[0]
+
+    promoted = [2, 6, 0, 5, 1, 4, 3]
+    named = label([0, 3, 1, 3, 2, 4, 4, 5], promoted)
+    assert named == 'fires on "one", "two" (50 % of its tokens); promotes "four", "three", "two"'
+    many = label([0, 1, 2] * 30 + [3, 4, 5, 6], promoted)
+    assert many.startswith('fires on many different tokens, most strongly on "one", "two", "three";')
+    assert label([0, 1, 2], [0, 1]) == "fires on parts of characters; promotes parts of characters"
 
 
 def test_the_report_says_where_examples_stand(place: Place) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.index import N_BINS, IndexHead, LatentIndex, bin_of
+from dashboard.analysis.facts import N_BINS, IndexHead, bin_of
+from dashboard.analysis.index import LatentIndex
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.search import By, History, RankAsk, rank, read_histories, report
 from dashboard.analysis.names import LatentId, SaeId

@@ -15,7 +15,8 @@ from dashboard.analysis.asks import ScoreAsk, TraceAsk, VocabularyAsk
 from dashboard.analysis.corpus import Corpus, join
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import BadAsk, NotMeasured
-from dashboard.analysis.index import N_TOP, SCHEMA, IndexHead, columns, index_file, write_index
+from dashboard.analysis.facts import N_TOP, IndexHead
+from dashboard.analysis.index import SCHEMA, columns, index_file, write_index
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook import Note
@@ -23,7 +24,8 @@ from dashboard.analysis.records import weights_sha256
 from dashboard.analysis.sae.catalog import SaeSpec, read_catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.analysis.word_index import compared, read_words
-from dashboard.analysis.word_search import MAX_QUERY, Documents, Found, Meant, WordHit, WordSearch, search_words
+from dashboard.analysis.word_scores import MAX_QUERY, Documents, Found, Meant
+from dashboard.analysis.word_search import WordHit, WordSearch, find, search_words
 from tests.conftest import N_LATENTS
 
 TEXTS = (
@@ -135,7 +137,7 @@ def test_a_word_is_found_iff_a_plain_look_through_every_string_finds_it(
     own: LocalRunner, corpus: Corpus, indexed_saes: tuple[SaeSpec, ...], documents: Documents, query: str
 ) -> None:
     notes = {indexed_saes[0].latent(3): Note("the DOG's", "sits in\n Seoul"), indexed_saes[1].latent(5): Note(text="a months-old note")}
-    answer = documents.search(query, notes, top=10_000)
+    answer = find(documents, query, notes, top=10_000)
     expected = {
         latent
         for latent, said in strings(own, corpus, indexed_saes, notes).items()
@@ -150,7 +152,7 @@ def test_a_word_is_found_iff_a_plain_look_through_every_string_finds_it(
 @given(query=st.text("adoghJ서_,( ", min_size=1, max_size=3).filter(lambda text: text.strip()))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_short_string_is_found_iff_it_is_there(documents: Documents, said: dict[LatentId, list[str]], query: str) -> None:
-    answer = documents.search(query, {}, top=10_000)
+    answer = find(documents, query, {}, top=10_000)
     assert {hit.latent for hit in answer.rows} == {
         latent for latent, texts in said.items() if any(compared(query) in compared(text) for text in texts)
     }
@@ -158,29 +160,29 @@ def test_any_short_string_is_found_iff_it_is_there(documents: Documents, said: d
 
 def test_it_says_where_it_was_found_and_by_which_words(documents: Documents, indexed_saes: tuple[SaeSpec, ...]) -> None:
     noted = indexed_saes[0].latent(7)
-    first = documents.search("Zebra", {noted: Note("Zebra crossing", "not a zebrafish")}).rows
+    first = find(documents, "Zebra", {noted: Note("Zebra crossing", "not a zebrafish")}).rows
     assert [(hit.latent, hit.label, hit.where, hit.whole) for hit in first] == [
         (noted, "Zebra crossing", (Found.OWN_LABEL, Found.NOTE), True)
     ]
-    labelled = documents.search("months", {}).rows
+    labelled = find(documents, "months", {}).rows
     assert any(hit.where[0] is Found.LABEL and hit.label == "Fires on months" for hit in labelled)
-    by_example = documents.search("january", {}).rows
+    by_example = find(documents, "january", {}).rows
     assert by_example and all(Found.EXAMPLES in hit.where and "january" in hit.matched for hit in by_example)
 
 
 def test_a_note_shows_at_once_and_a_part_of_a_word_comes_after_the_whole(documents: Documents, indexed_saes: tuple[SaeSpec, ...]) -> None:
     part, whole = indexed_saes[0].latent(1), indexed_saes[1].latent(2)
-    assert documents.search("quince", {}).rows == ()
-    found = documents.search("quince", {part: Note("quinces"), whole: Note("", "a quince")}).rows
+    assert find(documents, "quince", {}).rows == ()
+    found = find(documents, "quince", {part: Note("quinces"), whole: Note("", "a quince")}).rows
     assert [hit.latent for hit in found] == [whole, part]
 
 
 def test_only_the_chosen_saes_are_searched(documents: Documents, indexed_saes: tuple[SaeSpec, ...]) -> None:
-    everywhere = documents.search("o", {}, top=10_000).rows
-    one = documents.search("o", {}, saes=[indexed_saes[1].id], top=10_000)
+    everywhere = find(documents, "o", {}, top=10_000).rows
+    one = find(documents, "o", {}, saes=[indexed_saes[1].id], top=10_000)
     assert one.rows == tuple(hit for hit in everywhere if hit.latent.sae == indexed_saes[1].id)
     assert one.n_latents == N_LATENTS
-    assert documents.search("o", {}, saes=[SaeId("gone", "x")]).rows == ()
+    assert find(documents, "o", {}, saes=[SaeId("gone", "x")]).rows == ()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_only_the_chosen_saes_are_searched(documents: Documents, indexed_saes: t
 )
 def test_an_empty_or_endless_query_says_so(own: LocalRunner, documents: Documents, query: str, said: str) -> None:
     with pytest.raises(BadAsk, match=said):
-        documents.search(query, {})
+        find(documents, query, {})
     with pytest.raises(BadAsk, match=said):
         documents.meant(own, query)
 
@@ -211,7 +213,7 @@ def test_by_meaning_forms_of_a_word_and_words_of_like_vectors_come_first(own: Lo
             vector = (vectors[number[like]] - vectors.mean(0)) / np.linalg.norm(vectors[number[like]] - vectors.mean(0))
         if listed:
             examples[number[listed]] = 1.0
-        return list(plain.search(query, {}, Meant(vector, examples), top=top).rows)
+        return list(find(plain, query, {}, Meant(vector, examples), top=top).rows)
 
     assert [hit.latent.index for hit in found("dog", like="dog")] == [20, 4], "a word, then one whose vector is like it"
     assert {hit.latent.index for hit in found("sleeping")} == {30, 31}, "forms of a word"
@@ -247,7 +249,7 @@ def test_what_a_query_means_is_what_the_model_says(own: LocalRunner, documents: 
     rising = {compared(text) for text, logprob in of_dogs.items() if logprob > of_things.get(text, min(of_things.values()))}
     listed = {documents.words.terms[number] for number in np.flatnonzero(meant.examples)}
     assert {word for word in rising if word.isalnum() and word in documents.words.terms} <= listed
-    answer = documents.search("the dog", {}, meant)
+    answer = find(documents, "the dog", {}, meant)
     assert answer.examples and set(answer.examples) <= listed
 
 
@@ -275,14 +277,14 @@ def test_without_its_text_an_index_is_searched_by_label_and_promoted_tokens(own:
         raise NotMeasured(f"The text {head.corpus} is not here.")
 
     documents = Documents(read_words(indexed_saes, own, gone))
-    assert documents.search("months", {}).rows
-    assert not any(Found.EXAMPLES in hit.where for hit in documents.search("o", {}, top=10_000).rows)
+    assert find(documents, "months", {}).rows
+    assert not any(Found.EXAMPLES in hit.where for hit in find(documents, "o", {}, top=10_000).rows)
     assert documents.notices == ("The text small is not here.",)
 
 
 def test_nothing_to_search_finds_nothing(own: LocalRunner) -> None:
     documents = Documents(read_words((), own, lambda head: pytest.fail("no index, no corpus")))
-    assert documents.search("dog", {}).rows == documents.search("dog", {}, documents.meant(own, "dog")).rows == ()
+    assert find(documents, "dog", {}).rows == find(documents, "dog", {}, documents.meant(own, "dog")).rows == ()
 
 
 def test_a_vocabulary_is_the_models_own_embedding(own: LocalRunner) -> None:

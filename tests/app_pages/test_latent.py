@@ -12,8 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.asks import CaptureAsk, NeighbourAsk
+from dashboard.analysis.corpora import corpus_file
 from dashboard.analysis.corpus import Corpus, join, write_corpus
-from dashboard.analysis.index import N_BINS, LatentFacts, bin_of, corpus_file, read_facts, read_index
+from dashboard.analysis.facts import N_BINS, LatentFacts, bin_of
+from dashboard.analysis.index import read_facts, read_index
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, SaeId

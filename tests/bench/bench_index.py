@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from dashboard.analysis.corpus import SHIPPED, Corpus, join, read_corpus
-from dashboard.analysis.index import N_BINS, N_TOKENS, N_TOP, QUANTILES
+from dashboard.analysis.facts import N_BINS, N_TOKENS, N_TOP, QUANTILES
 from dashboard.analysis.installation import open_runner
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites

@@ -90,7 +90,7 @@ def test_of_quick_clicks_the_last_one_wins(open_page: Open, gap_ms: int) -> None
 
 def test_a_token_beyond_the_prompt_leaves_the_page_whole(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&token=400")
-    expect(page.locator(".st-key-map .cells")).to_have_count(3)
+    expect(page.locator(".st-key-map .cells")).to_have_count(36)
     expect(page.locator(f'{TOKEN}[tabindex="0"]')).to_have_count(1)
 
 
@@ -129,6 +129,7 @@ def test_characters_across_token_borders_are_whole(open_page: Open) -> None:
 def test_the_map_goes_to_another_layer(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&sae=smollm2-135m/15.resid_post")
     line = page.locator('.st-key-map [data-row^="smollm2-135m/11.resid_post"]')
+    line.scroll_into_view_if_needed()
     box = line.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 6.5 / 8, box["y"] + box["height"] / 2)
     expect_legend(page, "smollm2-135m/11.resid_post/")
@@ -179,7 +180,7 @@ def test_bad_input_is_said_and_the_next_request_works(open_page: Open, text: str
 
 def test_two_browsers_at_once_see_their_own_numbers(open_page: Open) -> None:
     texts = [PARIS, "def add(a, b): return a + b"]
-    alone = [shaded(open_page(f"?prompt={quote(text)}&latent=smollm2-135m/15.resid_post/549")) for text in texts]
+    alone = [shaded(open_page(f"?prompt={quote(text)}&latent=smollm2-135m/19.resid_post/615")) for text in texts]
     one, two = open_page(), open_page()
     for _ in range(3):
         type_prompt(one, texts[0])

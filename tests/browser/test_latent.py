@@ -11,7 +11,7 @@ from tests.browser.conftest import TOKEN, Open, settle, shaded, token
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 
-CITIES = "smollm2-135m/15.resid_post/549"
+CITIES = "smollm2-135m/15.resid_post/501"
 ROW = ".st-key-band_top .row"
 PARIS = "The capital of France is Paris."
 
@@ -64,11 +64,11 @@ def test_a_click_on_a_latent_of_the_highlight_page_leads_here_and_back(open_page
 def test_keys_go_through_the_latents_and_leave_typing_alone(open_page: Open) -> None:
     page = latent_page(open_page)
     press(page, "]")
-    assert "latent 550 of" in title(page)
+    assert "latent 502 of" in title(page)
     press(page, "[")
-    assert "latent 549 of" in title(page)
+    assert "latent 501 of" in title(page)
     press(page, "r")
-    assert "latent 549 of" not in title(page)
+    assert "latent 501 of" not in title(page)
     there = title(page)
     page.keyboard.press("t")
     expect(page.locator(".st-key-latent_test textarea")).to_be_focused()
@@ -80,14 +80,14 @@ def test_keys_go_through_the_latents_and_leave_typing_alone(open_page: Open) -> 
 def test_s_steers_with_this_latent(open_page: Open) -> None:
     page = latent_page(open_page)
     page.keyboard.press("s")
-    page.wait_for_url(re.compile(r"/steer\?.*edit=.*549"))
+    page.wait_for_url(re.compile(r"/steer\?.*edit=.*501"))
 
 
 def test_back_returns_to_the_latent_before(open_page: Open) -> None:
     page = latent_page(open_page)
     press(page, "]")
     page.go_back()
-    expect(page.locator("h1")).to_contain_text("latent 549 of")
+    expect(page.locator("h1")).to_contain_text("latent 501 of")
 
 
 def test_the_live_test_shades_as_the_highlight_page_does(open_page: Open) -> None:
@@ -152,7 +152,7 @@ def test_the_vector_is_a_json_array_as_wide_as_the_model(open_page: Open) -> Non
     page = latent_page(open_page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Vector").click()
-    assert download.value.suggested_filename.endswith("_549.json")
+    assert download.value.suggested_filename.endswith("_501.json")
     numbers = json.loads(download.value.path().read_text())
     assert len(numbers) == 576 and all(isinstance(number, float) for number in numbers)
 

@@ -127,7 +127,7 @@ def test_the_steer_page_opens_with_the_latents_of_a_list(open_page: Open) -> Non
     page.get_by_role("button", name="Steer").click()
     page.wait_for_url(re.compile("/steer"))
     for name in wanted:
-        expect(page.get_by_text(name.partition("/")[2], exact=True).first).to_be_visible(timeout=TIMEOUT_MS)
+        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=TIMEOUT_MS)
 
 
 def test_a_word_leads_to_a_list_and_to_a_latent(open_page: Open) -> None:

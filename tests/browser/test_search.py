@@ -107,7 +107,7 @@ def test_ctrl_enter_reads(open_page: Open) -> None:
 
 def test_the_filter_says_how_many_it_hides(open_page: Open) -> None:
     page = opened(open_page)
-    page.get_by_text("1 %", exact=True).click()
+    page.locator(".st-key-search_density").get_by_text("1 %", exact=True).click()
     expect(page.get_by_text(re.compile(r"\d+ hidden by the density filter"))).to_be_visible()
     expect(page).to_have_url(re.compile("density=1"))
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import TIMEOUT_MS, Open, settle
 
 TOKEN = ".st-key-pair [data-position]"
-LATENT = "smollm2-135m/15.resid_post/549"
+LATENT = "smollm2-135m/15.resid_post/501"
 EDIT = f"{LATENT}:add:0.4:norm"
 LINK = f"steer?prompt=My+favourite+thing+about+the+weekend+is&edit={EDIT}&tokens={{tokens}}&temperature=0"
 
@@ -195,10 +195,10 @@ def test_a_saved_run_can_be_opened_again(open_page: Open) -> None:
 def test_any_latent_shades_both_texts_and_a_wrong_name_is_told(open_page: Open) -> None:
     page = open_page(LINK.format(tokens=12), ready=TOKEN)
     box = page.get_by_role("combobox", name="Shade both texts by")
-    box.fill("smollm2-135m/15.resid_post/2026")
+    box.fill("smollm2-135m/15.resid_post/145")
     box.press("Enter")
-    expect(page.locator(".st-key-pair")).to_contain_text("15.resid_post/2026")
-    page.wait_for_function("decodeURIComponent(location.href).includes('shade=smollm2-135m/15.resid_post/2026')")
+    expect(page.locator(".st-key-pair")).to_contain_text("15.resid_post/145")
+    page.wait_for_function("decodeURIComponent(location.href).includes('shade=smollm2-135m/15.resid_post/145')")
     settle(page)
     box.fill("smollm2-135m/15.resid_post/99999")
     box.press("Enter")

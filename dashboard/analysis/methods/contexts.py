@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from dashboard.analysis.asks import TraceAsk
 from dashboard.analysis.corpus import Corpus
-from dashboard.analysis.index import ExampleAt
+from dashboard.analysis.facts import ExampleAt
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import TracedRow
 

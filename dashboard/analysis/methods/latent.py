@@ -11,7 +11,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from dashboard.analysis.corpus import Corpus
-from dashboard.analysis.index import QUANTILES, ExampleAt, LatentFacts, TokenLogit
+from dashboard.analysis.facts import QUANTILES, ExampleAt, LatentFacts, TokenLogit
 
 CONTEXT = 10
 """Tokens of context on each side of an example."""

@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from dashboard.analysis.errors import BadAsk, NotMeasured
-from dashboard.analysis.index import N_BINS, LatentIndex, read_cumulative, read_index
+from dashboard.analysis.facts import N_BINS
+from dashboard.analysis.index import LatentIndex, read_cumulative, read_index
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.results import Capture, LatentActivations
 from dashboard.analysis.sae.catalog import SaeSpec

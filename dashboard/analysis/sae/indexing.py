@@ -23,8 +23,9 @@ from filelock import FileLock, Timeout
 from jaxtyping import Float, Int32
 
 from dashboard.analysis.corpus import Corpus
-from dashboard.analysis.errors import AnalysisError, BrokenText, OtherModel, RunMismatch
-from dashboard.analysis.index import N_BINS, N_NEIGHBOURS, N_TOKENS, SCHEMA, IndexHead, index_file, write_index
+from dashboard.analysis.errors import AnalysisError, BrokenText, RunMismatch
+from dashboard.analysis.facts import N_BINS, N_NEIGHBOURS, N_TOKENS, IndexHead
+from dashboard.analysis.index import SCHEMA, index_file, write_index
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.records import weights_sha256
@@ -56,8 +57,8 @@ def build_indexes(
     """Build and write the index of each SAE; returns the files, in the order given. `progress` hears the share and a few words.
 
     Raises:
-        OtherModel, WidthMismatch: if an SAE or the corpus was made for another model.
-        BrokenText: if the corpus has a document that the model cannot read whole, or no ordinary token.
+        OtherModel, WidthMismatch: if an SAE was made for another model.
+        BrokenText: if the corpus is of another model, has a document that this one cannot read whole, or no ordinary token.
         RunMismatch: if another process is building.
     """
     specs = list({spec.id: spec for spec in specs}.values())
@@ -95,7 +96,10 @@ def build_indexes(
 
 def _check_corpus(corpus: Corpus, model: LoadedModel) -> None:
     if corpus.model.partition("@")[0].rpartition("/")[2].lower() != model.id.repo.rpartition("/")[2].lower():
-        raise OtherModel(f"The corpus {corpus.name}", corpus.model, str(model.id))
+        raise BrokenText(
+            f"The corpus {corpus.name} is token ids of {corpus.model}; {model.id} is loaded, which reads other texts in them. "
+            "Give --text, or a corpus that this model wrote."
+        )
     longest = int(np.diff(corpus.starts).max(initial=0))
     if longest >= model.max_tokens:
         raise BrokenText(

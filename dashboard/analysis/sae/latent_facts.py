@@ -17,13 +17,16 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-from dashboard.analysis.index import N_BINS, N_INTERVALS, N_NEAR, N_NEIGHBOURS, N_TOP, PER_INTERVAL, QUANTILES, bins_of
+from dashboard.analysis.facts import N_BINS, N_INTERVALS, N_NEAR, N_NEIGHBOURS, N_TOP, PER_INTERVAL, QUANTILES, bins_of
 
 _LABEL_TOKENS = 3
 _LISTED = 0.05
 """Least share of a latent's whole activation that a token must have to stand in the label."""
 _SUBSTANTIAL = 0.2
 """Least share of the firing tokens that the listed ones must cover; else the label says that they are many."""
+_PART = "\ufffd"
+"""Stands in the text of a token for a part of a character, which says nothing by itself."""
+_PARTS = "parts of characters"
 _CLEARED = 12
 """Bits that `rounded` clears of the 23 after a float32's leading one."""
 _TOKENS_PER_PRODUCT = 8192
@@ -197,7 +200,7 @@ def _together(fires: Any) -> Iterator[Int32[np.ndarray, " latents"]]:
 
 
 class Vocabulary:
-    """What tokens show in a label: without spaces around, case variants as one."""
+    """What tokens show in a label: without spaces around, case variants as one; a part of a character is not quoted."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.shown = [json.dumps(text.strip() or text, ensure_ascii=False) for text in texts]
@@ -205,14 +208,16 @@ class Vocabulary:
         folded = [numbers.setdefault(text.casefold(), len(numbers)) for text in self.shown]
         self.fold: Int64[np.ndarray, " vocabulary"] = np.array(folded, dtype=np.int64)
         """The number of what each token shows; equal for variants."""
+        self.is_whole: Bool[np.ndarray, " vocabulary"] = np.array([_PART not in text for text in texts], dtype=bool)
+        """Whether each token is one that can be quoted."""
         self.n_folds = len(numbers)
 
-    def distinct(self, tokens: Sequence[int], limit: int) -> list[str]:
+    def distinct(self, tokens: Int32[np.ndarray, " n"] | Int64[np.ndarray, " n"], limit: int) -> str:
         """The first few of some tokens, one of each set of variants."""
         firsts: dict[int, str] = {}
-        for token in tokens:
+        for token in tokens[self.is_whole[tokens]].tolist():
             firsts.setdefault(int(self.fold[token]), self.shown[token])
-        return list(firsts.values())[:limit]
+        return ", ".join(list(firsts.values())[:limit]) or _PARTS
 
 
 def labels(
@@ -221,20 +226,21 @@ def labels(
     """Column label: `fires on "Paris", "London" (38 % of its tokens); promotes "France"`; empty for a latent that never fired."""
     found: list[str] = []
     for latent, (position, value) in enumerate(firings):
-        promotes = ", ".join(vocabulary.distinct(promoted[latent].tolist(), _LABEL_TOKENS))
+        promotes = vocabulary.distinct(promoted[latent], _LABEL_TOKENS)
         found.append(f"{_fires_on(ids[position], value, vocabulary)}; promotes {promotes}" if len(value) else "")
     return found
 
 
 def _fires_on(tokens: Int32[np.ndarray, " n"], value: Float32[np.ndarray, " n"], vocabulary: Vocabulary) -> str:
-    folds = vocabulary.fold[tokens]
-    weight: Float64[np.ndarray, " folds"] = np.bincount(folds, weights=value, minlength=vocabulary.n_folds)
+    folds, whole = vocabulary.fold[tokens], vocabulary.is_whole[tokens]
+    if not whole.any():
+        return f"fires on {_PARTS}"
+    weight: Float64[np.ndarray, " folds"] = np.bincount(folds[whole], weights=value[whole], minlength=vocabulary.n_folds)
     best = np.argpartition(-weight, min(_LABEL_TOKENS, len(weight) - 1))[:_LABEL_TOKENS]
-    best = [fold for fold in best[np.lexsort((best, -weight[best]))] if weight[fold] >= _LISTED * weight.sum()]
+    best = [fold for fold in best[np.lexsort((best, -weight[best]))] if weight[fold] >= _LISTED * value.sum(dtype=np.float64)]
     covered = float(np.isin(folds, best).mean())
     if covered < _SUBSTANTIAL:
-        strongest = vocabulary.distinct(tokens[:N_TOP].tolist(), _LABEL_TOKENS)
-        return f"fires on many different tokens, most strongly on {', '.join(strongest)}"
+        return f"fires on many different tokens, most strongly on {vocabulary.distinct(tokens[whole][:N_TOP], _LABEL_TOKENS)}"
     listed = []
     for fold in best:
         members = folds == fold

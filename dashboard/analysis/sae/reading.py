@@ -18,8 +18,8 @@ from safetensors.numpy import load_file, save_file
 
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import BrokenText
+from dashboard.analysis.facts import N_NEAR
 from dashboard.analysis.files import is_whole_safetensors
-from dashboard.analysis.index import N_NEAR
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import encode_both, read_sites
 from dashboard.analysis.names import Site
