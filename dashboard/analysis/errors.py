@@ -6,17 +6,20 @@ AnalysisError
 |   |-- EmptyPrompt
 |   |-- PromptTooLong
 |   |-- UnknownSae
-|   `-- UnknownLatent
+|   |-- UnknownLatent
+|   `-- UnknownKind
 |-- NotUsable                   a file or folder that cannot be read as what it should be
 |   |-- BrokenSaeFile
 |   |-- WidthMismatch
 |   |-- OtherModel
 |   |-- BrokenText
+|   |-- BrokenEntityFile
 |   `-- RunMismatch
 |-- NotAvailable                something outside the ask is missing
 |   |-- ModelUnavailable
 |   |-- DeviceUnavailable
 |   |-- CacheUnwritable
+|   |-- ServiceUnavailable
 |   `-- NoSae
 `-- NotDone                     the engine gave up
     |-- Cancelled
@@ -79,6 +82,15 @@ class UnknownLatent(BadAsk):
         super().__init__(f"Latent {index} is not in {sae}: it has {n_latents:,} latents (0 to {n_latents - 1}).")
 
 
+class UnknownKind(BadAsk):
+    """No type of entity, or no attribute of a type, of that name."""
+
+    def __init__(self, what: str, given: str, nearest: Sequence[str]) -> None:
+        self.given, self.nearest = given, tuple(nearest)
+        known = ", ".join(nearest) or "none is installed"
+        super().__init__(f"No {what} {given[:80]!r}. There is: {known}. `latents entities list` shows all.")
+
+
 class UnknownResult(BadAsk):
     """No result of that key in the store."""
 
@@ -129,6 +141,16 @@ class BrokenText(NotUsable):
     """Training text that cannot be read or has too little in it."""
 
 
+class BrokenEntityFile(NotUsable):
+    """A file of entities, or of a type of them, with mistakes in it."""
+
+    def __init__(self, path: Path, problems: Sequence[str], most: int = 10) -> None:
+        self.path, self.problems = path, tuple(problems)
+        more = f" And {len(self.problems) - most:,} more." if len(self.problems) > most else ""
+        n = len(self.problems)
+        super().__init__(f"{path.name}: {n:,} {'thing' if n == 1 else 'things'} to correct. {'; '.join(self.problems[:most])}.{more}")
+
+
 class RunMismatch(NotUsable):
     """A run folder that belongs to other settings, or is in use."""
 
@@ -150,6 +172,10 @@ class CacheUnwritable(NotAvailable):
 
     def __init__(self, folder: Path, error: OSError) -> None:
         super().__init__(f"The cache folder {folder} cannot be written: {error}. Set LATENTS_CACHE to a folder of yours.")
+
+
+class ServiceUnavailable(NotAvailable):
+    """A service on the network that does not answer, or not as it should."""
 
 
 class NoSae(NotAvailable):

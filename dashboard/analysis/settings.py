@@ -31,7 +31,14 @@ class Settings(BaseSettings):
     sae_folders: Annotated[tuple[Path, ...], NoDecode] = ()
     """Further releases: folders whose subfolders are SAEs in sae-lens' layout, separated as in PATH."""
 
-    @field_validator("sae_folders", mode="before")
+    entity_folders: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders with further types of entities, TYPE.toml and TYPE.csv, separated as in PATH."""
+    wikidata: str = ""
+    """Address of the SPARQL service that `latents entities build` asks; empty takes the one in assets/wikidata.toml."""
+    contact: str = ""
+    """Mail or web address that the service is told, so that its operators can reach whoever asks."""
+
+    @field_validator("sae_folders", "entity_folders", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(p for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
