@@ -33,9 +33,20 @@ from dashboard.analysis.asks import (
 )
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
+from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.generation import Step
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
+from dashboard.analysis.study_asks import (
+    Answer,
+    AnsweringAsk,
+    AttentionAsk,
+    AttentionChunk,
+    ChoiceAsk,
+    ChoiceScores,
+    ReadChunk,
+    ReadingAsk,
+)
 
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
@@ -224,6 +235,34 @@ class Engine:
         with self.submit(lambda runner: iter([runner.assemble(ask)])) as ticket:
             return ticket.result()
 
+    def activity(self, ask: ActivityAsk) -> SampledActivity:
+        """See `Runner.activity`."""
+        with self.submit(lambda runner: iter([runner.activity(ask)])) as ticket:
+            return ticket.result()
+
+    def rescale(self, ask: RescaleAsk) -> Rescaled:
+        """See `Runner.rescale`."""
+        with self.submit(lambda runner: iter([runner.rescale(ask)])) as ticket:
+            return ticket.result()
+
+    def read(self, ask: ReadingAsk) -> Iterator[ReadChunk]:
+        """See `Runner.read`. Closing the iterator of this and the next three cancels."""
+        return self._stream(lambda runner: runner.read(ask))
+
+    def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
+        """See `Runner.answer`."""
+        for step in self._stream(lambda runner: runner.answer_steps(ask)):
+            yield from step
+
+    def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
+        """See `Runner.weigh`."""
+        for step in self._stream(lambda runner: runner.weigh_steps(ask)):
+            yield from step
+
+    def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
+        """See `Runner.attend`."""
+        return self._stream(lambda runner: runner.attend(ask))
+
     def ask_generation(self, ask: GenerationAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Step]:
         """A ticket for a generation: one new token for each row a turn.
 
@@ -296,6 +335,12 @@ class Engine:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+
+    def _stream(self, start: Callable[[LocalRunner], Iterator[T]]) -> Iterator[T]:
+        with self.submit(start) as ticket:
+            for item in ticket:
+                if not isinstance(item, Place):
+                    yield item
 
     def _once(self, ask: object, answer: Callable[[], T]) -> Iterator[T]:
         """The answer to an ask, from memory if it was given lately. On the engine's thread only."""

@@ -1,5 +1,6 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,22 @@ from dashboard.analysis.asks import (
     TraceAsk,
     Unit,
     VocabularyAsk,
+    Where,
 )
 from dashboard.analysis.errors import BadAsk, PromptTooLong, WidthMismatch
+from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.index import read_index
+from dashboard.analysis.model.answering import Answering
+from dashboard.analysis.model.attention import read_attention
 from dashboard.analysis.model.bridge import LoadedModel, token_texts, tokenise
 from dashboard.analysis.model.edits import LoadedDirection
 from dashboard.analysis.model.generation import Decoder, PlacedEdit, Step
 from dashboard.analysis.model.hooks import read_sites
+from dashboard.analysis.model.likelihood import score_choices
+from dashboard.analysis.model.marking import PartPlacedEdit
+from dashboard.analysis.model.orthogonal import without_direction
+from dashboard.analysis.model.reading import read_texts
+from dashboard.analysis.model.rescaling import PlacedSae, Plan, rescale_at
 from dashboard.analysis.model.scoring import score_text
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.results import (
@@ -42,10 +52,22 @@ from dashboard.analysis.results import (
     TracedRow,
     Vocabulary,
 )
+from dashboard.analysis.sae.activity import sampled_activity
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.sae.loading import check_fits, load_sae
 from dashboard.analysis.sae.measures import constant, cross_entropies, reconstruction, within_norm
 from dashboard.analysis.settings import ASSETS
+from dashboard.analysis.study_asks import (
+    Answer,
+    AnsweringAsk,
+    AttentionAsk,
+    AttentionChunk,
+    ChoiceAsk,
+    ChoiceScores,
+    PartEdit,
+    ReadChunk,
+    ReadingAsk,
+)
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
 
 CALIBRATION = ASSETS / "prompts" / "calibration.txt"
@@ -109,8 +131,7 @@ class LocalRunner:
         """
         model, special = self.model, set(self.model.tokenizer.all_special_ids)
         for row in ask.rows:
-            if len(row) >= model.max_tokens:
-                raise PromptTooLong(len(row) + 1, model.max_tokens)
+            self._check_length(row)
         for latent in ask.latents:
             self.catalog.latent(latent)
         rows = [model.with_bos(row) for row in ask.rows]
@@ -205,6 +226,72 @@ class LocalRunner:
         total = sum(coefficient * self._row(latent) for latent, coefficient in ask.parts)
         assert isinstance(total, torch.Tensor)
         return NamedVector(ask.name, next(iter(sites)), tuple(total.tolist()))
+
+    def activity(self, ask: ActivityAsk) -> SampledActivity:
+        """See `Runner.activity`.
+
+        Raises:
+            PromptTooLong: with both numbers.
+        """
+        for row in ask.rows:
+            self._check_length(row)
+        return sampled_activity(self.model, ask, {name: self._with_site(name) for name in ask.saes})
+
+    def rescale(self, ask: RescaleAsk) -> Rescaled:
+        """See `Runner.rescale`.
+
+        Raises:
+            PromptTooLong: with both numbers.
+        """
+        self._check_length(ask.row)
+        for latent in (*ask.targets, *(latent for variant in ask.variants for latent in variant.latents)):
+            self.catalog.latent(latent)
+        factors = [{} if variant.changes_nothing else dict.fromkeys(variant.latents, variant.factor) for variant in ask.variants]
+        ids = self.model.with_bos(ask.row)
+        plan = Plan(ids, ask.position + len(ids) - len(ask.row), factors, ask.targets, ask.n_after)
+        saes = dict.fromkeys(latent.sae for latent in (*ask.targets, *(latent for changed in factors for latent in changed)))
+        return rescale_at(self.model, plan, {name: self._with_site(name) for name in saes})
+
+    def _check_length(self, row: Sequence[int]) -> None:
+        if len(row) >= self.model.max_tokens:
+            raise PromptTooLong(len(row) + 1, self.model.max_tokens)
+
+    def _with_site(self, sae: SaeId) -> PlacedSae:
+        return PlacedSae(self.sae(sae), self.catalog.get(sae).site)
+
+    def read(self, ask: ReadingAsk) -> Iterator[ReadChunk]:
+        """See `Runner.read`."""
+        for site in (*ask.norms, *ask.rows):
+            if site.layer >= self.model.n_layers:
+                raise WidthMismatch(str(site), "layer", site.layer, str(self.model.id), self.model.n_layers)
+        return read_texts(self.model, {name: (self.catalog.get(name).site, self.sae(name)) for name in ask.saes}, ask)
+
+    def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
+        """See `Runner.answer`."""
+        return itertools.chain.from_iterable(self.answer_steps(ask))
+
+    def answer_steps(self, ask: AnsweringAsk) -> Iterator[tuple[Answer, ...]]:
+        """The same, what has ended with each pass of the model at a time: often nothing."""
+        return Answering(self._changed(ask.without), ask, self._placed_parts(ask.edits)).steps()
+
+    def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
+        """See `Runner.weigh`."""
+        return itertools.chain.from_iterable(self.weigh_steps(ask))
+
+    def weigh_steps(self, ask: ChoiceAsk) -> Iterator[tuple[ChoiceScores, ...]]:
+        """The same, a batch of prompts at a time."""
+        return score_choices(self._changed(ask.without), ask, self._placed_parts(ask.edits))
+
+    def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
+        """See `Runner.attend`."""
+        return read_attention(self.model, ask, self._placed_parts(ask.edits))
+
+    def _changed(self, without: Direction | None) -> LoadedModel:
+        return self.model if without is None else without_direction(self.model, self._direction(without).vector)
+
+    def _placed_parts(self, edits: Sequence[PartEdit]) -> list[PartPlacedEdit]:
+        placed = self._placed([edit.at(Where.PROMPT) for edit in edits])
+        return [PartPlacedEdit(one, edit.part) for one, edit in zip(placed, edits, strict=True)]
 
     def _placed(self, interventions: Sequence[Intervention]) -> list[PlacedEdit]:
         return [PlacedEdit(self._site(edit.direction), edit, self._direction(edit.direction), self._amount(edit)) for edit in interventions]

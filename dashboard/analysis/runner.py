@@ -15,7 +15,18 @@ from dashboard.analysis.asks import (
     TraceAsk,
     VocabularyAsk,
 )
+from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
+from dashboard.analysis.study_asks import (
+    Answer,
+    AnsweringAsk,
+    AttentionAsk,
+    AttentionChunk,
+    ChoiceAsk,
+    ChoiceScores,
+    ReadChunk,
+    ReadingAsk,
+)
 
 
 @runtime_checkable
@@ -60,4 +71,28 @@ class Runner(Protocol):
 
     def assemble(self, ask: AssembleAsk) -> NamedVector:
         """A vector put together from decoder rows."""
+        ...
+
+    def activity(self, ask: ActivityAsk) -> SampledActivity:
+        """What all latents of some SAEs do at chosen tokens of several rows."""
+        ...
+
+    def rescale(self, ask: RescaleAsk) -> Rescaled:
+        """Rescale latents at one token of a row in several ways, run what follows, and read some latents there."""
+        ...
+
+    def read(self, ask: ReadingAsk) -> Iterator[ReadChunk]:
+        """What some SAEs give at one token of each of many short texts, a batch at a time, shortest first."""
+        ...
+
+    def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
+        """Greedy answers and samples for many prompts, each when it has ended."""
+        ...
+
+    def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
+        """How likely the choices after each of many prompts are."""
+        ...
+
+    def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
+        """How much each head attends from the last token of many texts to their marked part."""
         ...

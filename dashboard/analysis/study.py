@@ -18,8 +18,19 @@ from dashboard.analysis.asks import (
 )
 from dashboard.analysis.engine import Engine, Place, Priority, Ticket
 from dashboard.analysis.errors import Cancelled
+from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
+from dashboard.analysis.study_asks import (
+    Answer,
+    AnsweringAsk,
+    AttentionAsk,
+    AttentionChunk,
+    ChoiceAsk,
+    ChoiceScores,
+    ReadChunk,
+    ReadingAsk,
+)
 
 T = TypeVar("T")
 
@@ -84,6 +95,35 @@ class StudyRunner:
     def assemble(self, ask: AssembleAsk) -> NamedVector:
         """See `Runner.assemble`."""
         return self._answer(lambda runner: runner.assemble(ask))
+
+    def activity(self, ask: ActivityAsk) -> SampledActivity:
+        """See `Runner.activity`."""
+        return self._answer(lambda runner: runner.activity(ask))
+
+    def rescale(self, ask: RescaleAsk) -> Rescaled:
+        """See `Runner.rescale`."""
+        return self._answer(lambda runner: runner.rescale(ask))
+
+    def read(self, ask: ReadingAsk) -> Iterator[ReadChunk]:
+        """See `Runner.read`."""
+        return self._stream(lambda runner: runner.read(ask))
+
+    def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
+        """See `Runner.answer`."""
+        for step in self._stream(lambda runner: runner.answer_steps(ask)):
+            yield from step
+
+    def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
+        """See `Runner.weigh`."""
+        for step in self._stream(lambda runner: runner.weigh_steps(ask)):
+            yield from step
+
+    def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
+        """See `Runner.attend`."""
+        return self._stream(lambda runner: runner.attend(ask))
+
+    def _stream(self, start: Callable[[LocalRunner], Iterator[T]]) -> Iterator[T]:
+        return self._items(self._engine.submit(start, Priority.STUDY))
 
     def _answer(self, answer: Callable[[LocalRunner], T]) -> T:
         return self._only(self._engine.submit(lambda runner: iter([answer(runner)]), Priority.STUDY))

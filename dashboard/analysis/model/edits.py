@@ -54,6 +54,26 @@ def apply_edits(
     return torch.stack(rows)
 
 
+def rescaled_together(
+    rows: Float[torch.Tensor, "row d_model"], parts: Sequence[tuple[SAE, Float[torch.Tensor, "row latent"]]]
+) -> Float[torch.Tensor, "row d_model"]:
+    """h + (r - 1) a V: many latents of each row multiplied at once, all by the activations of the row as it came.
+
+    Each part is an SAE and r - 1 for each row and latent; 0 leaves a latent alone. Rows without any are returned bit for bit.
+
+    Source: Laptev et al. 2025, arXiv:2502.03032, section 5.
+    """
+    touched = torch.stack([weights.any(dim=1) for _, weights in parts]).any(dim=0)
+    if not touched.any():
+        return rows
+    now = rows.float()
+    changed = now.clone()
+    for sae, weights in parts:
+        used = weights.any(dim=0).nonzero()[:, 0]
+        changed += (sae.encode(now)[:, used] * weights[:, used]) @ sae.W_dec[used]
+    return torch.where(touched[:, None], changed.to(rows.dtype), rows)
+
+
 def _apply(row: torch.Tensor, edits: Sequence[RowEdit]) -> torch.Tensor:
     for edit in edits:
         chosen = row[edit.where].float()

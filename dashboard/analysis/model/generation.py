@@ -94,9 +94,7 @@ class Decoder:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        original = model.bare.generation_config.eos_token_id
-        listed = original if isinstance(original, list) else [original]
-        self._ends = {token for token in (*listed, model.tokenizer.eos_token_id) if token is not None}
+        self._ends = end_tokens(model)
         self._rows: list[_Row] = []
         self._batch: list[_Row] = []
         """The rows that `_cache` holds, in its order."""
@@ -143,7 +141,7 @@ class Decoder:
         with torch.inference_mode(), hooked_bare(self._model, hooks):
             logits = self._model.bare(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         for place, row in enumerate(rows):
-            row.past = [(keys[place], values[place]) for keys, values in _layers(cache)]
+            row.past = [(keys[place], values[place]) for keys, values in key_values(cache)]
         self._rows += rows
         self._draw_all(rows, logits)
 
@@ -186,7 +184,7 @@ class Decoder:
         for place, row in enumerate(self._batch):
             if row not in self._rows:
                 continue
-            row.past = [(keys[place, :, -row.read :], values[place, :, -row.read :]) for keys, values in _layers(self._cache)]
+            row.past = [(keys[place, :, -row.read :], values[place, :, -row.read :]) for keys, values in key_values(self._cache)]
         longest = max(row.read for row in rows)
 
         def stacked(layer: int, part: int) -> torch.Tensor:
@@ -215,7 +213,14 @@ class Decoder:
             row.delta = TokenDelta(row.label, row.written - 1, row.token, text, float(logprobs[place, row.token]), last)
 
 
-def _layers(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def end_tokens(model: LoadedModel) -> set[int]:
+    """The tokens with which the model ends a text."""
+    original = model.bare.generation_config.eos_token_id
+    listed = original if isinstance(original, list) else [original]
+    return {token for token in (*listed, model.tokenizer.eos_token_id) if token is not None}
+
+
+def key_values(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Keys and values [row, head, position, d_head] of each layer."""
     layers: list[Any] = cache.layers
     return [(layer.keys, layer.values) for layer in layers]
