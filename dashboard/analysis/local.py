@@ -1,6 +1,5 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -268,7 +267,8 @@ class LocalRunner:
 
     def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
         """See `Runner.answer`."""
-        return itertools.chain.from_iterable(self.answer_steps(ask))
+        for step in self.answer_steps(ask):
+            yield from step
 
     def answer_steps(self, ask: AnsweringAsk) -> Iterator[tuple[Answer, ...]]:
         """The same, what has ended with each pass of the model at a time: often nothing."""
@@ -276,7 +276,8 @@ class LocalRunner:
 
     def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
         """See `Runner.weigh`."""
-        return itertools.chain.from_iterable(self.weigh_steps(ask))
+        for step in self.weigh_steps(ask):
+            yield from step
 
     def weigh_steps(self, ask: ChoiceAsk) -> Iterator[tuple[ChoiceScores, ...]]:
         """The same, a batch of prompts at a time."""

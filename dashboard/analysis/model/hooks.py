@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -112,6 +112,33 @@ def read_sites(model: TransformerBridge, ids: torch.Tensor, sites: Sequence[Site
     depth = max((site.layer + 1 for site in sites if site.point is not Point.EMBED), default=1)
     with torch.inference_mode(), hooked(model, {site: keep(site) for site in sites}):
         model(ids, stop_at_layer=depth, return_type=None, use_cache=False)
+    return values
+
+
+class _Enough(Exception):
+    """Everything that was asked for has been read: the rest of the model need not run."""
+
+
+def read_rows(model: LoadedModel, ids: torch.Tensor, at: torch.Tensor, sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
+    """Activations [row, d_model] of `sites` at the position `at` [row] of each row of `ids` [row, position], padded on the right.
+
+    Computed by `model.bare`, which stops as soon as the deepest site is read.
+    """
+    values: dict[Site, torch.Tensor] = {}
+    row = torch.arange(len(ids), device=ids.device)
+
+    def keep(site: Site) -> Edit:
+        def read(value: torch.Tensor) -> torch.Tensor:
+            values[site] = value[row, at]
+            if len(values) == len(places):
+                raise _Enough
+            return value
+
+        return read
+
+    places = {site: keep(site) for site in sites}
+    with torch.inference_mode(), suppress(_Enough), hooked_bare(model, places):
+        model.bare(ids, use_cache=False, logits_to_keep=1)
     return values
 
 
