@@ -58,7 +58,8 @@ def test_the_shipped_dictionaries_are_listed_with_measured_figures(listed: list[
 def test_highlight_equals_plain_transformers_and_sae_lens(
     listed: list[dict[str, Any]], model_path: str, dtype: str, tolerance: float, chat: bool
 ) -> None:
-    text, row = TEXTS[0], listed[1]
+    text = TEXTS[0]
+    row = next(row for row in listed if row["name"] == "smollm2-135m/15.resid_post")
     got = answer("highlight", text, "--sae", row["name"], "--top", "2048", "--dtype", dtype, *(["--chat"] if chat else []))
     tokenizer = AutoTokenizer.from_pretrained(model_path)
     if chat:
@@ -106,7 +107,7 @@ def test_one_latent_can_be_asked_for() -> None:
     [
         (("highlight", "", "--sae", "smollm2-135m/15.resid_post"), "0 tokens"),
         (("highlight", "x " * 50_000, "--sae", "smollm2-135m/15.resid_post"), "the limit is 2,048"),
-        (("highlight", "x", "--sae", "smollm2-135m/16.resid_post"), "Nearest: smollm2-135m/1"),
+        (("highlight", "x", "--sae", "smollm2-135m/26.resid_post"), "Nearest: smollm2-135m/1"),
         (("highlight", "x", "--sae", "smollm2"), "is not an SAE"),
         (("highlight", "x", "--sae", "smollm2-135m/15.resid_post", "--latent", "2048"), "0 to 2047"),
         (("sae", "eval", "nothing", "--text", "."), "No SAE 'nothing'"),
