@@ -1,6 +1,7 @@
 """Plain data that components draw: strings, whole numbers and finite floats only."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True)
@@ -242,3 +243,92 @@ class ListedRow:
     """It is the last of the list."""
     listed: bool = False
     """It is in the list that is being filled."""
+
+
+class GraphRow(StrEnum):
+    """The row of a node, from the top of the canvas down; in a layer, data flows from the last row to the first."""
+
+    RESID = "resid"
+    MLP = "mlp"
+    ATTN = "attn"
+
+
+class GraphRole(StrEnum):
+    """What a node comes from; its colour."""
+
+    NOT_KNOWN = "not_known"
+    NOWHERE = "nowhere"
+    RES = "res"
+    MLP = "mlp"
+    ATT = "att"
+    RES_MLP = "res_mlp"
+    RES_ATT = "res_att"
+    MLP_ATT = "mlp_att"
+    RES_MLP_ATT = "res_mlp_att"
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A latent in a graph over layers."""
+
+    key: str
+    """Its full name; comes back when it is clicked."""
+    layer: int
+    row: GraphRow
+    index: int
+    """In its dictionary; the short name that is drawn."""
+    label: str
+    """What it seems to be about; empty where nobody says."""
+    role: GraphRole
+    note: str
+    """Shown under name and label when it is hovered."""
+    is_seed: bool = False
+
+
+@dataclass(frozen=True)
+class GraphEdge:
+    """A link of an earlier node to a later one."""
+
+    source: str
+    target: str
+    weight: float
+    """Cosine, -1 to 1; its width."""
+    note: str
+    """Shown when it is hovered."""
+    is_mutual: bool = True
+    """Each end is the other's best; drawn dashed if not."""
+
+    @property
+    def key(self) -> str:
+        """What comes back when it is clicked. A node's name has no space."""
+        return f"{self.source} {self.target}"
+
+
+@dataclass(frozen=True)
+class GraphGroup:
+    """Nodes that belong together: drawn as one band through them."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+class ClickKind(StrEnum):
+    """What was done to a node, an edge or the empty canvas."""
+
+    CLICK = "click"
+    SHIFT = "shift"
+    """With the Shift key held."""
+    DOUBLE = "double"
+
+
+@dataclass(frozen=True)
+class GraphClick:
+    """A click on a graph."""
+
+    kind: ClickKind
+    graph: str
+    """Token of the graph that was on the screen."""
+    node: str = ""
+    """Key of the node; empty if on none."""
+    edge: str = ""
+    """Key of the edge; empty if on none."""

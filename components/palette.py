@@ -13,6 +13,19 @@ SIGNED_DARK = ("#56B4E9", "#E69F00")
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a7a00")
 """Lines of a figure, in order: Okabe-Ito hues, each at least 3:1 on light and on dark paper."""
 
+ORIGINS = {
+    "not_known": ("#8c857b", "#8f887d"),
+    "nowhere": ("#b8b0a4", "#5d626b"),
+    "res": ("#0072B2", "#56B4E9"),
+    "mlp": ("#d98a00", "#E69F00"),
+    "att": ("#009E73", "#2fc79d"),
+    "res_mlp": ("#b3568c", "#e3a1c6"),
+    "res_att": ("#4a9ccb", "#9bd5f2"),
+    "mlp_att": ("#8a7a00", "#e3d84a"),
+    "res_mlp_att": ("#6a4fb3", "#b9a5f0"),
+}
+"""What a latent comes from, (light, dark): Okabe-Ito hues and their neighbours; grey for nothing."""
+
 LIGHT = {
     "paper": "#fffdf9",
     "mid": "#ffc247",
@@ -47,6 +60,7 @@ def css_variables(selector: str = ":host") -> str:
     """A rule with every colour; each follows the page's colour scheme by itself."""
     pairs = {name: (LIGHT[name], DARK[name]) for name in LIGHT}
     pairs |= {f"pin{i}": pair for i, pair in enumerate(zip(PINS, PINS_DARK, strict=True))}
+    pairs |= {f"origin-{name.replace('_', '-')}": pair for name, pair in ORIGINS.items()}
     pairs |= dict(zip(("negative", "positive"), zip(SIGNED, SIGNED_DARK, strict=True), strict=True))
     declarations = " ".join(f"--{name}: light-dark({light}, {dark});" for name, (light, dark) in pairs.items())
     return f"{selector} {{ {declarations} }}\n"

@@ -11,7 +11,7 @@ from typing import Any
 from components.assets import HTML, source
 from components.palette import css_variables
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --st-font: system-ui, "Noto Sans", "Noto Sans CJK KR", sans-serif; }
 html { font-size: clamp(16px, 9px + 0.55vw, 20px); }
 body { margin: 0; background: var(--paper); color: var(--ink); font-family: var(--st-font); line-height: 1.5; }
@@ -36,9 +36,9 @@ def page(component: str, data: Mapping[str, Any], title: str, lines: Sequence[tu
     Only the scripts and styles written here may run, by their hashes, and nothing may be loaded.
     """
     css, js = source(Path(__file__).parent / component)
-    style = css_variables(":root") + _STYLE
+    style = css_variables(":root") + STYLE
     script = js.replace("export default function", "const draw = function", 1) + _MOUNT
-    allowed = f"script-src {_hashed(script)}; style-src {_hashed(style)} {_hashed(css)}"
+    allowed = f"script-src {hashed(script)}; style-src {hashed(style)} {hashed(css)}"
     described = "".join(f"<dt>{html.escape(label)}</dt><dd>{html.escape(value)}</dd>\n" for label, value in lines)
     # No `<` of the data may begin a tag or a comment.
     inert = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
@@ -65,6 +65,6 @@ def page(component: str, data: Mapping[str, Any], title: str, lines: Sequence[tu
 """
 
 
-def _hashed(text: str) -> str:
+def hashed(text: str) -> str:
     """How a content security policy names an inline script or style that may be used."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

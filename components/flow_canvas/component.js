@@ -1,0 +1,395 @@
+// A graph over layers. vis-network holds places and finds what is under the pointer; bands, rings, light and supernodes are drawn here.
+const canvases = new WeakMap();
+const PITCH = 120, SIDE = 70, HEAD = 26, FOOT = 10, SMALLEST = 0.55, LARGEST = 1.25;
+
+// What the library is, once it has come.
+function whenVis() {
+  if (globalThis.vis?.Network) return Promise.resolve(globalThis.vis);
+  return new Promise((found) => {
+    document.addEventListener("latents:vis", () => found(globalThis.vis), { once: true });
+  });
+}
+
+// Colours of the page as a canvas understands them.
+function colours(probe) {
+  const of = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+  probe.style.transition = "none";
+  const found = Object.fromEntries(["paper", "ink", "quiet", "line", "focus", "pin0", "pin1", "pin2"].map((name) => [name, of(name)]));
+  for (const role of ["not_known", "nowhere", "res", "mlp", "att", "res_mlp", "res_att", "mlp_att", "res_mlp_att"]) {
+    found[role] = of(`origin-${role.replaceAll("_", "-")}`);
+  }
+  probe.style.color = "";
+  probe.style.transition = "";
+  const shade = make("span", { className: "shade probe" });
+  probe.parentElement.append(shade);
+  found.ramp = Array.from({ length: 33 }, (_, i) => {
+    shade.style.setProperty("--t", (i / 32).toFixed(4));
+    return getComputedStyle(shade).backgroundColor;
+  });
+  shade.remove();
+  return found;
+}
+
+// A colour on its way to the paper; vis-network's own opacity would show the links behind a node.
+function fade(colour, paper, share) {
+  const [from, to] = [colour, paper].map((one) => one.match(/[\d.]+/g).slice(0, 3).map(Number));
+  return `color(srgb ${from.map((value, i) => ((value + (to[i] - value) * share) / 255).toFixed(4)).join(" ")})`;
+}
+
+// The index, and under it what fits of the label into two lines of the column.
+const pen = document.createElement("canvas").getContext("2d");
+function labelLines(node, room, font) {
+  pen.font = font;
+  const lines = [""];
+  for (const word of node.meaning.split(/\s+/).filter(Boolean)) {
+    const longer = lines[lines.length - 1] ? `${lines[lines.length - 1]} ${word}` : word;
+    if (pen.measureText(longer).width <= room) { lines[lines.length - 1] = longer; continue; }
+    if (lines[lines.length - 1]) lines.push("");
+    lines[lines.length - 1] = word;
+    if (lines.length > 2) break;
+  }
+  const cut = lines.length > 2;
+  return [node.label, ...lines.slice(0, 2).map((line, i) => {
+    const more = cut && i === 1;
+    if (pen.measureText(line + (more ? "…" : "")).width <= room) return line + (more ? "…" : "");
+    let short = line;
+    while (short && pen.measureText(`${short}…`).width > room) short = short.slice(0, -1);
+    return `${short}…`;
+  })].filter(Boolean).join("\n");
+}
+
+// Another graph: other nodes and edges, places stretched to the width that is there.
+function build(memory) {
+  const { data, vis } = memory;
+  memory.byId = new Map(data.nodes.map((node) => [node.id, node]));
+  memory.near = new Map(data.nodes.map((node) => [node.id, new Set([node.id])]));
+  for (const edge of data.edges) { memory.near.get(edge.from).add(edge.to); memory.near.get(edge.to).add(edge.from); }
+  memory.hovered = memory.hoveredEdge = null;
+  memory.nodes = new vis.DataSet([]);
+  memory.edges = new vis.DataSet([]);
+  place(memory);
+  memory.network.setData({ nodes: memory.nodes, edges: memory.edges });
+  fit(memory);
+}
+
+// How far apart columns are drawn, and where everything stands then.
+function place(memory) {
+  const { data, stage } = memory;
+  const last = data.columns[data.columns.length - 1]?.x ?? 0;
+  const room = stage.clientWidth - 2 * SIDE;
+  memory.stretch = last ? Math.max(0.62, Math.min(1.35, room / (last + 0.5 * PITCH))) : 1;
+  memory.at = new Map(data.nodes.map((node) => [node.id, { x: node.x * memory.stretch, y: node.y }]));
+  const bottom = data.bands[data.bands.length - 1]?.bottom ?? 0;
+  memory.box = { left: -0.5 * PITCH * memory.stretch - SIDE, right: last * memory.stretch + SIDE, top: -HEAD - 8, bottom: bottom + FOOT };
+  restyle(memory);
+}
+
+// Every node and edge as it looks now.
+function restyle(memory) {
+  const { data, look, nodes, edges } = memory;
+  const font = getComputedStyle(memory.stage).fontFamily;
+  const room = PITCH * memory.stretch - 12;
+  const edge = memory.byEdge.get(memory.hoveredEdge ?? data.selected);
+  const near = memory.hovered ? memory.near.get(memory.hovered) : memory.hoveredEdge ? new Set([edge.from, edge.to]) : null;
+  const dark = (id) => (near ? !near.has(id) : data.heat !== null && !(data.heat[id] > 0));
+  const labels = memory.labels;
+  nodes.update(data.nodes.map((node) => {
+    const key = `${node.id} ${room}`;
+    if (!labels.has(key)) labels.set(key, labelLines(node, room, `11px ${font}`));
+    const faint = dark(node.id);
+    const colour = faint ? fade(look[node.role], look.paper, 0.72) : look[node.role];
+    return {
+      id: node.id, ...memory.at.get(node.id), shape: node.shape, size: node.size, label: labels.get(key),
+      borderWidth: node.role === "not_known" ? 2 : 1, color: { background: node.role === "not_known" ? look.paper : colour, border: colour },
+      font: { size: 11, face: font, color: faint ? fade(look.ink, look.paper, 0.72) : look.ink, strokeWidth: 3, strokeColor: look.paper, vadjust: 4 },
+    };
+  }));
+  edges.update(data.edges.map((one) => {
+    const chosen = one.id === data.selected || one.id === memory.hoveredEdge;
+    const beside = memory.hovered ? one.from === memory.hovered || one.to === memory.hovered : true;
+    const faint = (near && !(beside && near.has(one.from) && near.has(one.to))) || (!near && (dark(one.from) || dark(one.to)));
+    return {
+      id: one.id, from: one.from, to: one.to, width: one.width, dashes: one.dashes ? [6, 5] : false,
+      color: { color: chosen ? look.focus : look.quiet, opacity: chosen ? 1 : faint ? 0.12 : 0.5 },
+    };
+  }));
+}
+
+// All of it in sight, as large as it may be.
+function fit(memory) {
+  const { box, stage, network } = memory;
+  const scale = Math.min(LARGEST, stage.clientWidth / (box.right - box.left));
+  const height = Math.max(200, Math.min(640, (box.bottom - box.top) * scale));
+  stage.style.height = `${Math.round(height)}px`;
+  network.setSize("100%", `${Math.round(height)}px`);
+  network.redraw();
+  const least = Math.max(SMALLEST, Math.min(scale, height / (box.bottom - box.top)));
+  const seed = memory.data.nodes.find((node) => node.seed);
+  const wide = (box.right - box.left) * least > stage.clientWidth + 1;
+  const middle = wide && seed ? Math.max(box.left + stage.clientWidth / 2 / least, Math.min(box.right - stage.clientWidth / 2 / least, memory.at.get(seed.id).x)) : (box.left + box.right) / 2;
+  network.moveTo({ position: { x: middle, y: (box.top + box.bottom) / 2 }, scale: least, animation: false });
+}
+
+function rounded(pencil, x, y, width, height) {
+  pencil.beginPath();
+  pencil.roundRect(x, y, width, height, 6);
+}
+
+// Behind the graph: rows, columns, supernodes and light.
+function drawBehind(memory, pencil) {
+  const { data, look, box, stretch } = memory;
+  pencil.save();
+  pencil.textBaseline = "middle";
+  for (const band of data.bands) {
+    pencil.globalAlpha = 0.28;
+    pencil.fillStyle = look.line;
+    rounded(pencil, box.left + 6, band.top - 4, box.right - box.left - 12, band.bottom - band.top + 8);
+    pencil.fill();
+    pencil.globalAlpha = 1;
+    pencil.fillStyle = look.quiet;
+    pencil.font = `11px ${memory.font}`;
+    pencil.fillText(band.name, box.left + 14, band.top + 8);
+  }
+  pencil.textAlign = "center";
+  for (const column of data.columns) {
+    const x = column.x * stretch;
+    pencil.fillStyle = look.quiet;
+    pencil.font = `11px ${memory.font}`;
+    pencil.fillText(column === data.columns[0] ? `layer ${column.layer}` : `${column.layer}`, x, -HEAD + 6);
+    if (column.after_gap) pencil.fillText("···", x - (PITCH * stretch) / 2 - 30 * stretch, -HEAD + 6);
+  }
+  data.groups.forEach((group, i) => drawGroup(memory, pencil, group, look[`pin${i % 3}`]));
+  if (data.heat) {
+    for (const [id, at] of memory.at) {
+      const share = shareOf(data.heat[id] ?? 0, data.heat_maximum);
+      if (!(share > 0)) continue;
+      pencil.fillStyle = look.ramp[Math.round(share * 32)];
+      pencil.strokeStyle = look.line;
+      pencil.lineWidth = 1;
+      pencil.beginPath();
+      pencil.arc(at.x, at.y, 13 + 9 * share, 0, 2 * Math.PI);
+      pencil.fill();
+      pencil.stroke();
+    }
+  }
+  pencil.restore();
+}
+
+// A supernode: one broad band through its members, in the order of layers.
+function drawGroup(memory, pencil, group, colour) {
+  const places = group.members.map((id) => memory.at.get(id)).filter(Boolean).sort((a, b) => a.x - b.x);
+  if (!places.length) return;
+  pencil.save();
+  pencil.globalAlpha = 0.22;
+  pencil.strokeStyle = pencil.fillStyle = colour;
+  pencil.lineWidth = 40;
+  pencil.lineJoin = pencil.lineCap = "round";
+  pencil.beginPath();
+  places.forEach((at, i) => (i ? pencil.lineTo(at.x, at.y) : pencil.moveTo(at.x, at.y)));
+  if (places.length === 1) pencil.lineTo(places[0].x + 0.1, places[0].y);
+  pencil.stroke();
+  pencil.restore();
+  pencil.save();
+  pencil.textAlign = "left";
+  pencil.font = `600 11px ${memory.font}`;
+  pencil.lineWidth = 3;
+  pencil.strokeStyle = memory.look.paper;
+  pencil.fillStyle = memory.look.ink;
+  pencil.strokeText(group.name, places[0].x - 18, places[0].y - 27);
+  pencil.fillText(group.name, places[0].x - 18, places[0].y - 27);
+  pencil.restore();
+}
+
+// Before the graph: rings of what is chosen, pinned, walked to, and of the seed.
+function drawBefore(memory, pencil) {
+  const { data, look } = memory;
+  const ring = (id, radius, colour, width, dashes = []) => {
+    const at = memory.at.get(id);
+    if (!at) return;
+    pencil.save();
+    pencil.strokeStyle = colour;
+    pencil.lineWidth = width;
+    pencil.setLineDash(dashes);
+    pencil.beginPath();
+    pencil.arc(at.x, at.y, radius, 0, 2 * Math.PI);
+    pencil.stroke();
+    pencil.restore();
+  };
+  for (const node of data.nodes) if (node.seed) ring(node.id, node.size + 3.5, look.ink, 2);
+  data.pinned.forEach((id, i) => ring(id, 15.5, look[`pin${i % 3}`], 2.5));
+  if (data.selected) ring(data.selected, 18.5, look.focus, 2.5);
+  if (memory.walked && memory.stage.matches(":focus")) ring(memory.walked, 22, look.focus, 1.5, [4, 3]);
+}
+
+const where = (node) => `${node.id}${node.meaning ? `\n${node.meaning}` : ""}`;
+function describe(memory, id) {
+  const node = memory.byId.get(id);
+  const heat = memory.data.heat ? `\nactivation here ${figure(memory.data.heat[id] ?? 0, 4)}` : "";
+  return `${where(node)}${node.note ? `\n${node.note}` : ""}${heat}`;
+}
+
+function show(memory, text, at) {
+  const box = memory.stage.getBoundingClientRect();
+  const dom = memory.network.canvasToDOM(at);
+  const left = box.left + dom.x, top = box.top + dom.y;
+  memory.tip.show(text, { left, top: top - 24 * memory.network.getScale(), bottom: top + 24 }, left + 12);
+}
+
+function hover(memory, node, edge) {
+  if (memory.hovered === node && memory.hoveredEdge === edge) return;
+  memory.hovered = node;
+  memory.hoveredEdge = edge;
+  memory.stage.style.cursor = node || edge ? "pointer" : "default";
+  restyle(memory);
+  if (node) { show(memory, describe(memory, node), memory.at.get(node)); return; }
+  if (!edge) { memory.tip.hide(); return; }
+  const one = memory.byEdge.get(edge), a = memory.at.get(one.from), b = memory.at.get(one.to);
+  show(memory, `${one.from}\n→ ${one.to}\n${one.note}`, { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
+}
+
+function say(memory, kind, node, edge) {
+  memory.send("clicked", { kind, graph: memory.data.graph, node: node ?? "", edge: node ? "" : edge ?? "" });
+}
+
+// The nearest node in the direction of an arrow; columns and rows as they are seen.
+function neighbour(memory, id, key) {
+  const from = memory.at.get(id);
+  const [dx, dy] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[key];
+  let best = null, least = Infinity;
+  for (const [other, at] of memory.at) {
+    const along = (at.x - from.x) * dx + (at.y - from.y) * dy, aside = Math.abs((at.x - from.x) * dy) + Math.abs((at.y - from.y) * dx);
+    if (along < 1 || other === id) continue;
+    if (along + 3 * aside < least) { least = along + 3 * aside; best = other; }
+  }
+  return best ?? id;
+}
+
+function onKey(memory, event) {
+  const { data } = memory;
+  if (!memory.at.has(memory.walked)) memory.walked = memory.byId.has(data.selected) ? data.selected : (data.nodes.find((node) => node.seed) ?? data.nodes[0])?.id;
+  if (!memory.walked) return;
+  if (event.key.startsWith("Arrow")) memory.walked = neighbour(memory, memory.walked, event.key);
+  else if (event.key === "Enter") say(memory, event.shiftKey ? "shift" : event.ctrlKey || event.metaKey ? "double" : "click", memory.walked);
+  else if (event.key === "p") say(memory, "shift", memory.walked);
+  else if (event.key === "Escape") { hover(memory, null, null); return; }
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+  hover(memory, memory.walked, null);
+  memory.heard.textContent = describe(memory, memory.walked);
+  memory.network.redraw();
+}
+
+function listen(memory) {
+  const { network, stage } = memory;
+  const under = (event) => {
+    const node = network.getNodeAt(event.pointer.DOM) ?? null;
+    return [node, node ? null : network.getEdgeAt(event.pointer.DOM) ?? null];
+  };
+  network.on("click", (event) => say(memory, event.event.srcEvent?.shiftKey ? "shift" : "click", ...under(event)));
+  network.on("doubleClick", (event) => { const [node] = under(event); if (node) say(memory, "double", node); });
+  network.on("beforeDrawing", (pencil) => drawBehind(memory, pencil));
+  network.on("afterDrawing", (pencil) => drawBefore(memory, pencil));
+  stage.addEventListener("pointermove", (event) => {
+    if (event.buttons) return;
+    const box = stage.getBoundingClientRect();
+    const at = { x: event.clientX - box.left, y: event.clientY - box.top };
+    const node = network.getNodeAt(at) ?? null;
+    hover(memory, node, node ? null : network.getEdgeAt(at) ?? null);
+  });
+  stage.addEventListener("pointerleave", () => hover(memory, null, null));
+  stage.addEventListener("keydown", (event) => onKey(memory, event));
+  stage.addEventListener("blur", () => { hover(memory, null, null); network.redraw(); });
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    zoom(memory, event.deltaY < 0 ? 1.1 : 1 / 1.1);
+  }, { passive: false });
+  memory.probe.addEventListener("transitionend", () => { memory.look = colours(memory.probe); restyle(memory); network.redraw(); });
+  let seen = stage.clientWidth;
+  memory.watch = new ResizeObserver(() => {
+    if (Math.abs(stage.clientWidth - seen) < 2) return;
+    seen = stage.clientWidth;
+    place(memory);
+    fit(memory);
+  });
+  memory.watch.observe(stage);
+}
+
+function zoom(memory, factor) {
+  const scale = Math.max(0.3, Math.min(2.5, memory.network.getScale() * factor));
+  memory.network.moveTo({ scale, animation: false });
+}
+
+function mountOn(root) {
+  const stage = make("div", { className: "stage", tabIndex: 0 });
+  const net = make("div", { className: "net" });
+  const probe = make("span", { className: "probe" });
+  const heard = make("div", { className: "heard" });
+  const memory = { root, stage, net, probe, heard, labels: new Map(), tip: tipOn(root), bar: make("div", { className: "bar" }) };
+  heard.setAttribute("aria-live", "polite");
+  stage.setAttribute("role", "application");
+  stage.setAttribute("aria-label", "Graph over layers: arrows walk along latents, Enter chooses, p pins, Control+Enter makes it the seed");
+  stage.style.height = "420px";
+  stage.append(net, probe, make("div", { className: "wait quiet" }, "loading the drawing library"));
+  root.replaceChildren(memory.bar, stage, heard);
+  return memory;
+}
+
+function drawBar(memory) {
+  const { data } = memory;
+  const keys = data.legend.map(([role, name]) => {
+    const dot = make("i");
+    dot.style.background = role === "not_known" ? "none" : `var(--origin-${role.replaceAll("_", "-")})`;
+    if (role === "not_known") dot.style.border = `2px solid var(--origin-not-known)`;
+    return make("span", { className: "key quiet" }, dot, name);
+  });
+  const tool = (text, title, act) => {
+    const button = make("button", { textContent: text, title, onclick: act });
+    button.setAttribute("aria-label", title);
+    return button;
+  };
+  const tools = make("span", { className: "tools" },
+    tool("−", "smaller", () => zoom(memory, 1 / 1.2)), tool("+", "larger", () => zoom(memory, 1.2)), tool("fit", "show all of it", () => fit(memory)));
+  const scale = data.heat ? [make("span", { className: "legend" }, ...scaleLegend({ label: "", maximum: data.heat_maximum, maximum_of: "largest here" }))] : [];
+  memory.bar.replaceChildren(make("span", { className: "quiet" }, "comes from"), ...keys, ...scale, make("span", { className: "spring" }), tools);
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".root");
+  let memory = canvases.get(root);
+  if (!memory) {
+    memory = mountOn(root);
+    canvases.set(root, memory);
+  }
+  const isNew = memory.data?.graph !== data.graph;
+  Object.assign(memory, { data, send: setTriggerValue, byEdge: new Map(data.edges.map((edge) => [edge.id, edge])) });
+  memory.font = getComputedStyle(root).fontFamily;
+  drawBar(memory);
+  const draw = () => {
+    memory.look = colours(memory.probe);
+    if (memory.drawn === memory.data.graph) { restyle(memory); memory.network.redraw(); return; }
+    memory.drawn = memory.data.graph;
+    build(memory);
+  };
+  if (memory.network) draw();
+  else if (!memory.waits) {
+    memory.waits = true;
+    whenVis().then((vis) => {
+      if (memory.gone) return;
+      memory.vis = vis;
+      memory.nodes = new vis.DataSet([]);
+      memory.edges = new vis.DataSet([]);
+      memory.network = new vis.Network(memory.net, { nodes: memory.nodes, edges: memory.edges }, memory.data.options);
+      memory.stage.querySelector(".wait")?.remove();
+      // For whoever wants to know where a node is drawn.
+      memory.stage.whereIs = (id) => { const at = memory.at.get(id); return at && memory.network.canvasToDOM(at); };
+      memory.stage.nodeIds = () => [...memory.at.keys()];
+      listen(memory);
+      draw();
+      memory.stage.dataset.ready = "1";
+    });
+  }
+  if (isNew) memory.walked = null;
+  return () => { memory.gone = true; memory.tip.hide(); memory.watch?.disconnect(); memory.network?.destroy(); canvases.delete(root); };
+}
