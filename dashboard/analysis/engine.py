@@ -34,6 +34,7 @@ from dashboard.analysis.asks import (
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
 from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
+from dashboard.analysis.flow_types import MatchAsk, MatchTable
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.generation import Step
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
@@ -206,6 +207,11 @@ class Engine:
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
         """See `Runner.neighbours`."""
         with self.submit(lambda runner: self._once(ask, lambda: runner.neighbours(ask))) as ticket:
+            return ticket.result()
+
+    def matches(self, ask: MatchAsk) -> MatchTable:
+        """See `Runner.matches`. What is asked twice comes from the disk or is little work."""
+        with self.submit(lambda runner: iter([runner.matches(ask)])) as ticket:
             return ticket.result()
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:

@@ -1,6 +1,6 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from dashboard.analysis.asks import (
 )
 from dashboard.analysis.errors import BadAsk, PromptTooLong, WidthMismatch
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
+from dashboard.analysis.flow_types import MatchAsk, MatchTable
 from dashboard.analysis.index import read_index
 from dashboard.analysis.model.answering import Answering
 from dashboard.analysis.model.attention import read_attention
@@ -38,7 +39,7 @@ from dashboard.analysis.model.orthogonal import without_direction
 from dashboard.analysis.model.reading import read_texts
 from dashboard.analysis.model.rescaling import PlacedSae, Plan, rescale_at
 from dashboard.analysis.model.scoring import score_text
-from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.results import (
     Capture,
     Dose,
@@ -54,6 +55,7 @@ from dashboard.analysis.results import (
 from dashboard.analysis.sae.activity import sampled_activity
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.sae.loading import check_fits, load_sae
+from dashboard.analysis.sae.matcher import Matcher
 from dashboard.analysis.sae.measures import constant, cross_entropies, reconstruction, within_norm
 from dashboard.analysis.settings import ASSETS
 from dashboard.analysis.study_asks import (
@@ -79,6 +81,7 @@ class LocalRunner:
     def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path) -> None:
         self.model, self.catalog = model, catalog
         self._cache = cache
+        self.matcher = Matcher(model, catalog, cache, self.sae)
         self._loaded: dict[SaeId, SAE] = {}
         self._norms: dict[Site, float] = {}
         self._decoders: dict[int, Decoder] = {}
@@ -91,6 +94,8 @@ class LocalRunner:
         """
         if sae not in self._loaded:
             spec = self.catalog.get(sae)
+            if spec.site.point is Point.ATTN_Z:
+                raise BadAsk(f"{sae} reads {spec.site}, the heads' outputs before W_O: only the flow's matching uses it. Choose another.")
             check_fits(spec, self.model)
             self._loaded[sae] = load_sae(spec, self._cache, self.model.device)
         return self._loaded[sae]
@@ -170,6 +175,10 @@ class LocalRunner:
                 best = torch.topk(cosines, min(ask.top, len(rows) - (name == ask.latent.sae)))
                 found += [Neighbour(LatentId(name, int(i)), float(c)) for c, i in zip(best.values, best.indices, strict=True)]
         return tuple(found)
+
+    def matches(self, ask: MatchAsk, show: Callable[[float], None] | None = None) -> MatchTable:
+        """See `Runner.matches`."""
+        return self.matcher.match(ask, show)
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """See `Runner.generate`."""

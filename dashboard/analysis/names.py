@@ -18,6 +18,8 @@ class Point(StrEnum):
     """What the attention layer adds to the residual stream."""
     MLP_OUT = "mlp_out"
     """What the MLP adds to the residual stream."""
+    ATTN_Z = "attn_z"
+    """The outputs of the attention heads, before W_O mixes them. Only matching knows it, by way of W_O."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,6 +58,7 @@ _HOOK_POINTS = {
     "hook_in": "resid_pre",
     "hook_attn_out": "attn_out",
     "attn.hook_out": "attn_out",
+    "attn.hook_z": "attn_z",
     "hook_mlp_out": "mlp_out",
     "mlp.hook_out": "mlp_out",
 }
@@ -63,6 +66,8 @@ _HOOK_POINTS = {
 
 def hook_of_site(site: Site) -> str:
     """The hook name that an SAE's record gives for a site: `15.resid_post` -> `blocks.15.hook_resid_post`."""
+    if site.point is Point.ATTN_Z:
+        return f"blocks.{site.layer}.attn.hook_z"
     return "hook_embed" if site.point is Point.EMBED else f"blocks.{site.layer}.hook_{site.point.value}"
 
 

@@ -16,6 +16,7 @@ from dashboard.analysis.asks import (
     VocabularyAsk,
 )
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
+from dashboard.analysis.flow_types import MatchAsk, MatchTable
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 from dashboard.analysis.study_asks import (
     Answer,
@@ -51,6 +52,10 @@ class Runner(Protocol):
 
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
         """Decoder rows nearest to one latent's, by SAE in the order asked, nearest first."""
+        ...
+
+    def matches(self, ask: MatchAsk) -> MatchTable:
+        """Counterparts of one SAE's latents in another."""
         ...
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:

@@ -19,6 +19,7 @@ from dashboard.analysis.asks import (
 from dashboard.analysis.engine import Engine, Place, Priority, Ticket
 from dashboard.analysis.errors import Cancelled
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
+from dashboard.analysis.flow_types import MatchAsk, MatchTable
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 from dashboard.analysis.study_asks import (
@@ -74,6 +75,10 @@ class StudyRunner:
     def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
         """See `Runner.neighbours`."""
         return self._answer(lambda runner: runner.neighbours(ask))
+
+    def matches(self, ask: MatchAsk) -> MatchTable:
+        """See `Runner.matches`."""
+        return self._answer(lambda runner: runner.matches(ask))
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """See `Runner.generate`."""

@@ -11,6 +11,7 @@ from torch import nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
+from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import Point, Site
 
@@ -30,6 +31,8 @@ _levels = itertools.count(1000)
 
 def hook_name(site: Site) -> str:
     """TransformerLens' canonical name of a site: `15.resid_post` -> `blocks.15.hook_out`."""
+    if site.point not in _HOOKS:
+        raise BadAsk(f"{site} is not read from a text: choose {', '.join(point.value for point in _HOOKS)}.")
     return _HOOKS[site.point].format(layer=site.layer)
 
 
@@ -113,6 +116,31 @@ def read_sites(model: TransformerBridge, ids: torch.Tensor, sites: Sequence[Site
     with torch.inference_mode(), hooked(model, {site: keep(site) for site in sites}):
         model(ids, stop_at_layer=depth, return_type=None, use_cache=False)
     return values
+
+
+def read_attention_weights(
+    model: LoadedModel, ids: torch.Tensor, at: torch.Tensor, to: torch.Tensor, edits: Mapping[Site, Edit]
+) -> torch.Tensor:
+    """Attention weights [row, layer, head] from the position `at` [row] to `to` [row] of each row of `ids` [row, position].
+
+    transformers' own way of giving attentions leaves hooks in the model for good; these are taken away again.
+    """
+    layers: dict[int, torch.Tensor] = {}
+    row = torch.arange(len(ids), device=ids.device)
+
+    def keep(layer: int) -> Callable[..., None]:
+        def read(module: nn.Module, args: Any, output: Any) -> None:
+            layers[layer] = output[1][row, :, at, to]
+
+        return read
+
+    with torch.inference_mode(), ExitStack() as placed:
+        for layer in range(model.n_layers):
+            module = _bare_module(model, Site(layer, Point.ATTN_OUT))
+            placed.callback(module.register_forward_hook(keep(layer)).remove)
+        placed.enter_context(hooked_bare(model, edits))
+        model.bare(ids, use_cache=False, logits_to_keep=1)
+    return torch.stack([layers[layer] for layer in range(model.n_layers)], dim=1)
 
 
 class _Enough(Exception):

@@ -7,6 +7,7 @@ from sae_lens import SAE
 
 from dashboard.analysis.errors import BrokenSaeFile, OtherModel, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.names import Point
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
 
@@ -43,7 +44,7 @@ def check_fits(spec: SaeSpec, model: LoadedModel) -> None:
     """
     if spec.model is not None and spec.model.repo.rpartition("/")[2].lower() != model.id.repo.rpartition("/")[2].lower():
         raise OtherModel(str(spec.id), str(spec.model), str(model.id))
-    if spec.d_in != model.d_model:
+    if spec.d_in != model.d_model and spec.site.point is not Point.ATTN_Z:
         raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), model.d_model)
     if spec.site.layer >= model.n_layers:
         raise WidthMismatch(str(spec.id), "layer", spec.site.layer, str(model.id), model.n_layers)

@@ -1,0 +1,126 @@
+"""Matches between dictionaries of this installation: loads what an ask names, and keeps whole tables on disk by content.
+
+A table's file is named by the weights of both dictionaries and by everything else that it depends on, so it is never stale.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from sae_lens import SAE
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from dashboard.analysis.errors import UnknownLatent
+from dashboard.analysis.flow_types import FlowSuite, MatchAsk, MatchBy, MatchTable
+from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.model.z_space import to_residual
+from dashboard.analysis.names import Point, SaeId
+from dashboard.analysis.records import weights_sha256
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.sae.loading import check_fits, load_sae
+from dashboard.analysis.sae.matching import Nearest, Rows, assigned_rows, fold, nearest_rows, random_rows
+
+SCHEMA = 1
+
+
+class Matcher:
+    """Answers `MatchAsk`s. `load` gives a dictionary of the residual stream's width, from memory where it can."""
+
+    def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path, load: Callable[[SaeId], SAE]) -> None:
+        self._model, self._catalog, self._cache, self._load = model, catalog, cache, load
+        self._written: dict[SaeId, torch.Tensor] = {}
+
+    def match(self, ask: MatchAsk, show: Callable[[float], None] | None = None) -> MatchTable:
+        """A table, from the disk if it has been made. Only tables of all latents are kept; a part of one is read from it.
+
+        Raises:
+            UnknownSae, UnknownLatent, BrokenSaeFile, WidthMismatch, OtherModel: if a dictionary cannot be used.
+        """
+        of, among = self._catalog.get(ask.of), self._catalog.get(ask.among)
+        if outside := [one for one in ask.latents or () if not 0 <= one < of.n_latents]:
+            raise UnknownLatent(outside[0], str(of.id), of.n_latents)
+        file = self._file(ask, of, among)
+        kept = _read(file, of.n_latents, ask.top)
+        wanted = np.arange(of.n_latents, dtype=np.int32) if ask.latents is None else np.array(ask.latents, dtype=np.int32)
+        if kept is not None:
+            found = Nearest(kept.index[wanted], kept.cosine[wanted])
+        else:
+            # The baselines depend on all rows at once.
+            alone = ask.latents is not None and ask.by is MatchBy.COSINE
+            found = self._compute(ask, of, among, wanted if alone else None, show)
+            if not alone:
+                _write(file, found)
+                found = Nearest(found.index[wanted], found.cosine[wanted])
+        return MatchTable(ask.of, ask.among, wanted, found.index.astype(np.int32), found.cosine)
+
+    def is_kept(self, ask: MatchAsk) -> bool:
+        """True if the whole table is on the disk."""
+        of = self._catalog.get(ask.of)
+        return _read(self._file(ask, of, self._catalog.get(ask.among)), of.n_latents, ask.top) is not None
+
+    def _compute(
+        self, ask: MatchAsk, of: SaeSpec, among: SaeSpec, wanted: np.ndarray | None, show: Callable[[float], None] | None
+    ) -> Nearest:
+        rows, others = self._rows(of, ask.folded), self._rows(among, ask.folded)
+        if wanted is not None:
+            rows = rows[torch.from_numpy(wanted.astype(np.int64)).to(rows.device)]
+        match ask.by:
+            case MatchBy.COSINE:
+                return nearest_rows(rows, others, ask.top, show)
+            case MatchBy.PERMUTATION:
+                return assigned_rows(rows, others)
+            case MatchBy.RANDOM:
+                return random_rows(rows, others, ask.seed)
+
+    def _rows(self, spec: SaeSpec, folded: bool) -> Rows:
+        """Decoder rows as directions of the residual stream."""
+        if spec.site.point is Point.ATTN_Z:
+            if spec.id not in self._written:
+                check_fits(spec, self._model)
+                z_rows = load_sae(spec, self._cache, self._model.device).W_dec
+                self._written[spec.id] = to_residual(self._model, spec.site.layer, z_rows, str(spec.id))
+            return self._written[spec.id]
+        sae = self._load(spec.id)
+        threshold = getattr(sae, "threshold", None)
+        return fold(sae.W_dec, threshold) if folded and threshold is not None else sae.W_dec
+
+    def _file(self, ask: MatchAsk, of: SaeSpec, among: SaeSpec) -> Path:
+        writes = str(self._model.id) if Point.ATTN_Z in (of.site.point, among.site.point) else None
+        depends_on = [SCHEMA, weights_sha256(of), weights_sha256(among), ask.top, ask.by.value, ask.folded, ask.seed, writes]
+        return self._cache / "matches" / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]}.safetensors"
+
+
+def asks_of(suite: FlowSuite, top: int = 1) -> Iterator[MatchAsk]:
+    """Every table that a graph in a suite may look into: each layer's residual dictionary and those before it, both ways."""
+    for layer in suite.layers:
+        for before in (layer.previous, layer.mlp, layer.attn):
+            if before is not None:
+                yield MatchAsk(layer.resid, before, top=top)
+                yield MatchAsk(before, layer.resid)
+
+
+def _read(file: Path, n_latents: int, top: int) -> Nearest | None:
+    """A table from the disk; None if there is none that can be read."""
+    try:
+        stored = load_file(file)
+        index, cosine = stored["index"], stored["cosine"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+    if index.shape != (n_latents, top) or cosine.shape != (n_latents, top):
+        return None
+    return Nearest(index.astype(np.int64), cosine.astype(np.float64))
+
+
+def _write(file: Path, found: Nearest) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_name(f"{uuid.uuid4().hex[:8]}.writing")
+    try:
+        save_file({"index": found.index, "cosine": found.cosine}, scratch)
+        scratch.replace(file)
+    finally:
+        scratch.unlink(missing_ok=True)
