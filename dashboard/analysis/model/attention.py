@@ -7,7 +7,7 @@ import torch
 
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.generation import site_edits
-from dashboard.analysis.model.hooks import hooked_bare
+from dashboard.analysis.model.hooks import read_attention_weights
 from dashboard.analysis.model.marking import MarkedIds, PartPlacedEdit, batches, mark_texts, padded_right, tokens_per_pass
 from dashboard.analysis.model.prefixes import edits_on
 from dashboard.analysis.study_asks import AttentionAsk, AttentionChunk
@@ -38,9 +38,6 @@ def _weights(model: LoadedModel, texts: Sequence[MarkedIds], edits: Sequence[Par
     ids = padded_right(model, [text.ids for text in texts])
     positions = torch.arange(ids.shape[1], device=model.device)
     hooks = site_edits(edits_on(edits, texts), [positions] * len(texts), [len(text) for text in texts])
-    with torch.inference_mode(), hooked_bare(model, hooks):
-        attentions = model.bare(ids, use_cache=False, output_attentions=True, logits_to_keep=1).attentions
-    row = torch.arange(len(texts), device=model.device)
     last = torch.tensor([len(text) - 1 for text in texts], device=model.device)
     entity = torch.tensor([text.last for text in texts], device=model.device)
-    return torch.stack([layer[row, :, last, entity] for layer in attentions], dim=1).float().cpu().numpy()
+    return read_attention_weights(model, ids, last, entity, hooks).float().cpu().numpy()
