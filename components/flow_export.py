@@ -31,13 +31,14 @@ const about = (key) => {
   if (node) return [node.id, node.meaning, node.note].filter(Boolean).join("\\n");
   return edge ? `${edge.from}\\n\\u2192 ${edge.to}\\n${edge.note}` : "";
 };
-const show = () => draw({ data, parentElement: document.getElementById("component").shadowRoot, setTriggerValue: clicked });
+const mounted = document.getElementById("component").shadowRoot;
 function clicked(_, { kind, node, edge }) {
-  if (kind === "shift" && node) data.pinned = data.pinned.includes(node) ? data.pinned.filter((one) => one !== node) : [...data.pinned, node];
+  const others = data.pinned.filter((one) => one !== node);
+  if (kind === "shift" && node) data.pinned = others.length < data.pinned.length ? others : [...others, node];
   else data.selected = node || edge;
   said.textContent = about(data.selected) || before;
   said.className = data.selected ? "on" : "";
-  show();
+  draw({ data, parentElement: mounted, setTriggerValue: clicked });
 }
 clicked("clicked", { kind: "click", node: data.selected, edge: "" });
 """

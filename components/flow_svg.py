@@ -56,7 +56,8 @@ def _style() -> str:
         roles = " ".join(f".{name} {{ fill: {pair[place]}; stroke: {pair[place]} }}" for name, pair in ORIGINS.items())
         return (
             f".paper {{ fill: {colours['paper']} }} .band {{ fill: {colours['line']}; opacity: 0.3 }} {roles} .not_known {{ fill: none }} "
-            f"text {{ fill: {colours['ink']}; stroke: none }} .label {{ paint-order: stroke; stroke: {colours['paper']}; stroke-width: 3px }} "
+            f"text {{ fill: {colours['ink']}; stroke: none }} "
+            f".label {{ paint-order: stroke; stroke: {colours['paper']}; stroke-width: 3px }} "
             f".quiet {{ fill: {colours['quiet']} }} .link {{ stroke: {colours['quiet']} }} .seed {{ stroke: {colours['ink']} }} "
         )
 

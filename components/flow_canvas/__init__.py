@@ -6,7 +6,7 @@ A new selection, other pins or other heat redraw the same graph where it stands;
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from components.assets import declare
 from components.data import ClickKind, GraphClick, GraphGroup, GraphRole
@@ -48,7 +48,8 @@ def canvas_data(
     groups: Sequence[GraphGroup] = (),
 ) -> dict[str, Any]:
     """What the browser gets, for `flow_canvas` and for a page of its own."""
-    network, layout = drawn.network, drawn.layout
+    network: Any = drawn.network  # pyvis says nothing of its types
+    layout = drawn.layout
     return {
         "graph": drawn.token,
         "nodes": network.nodes,
@@ -67,9 +68,7 @@ def canvas_data(
 
 def read_click(value: object, drawn: FlowPicture) -> GraphClick | str:
     """What was clicked, or why that is refused: the graph on the screen may have changed since, or the message is of no known form."""
-    if not isinstance(value, Mapping):
-        return "This was no click on a graph."
-    fields: Mapping[Any, Any] = value
+    fields = cast("Mapping[str, object]", value if isinstance(value, Mapping) else {})
     kind, graph, node, edge = (str(fields.get(name) or "") for name in ("kind", "graph", "node", "edge"))
     if kind not in set(ClickKind):
         return "This was no click on a graph."

@@ -259,7 +259,7 @@ function neighbour(memory, id, key) {
   for (const [other, at] of memory.at) {
     const along = (at.x - from.x) * dx + (at.y - from.y) * dy, aside = Math.abs((at.x - from.x) * dy) + Math.abs((at.y - from.y) * dx);
     if (along < 1 || other === id) continue;
-    if (along + 3 * aside < least) { least = along + 3 * aside; best = other; }
+    if (along + 1.5 * aside < least) { least = along + 1.5 * aside; best = other; }
   }
   return best ?? id;
 }
