@@ -38,6 +38,13 @@ def test_the_code_outside_tests_knows_no_address_of_another_host() -> None:
             assert not re.findall(r"https?://(?!\{|127\.0\.0\.1)", file.read_text()), file
 
 
+def test_the_only_address_among_the_assets_is_the_one_that_a_person_asks_for_entities() -> None:
+    """Only `latents entities build` asks it, and LATENTS_WIKIDATA names another."""
+    assets = Path(components.__file__).parents[1] / "assets"
+    found = {(file.name, one) for file in assets.rglob("*.toml") for one in re.findall(r"https?://[^\s\"/]+", file.read_text("utf-8"))}
+    assert found == {("wikidata.toml", "https://query.wikidata.org")}
+
+
 HOSTILE = "</script><script>alert(1)</script><!--<script>"
 
 
