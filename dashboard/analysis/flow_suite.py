@@ -74,9 +74,7 @@ def _notes(layers: list[FlowLayer]) -> list[str]:
             )
     for point, have in ((Point.MLP_OUT, [layer.mlp for layer in layers]), (Point.ATTN_OUT, [layer.attn for layer in layers])):
         if gone := [str(layer.layer) for layer, sae in zip(layers, have, strict=True) if sae is None]:
-            notes.append(
-                f"No {point.value} dictionary at {len(gone)} of {len(layers)} layers ({', '.join(gone)}): what it adds is not seen."
-            )
+            notes.append(f"No {point.value} dictionary at layer {', '.join(gone)}: what it adds there is not seen.")
     if layers and layers[0].layer:
         notes.append(f"The first residual dictionary is of layer {layers[0].layer}: what came before is not seen.")
     return notes

@@ -89,7 +89,8 @@ def build(runner: Runner, suite: FlowSuite, ask: FlowAsk) -> FlowGraph:
     on_path = ask.seed if ask.seed.sae == start.resid else made.nearest(ask.seed, start.resid).latent
     path = {start.layer: on_path, **_backward(made, start, on_path), **_forward(made, start, on_path)}
     if on_path != ask.seed:
-        made.link(start, made.nearest(ask.seed, start.resid), on_path, _rank(made.before(start, on_path), ask.seed))
+        match = Match(ask.seed, made.nearest(ask.seed, start.resid).cosine)
+        made.link(start, match, on_path, _rank(made.before(start, on_path), ask.seed))
     strong = {target.sae: link.cosine >= ask.t_res for (source, target), link in made.links.items() if {source, target} <= {*path.values()}}
     span = _span(suite, start, path, strong)
     for layer in suite.layers:

@@ -33,7 +33,7 @@ _ERROR = 1e-5
 _BLOCK_BYTES = 128 * 2**20
 """Of one block of the similarity matrix."""
 
-Rows = Float[torch.Tensor, "rows d_model"]
+Rows = Float[torch.Tensor, "_ _"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def assigned_rows(rows: Rows, among: Rows) -> Nearest:
         return Nearest(index.numpy(), _exact(rows, among, index.to(rows.device)).cpu().numpy())
 
 
-def fold(decoder: Rows, threshold: Float[torch.Tensor, " rows"]) -> Rows:
+def fold(decoder: Rows, threshold: Float[torch.Tensor, " _"]) -> Rows:
     """Decoder rows in units of each latent's threshold: with encoder / threshold, a threshold of 1 and these rows the
     reconstruction is as it was (Balagansky et al. 2024). A threshold of 0 has no unit; its row stays.
     """
@@ -160,10 +160,10 @@ def _exact(rows: Rows, among: Rows, candidates: torch.Tensor) -> torch.Tensor:
     for first in range(0, len(rows), 256):
         part = slice(first, first + 256)
         own = rows[part].double()
-        size = own.norm(dim=1).clamp(min=1e-300)
+        size = own.norm(dim=1)
         for place in range(candidates.shape[1]):
             other = among[candidates[part, place]].double()
-            exact[part, place] = torch.linalg.vecdot(own, other) / (size * other.norm(dim=1).clamp(min=1e-300))
+            exact[part, place] = torch.linalg.vecdot(own, other) / (size * other.norm(dim=1)).clamp(min=1e-300)
     return exact
 
 
