@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
+from random import Random
 
 from dashboard.analysis.entities.kinds import NUMERIC, RESERVED, EntityKind, Matcher
 from dashboard.analysis.entities.matching import fits
@@ -83,24 +85,28 @@ class EntityTable:
             UnknownKind: if the type has no such attribute.
         """
         self.kind.attribute(attribute)
-        return tuple(dict.fromkeys(one for entity in self.entities for one in entity.answers.get(attribute, ())))
+        return self._columns[attribute]
+
+    @cached_property
+    def _columns(self) -> Mapping[str, tuple[str, ...]]:
+        names = [attribute.name for attribute in self.kind.attributes]
+        return {name: tuple(dict.fromkeys(one for entity in self.entities for one in entity.answers.get(name, ()))) for name in names}
 
     def others(self, attribute: str, entity: Entity) -> tuple[str, ...]:
-        """The answers of a column that are not right for this entity."""
+        """The answers of a column that are not right for this entity; grading by `first` needs them, and no other matcher."""
         own = set(entity.answers.get(attribute, ()))
         return tuple(one for one in self.column(attribute) if one not in own)
 
     def distractors(self, attribute: str, entity: Entity, n: int) -> tuple[str, ...]:
         """Up to `n` wrong answers of the column, drawn the same way each time; none would be graded correct, and no two
         are graded alike. Fewer if the column has no more."""
-        kind, right = self.kind.attribute(attribute), entity.answers.get(attribute, ())
+        asked, right, column = self.kind.attribute(attribute), entity.answers.get(attribute, ()), self.column(attribute)
         drawn: list[str] = []
-        keyed = sorted(self.others(attribute, entity), key=lambda one: hashlib.sha256(f"{entity.name}\0{one}".encode()).digest())
-        for one in keyed:
+        for one in _in_random_order(column, f"{attribute}\0{entity.name}"):
             if len(drawn) == n:
                 break
             known = (*right, *drawn)
-            if not fits(kind, one, known) and not any(fits(kind, other, (one,)) for other in known):
+            if not fits(asked, one, known) and not any(fits(asked, other, (one,)) for other in known):
                 drawn.append(one)
         return tuple(drawn)
 
@@ -158,6 +164,15 @@ def write_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def split_cell(cell: str) -> tuple[str, ...]:
     """The right answers of a cell, each once."""
     return tuple(dict.fromkeys(one for part in cell.split(";") if (one := " ".join(part.split()))))
+
+
+def _in_random_order(values: Sequence[str], seed: str) -> Iterator[str]:
+    """Each value once, in an order that the seed fixes; the first few of very many cost little."""
+    random, moved = Random(seed), dict[int, int]()
+    for i in range(len(values)):
+        j = random.randrange(i, len(values))
+        yield values[moved.get(j, j)]
+        moved[j] = moved.get(i, i)
 
 
 def _rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
