@@ -19,6 +19,7 @@ from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.records import make_record
 from dashboard.analysis.results import ModelCard
+from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec, read_catalog
 from dashboard.analysis.sae.matching import nearest_rows
 from dashboard.analysis.settings import Settings
@@ -53,7 +54,7 @@ class Rows:
 
 
 # The protocol has questions that these rows cannot answer; they fail when asked.
-for question in ("describe", "capture", "trace", "vocabulary", "neighbours", "generate", "score", "doses", "promoted", "assemble"):
+for question in {one for one in vars(Runner) if not one.startswith("_")} - {"matches"}:
     setattr(Rows, question, lambda self, *_, question=question: pytest.fail(f"{question} was asked"))
 
 
