@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float64, Int32
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.flow_asks import Activity, ActivityAsk, SampledActivity
-from dashboard.analysis.flow_types import MatchTable
+from dashboard.analysis.flow_types import FlowLayer, MatchAsk, MatchBy, MatchTable
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.runner import Runner
+from dashboard.analysis.sae.catalog import Catalog
 
 SOURCES = (Point.RESID_POST, Point.MLP_OUT, Point.ATTN_OUT)
 """Where a residual latent may come from: the residual before, the MLP, the attention."""
@@ -67,6 +68,22 @@ class Predecessors:
         """The counterparts of one latent."""
         table = self.tables.get(point)
         return () if table is None else tuple(LatentId(table.among, int(i)) for i in table.index[latent])
+
+
+def predecessors_of(
+    runner: Runner, catalog: Catalog, layer: FlowLayer, by: MatchBy = MatchBy.COSINE, top: int = 1, seed: int = 0
+) -> Predecessors:
+    """Matches of every latent of a layer in the dictionaries before it. One that reads the heads' outputs before W_O says nothing of
+    the residual stream and counts as missing.
+
+    Raises:
+        BadAsk: if there is no dictionary before it.
+    """
+    there = {point: sae for point in SOURCES if (sae := layer.before(point)) and catalog.get(sae).site.point is point}
+    if not there:
+        raise BadAsk(f"0 dictionaries come before {layer.resid}, so its latents have no predecessors here. Choose a later layer.")
+    tables = {point: runner.matches(MatchAsk(layer.resid, sae, None, top, by, seed=seed)) for point, sae in there.items()}
+    return Predecessors(layer.resid, layer.layer, tables)
 
 
 @dataclass(frozen=True)
