@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.analysis.entities.kinds import FOLDER, find_kinds, read_kind
+from dashboard.analysis.entities.kinds import FOLDER, EntityKind, find_kinds, read_kind
 from dashboard.analysis.errors import BrokenEntityFile, UnknownKind
 from dashboard.analysis.settings import Settings
 from tests.analysis.entities.making import TOWN, kind_in
@@ -14,9 +14,15 @@ from tests.analysis.entities.making import TOWN, kind_in
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30)
 
 
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> EntityKind:
+    return kind_in(tmp_path_factory.mktemp("kind"))
+
+
 @given(name=NAMES | st.sampled_from(["{name}", "{type}", "The", "'"]))
-def test_a_filled_template_has_the_name_where_it_says(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    kind = kind_in(tmp_path_factory.mktemp("kind"))
+@settings(deadline=None)
+def test_a_filled_template_has_the_name_where_it_says(name: str, town: EntityKind) -> None:
+    kind = town
     country = kind.attribute("country")
     texts = (kind.reading_text(name), kind.cloze_text(country, name), kind.plain_text(country, name), kind.self_report_text(name))
     for filled in (*texts, kind.recall_text(country, name)):

@@ -1,7 +1,7 @@
 """Grading: the matchers of the paper, what differs from them, and pairs that test nothing."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.analysis.entities.kinds import Attribute, Matcher
@@ -35,6 +35,7 @@ def test_names_are_as_alike_as_thefuzz_says(a: str, b: str, score: int) -> None:
     assert token_set_ratio(a, b) == score == token_set_ratio(b, a)
 
 
+@settings(deadline=None)
 @given(a=TEXTS, b=TEXTS)
 def test_likeness_is_between_0_and_100_and_100_for_a_text_within_a_text(a: str, b: str) -> None:
     assert 0 <= token_set_ratio(a, b) == token_set_ratio(b, a) <= 100
@@ -139,6 +140,7 @@ def test_texts_give_their_numbers() -> None:
     assert [parse_coordinates(cell) for cell in ("", "1", "a b", "95 3", "1 2 3")] == [None] * 5
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
