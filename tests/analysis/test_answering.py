@@ -147,6 +147,14 @@ def test_draws_follow_the_probabilities_and_keep_to_top_p(top_p: float) -> None:
     kept = odds if top_p == 1 else odds * torch.tensor([0, 1, 0, 1, 0])
     expected = kept / kept.sum()
     np.testing.assert_allclose(torch.bincount(tokens, minlength=5) / 20_000, expected, atol=2e-4)
+    wide = torch.rand(3, 1000, generator=torch.Generator().manual_seed(0)).log() * 3
+    where = torch.tensor([0.0, 0.4, 0.999999], dtype=torch.float64)
+    plain = torch.softmax(wide, -1).double().cumsum(-1)
+    if top_p == 1:
+        assert (
+            draw(wide, where, Sampling(1, 1.0)).tolist()
+            == torch.searchsorted(plain, where[:, None] * plain[:, -1:], right=True)[:, 0].tolist()
+        )
     edges = draw(odds.log().expand(2, -1), torch.tensor([0.0, 1.0], dtype=torch.float64), Sampling(1, 1.0, top_p))
     assert all(kept[edges] > 0)
 
@@ -180,7 +188,8 @@ def test_a_closed_stream_and_a_stopped_study_free_the_engine(engine: Engine) -> 
     stream = engine.answer(ask)
     next(stream)
     stream.close()
-    engine.describe()
+    for _ in range(2):  # a turn that is under way goes back into the queue once
+        engine.describe()
     assert not engine._waiting
     study = StudyRunner(engine)
     answers = study.answer(ask)

@@ -22,6 +22,7 @@ from dashboard.analysis.model.marking import MarkedIds, PartPlacedEdit, mark_tex
 from dashboard.analysis.model.prefixes import Prefixes, edits_on, read_on, read_prompts
 from dashboard.analysis.study_asks import Answer, AnsweringAsk
 
+_BLOCK = 256
 POOL = 64
 """Rows that are written together."""
 
@@ -184,10 +185,18 @@ def draw(logits: torch.Tensor, draws: torch.Tensor, sampling: Sampling) -> torch
         odds, ids = odds.sort(dim=-1, descending=True, stable=True)
         # A token stays while those before it have not yet reached top_p, so the most likely one always stays.
         odds = odds * (odds.cumsum(-1) - odds < sampling.top_p)
-    reached = odds.cumsum(-1, dtype=torch.float64 if odds.device.type != "mps" else torch.float32)
-    total = reached[:, -1:]
-    place = torch.searchsorted(reached, draws[:, None].to(reached.dtype) * total, right=True)
-    # Rounding may reach the end of the line: the last token that has any probability.
-    last = (reached < total).sum(-1, keepdim=True)
-    place = torch.minimum(place, last)
+    # Blocks first, then places in the block: a running sum over a whole vocabulary takes longer than its softmax.
+    blocks = torch.nn.functional.pad(odds, (0, -odds.shape[1] % _BLOCK)).unflatten(1, (-1, _BLOCK))
+    exact = torch.float32 if odds.device.type == "mps" else torch.float64
+    reached = blocks.sum(-1, dtype=exact).cumsum(-1)
+    wanted = draws[:, None].to(exact) * reached[:, -1:]
+    block = torch.searchsorted(reached, wanted, right=True).clamp(max=reached.shape[1] - 1)
+    row = torch.arange(len(odds), device=odds.device)
+    inside = blocks[row, block[:, 0]].to(exact).cumsum(-1)
+    before = reached.gather(1, block) - inside[:, -1:]
+    place = block * _BLOCK + torch.searchsorted(inside, wanted - before, right=True).clamp(max=_BLOCK - 1)
+    # Rounding may lead past the last token that has any probability: then the most likely one is taken.
+    likely = odds.argmax(-1, keepdim=True)
+    place = torch.where(place < odds.shape[1], place, likely)
+    place = torch.where(odds.gather(1, place) > 0, place, likely)
     return (place if ids is None else ids.gather(1, place)).squeeze(1)

@@ -5,6 +5,7 @@ Rows are padded on the left and masked, so a row's numbers do not depend on its 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -92,6 +93,9 @@ def edits_on(edits: Sequence[PartPlacedEdit], prompts: Sequence[MarkedIds]) -> l
 
 def _cache(layers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> DynamicCache:
     cache = DynamicCache()
-    for layer, (keys, values) in enumerate(layers):
-        cache.update(keys, values, layer)
+    for number, (keys, values) in enumerate(layers):
+        # An update copies what it is given, so it is given nothing and the layer gets the tensors themselves.
+        cache.update(keys[:, :, :0], values[:, :, :0], number)
+        layer: Any = cache.layers[number]
+        layer.keys, layer.values = keys, values
     return cache
