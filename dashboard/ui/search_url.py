@@ -47,8 +47,8 @@ def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
         return otherwise
 
     kept[search.BY] = By(choice("by", [*By], By.RARITY))
-    percents = {name.removesuffix(" %"): name for name in search.DENSITIES}
-    kept[search.DENSITY] = percents[choice("density", [*percents], search.ANY)]
+    percents = {_percent(name): name for name in search.DENSITIES}
+    kept[search.DENSITY] = percents[choice("density", [*percents], _percent(search.FIRST_DENSITY))]
     chosen, unknown = sources.from_url(url, catalog)
     chosen.keep(search.SOURCES_KEYS)
     problems += unknown
@@ -73,8 +73,8 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
         url["without"] = [read.ask.without]
     if view.by is not By.RARITY:
         url["by"] = [view.by.value]
-    if view.density != search.ANY:
-        url["density"] = [view.density.removesuffix(" %")]
+    if view.density != search.FIRST_DENSITY:
+        url["density"] = [_percent(view.density)]
     if view.with_special:
         url["special"] = ["1"]
     if view.is_common:
@@ -92,6 +92,11 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
 def _address() -> dict[str, list[str]]:
     """What the URL says of a search. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
     return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _percent(density: str) -> str:
+    """A choice of the density filter as the address writes it."""
+    return density.removesuffix(" %")
 
 
 def _is_number(text: str) -> bool:

@@ -42,7 +42,7 @@ def test_first_open_is_a_worked_example(open_page: Open) -> None:
 
 
 def test_the_rows_are_those_of_the_command_line(open_page: Open) -> None:
-    page = opened(open_page, "&by=sum&token=4&token=6")
+    page = opened(open_page, "&by=sum&density=any&token=4&token=6")
     command = [sys.executable, "-m", "dashboard", "search", PARIS, "--by", "sum", "--token", "4", "--token", "6", "--top", "50", "--json"]
     answer = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert names(page) == [row["latent"] for row in answer["rows"]]
@@ -107,9 +107,13 @@ def test_ctrl_enter_reads(open_page: Open) -> None:
 
 def test_the_filter_says_how_many_it_hides(open_page: Open) -> None:
     page = opened(open_page)
-    page.locator(".st-key-search_density").get_by_text("1 %", exact=True).click()
-    expect(page.get_by_text(re.compile(r"\d+ hidden by the density filter"))).to_be_visible()
-    expect(page).to_have_url(re.compile("density=1"))
+    expect(page.get_by_text(re.compile(r"[1-9][\d,]* hidden by the density filter"))).to_be_visible()
+    page.locator(".st-key-search_density").get_by_text("any", exact=True).click()
+    expect(page).to_have_url(re.compile("density=any"))
+    expect(page.get_by_text(re.compile(r"hidden by the density filter"))).to_have_count(0)
+    page.locator(".st-key-search_density").get_by_text("5 %", exact=True).click()
+    expect(page.get_by_text(re.compile(r"[1-9][\d,]* hidden by the density filter"))).to_be_visible()
+    expect(page).to_have_url(re.compile("density=5"))
 
 
 def test_a_layer_is_searched_alone_and_the_others_still_count(open_page: Open) -> None:
