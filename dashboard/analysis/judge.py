@@ -76,6 +76,11 @@ class Judge:
             ) from error
         return Verdict(*(self._number(said, name) / 5 for name in ("behaviour", "coherence")))
 
+    def scores(self, theme: str, prompt: str, text: str) -> tuple[float, float]:
+        """The verdict as `flow_steering` takes it."""
+        found = self.verdict(theme, prompt, text)
+        return found.behaviour, found.coherence
+
     def _number(self, said: str, name: str) -> int:
         found = re.search(rf'"?{name}"?\s*[:=]\s*"?([0-5])(?![\d.])', said)
         if found is None:

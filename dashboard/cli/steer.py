@@ -141,7 +141,7 @@ def sweep(
         return
     shown = ("curve", "factor", "kl", "word_logprob", "matched", "perplexity", "repeated_4grams")
     columns = [name for name in shown if any(row[name] is not None for row in rows)]
-    _print_rows([{name: row[name] for name in columns} for row in rows])
+    print_rows([{name: row[name] for name in columns} for row in rows])
 
 
 @app.command()
@@ -165,7 +165,7 @@ def contrast(
     if as_json:
         emit({"first": names[0], "second": names[1], "n_first": len(positive), "n_second": len(negative), "latents": rows})
         return
-    _print_rows(rows)
+    print_rows(rows)
 
 
 def _two_sets(file: Path) -> tuple[tuple[str, str], list[str], list[str]]:
@@ -180,7 +180,8 @@ def _two_sets(file: Path) -> tuple[tuple[str, str], list[str], list[str]]:
     return (one, other), first, second
 
 
-def _print_rows(rows: list[dict[str, Any]]) -> None:
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table of rows that have the same columns."""
     if not rows:
         paper.print("none")
         return
