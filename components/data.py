@@ -312,6 +312,16 @@ class GraphGroup:
     members: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class GraphHeat:
+    """How a node is lit."""
+
+    share: float
+    """Of full light, 0 to 1."""
+    said: str
+    """What it stands for; shown when the node is hovered."""
+
+
 class ClickKind(StrEnum):
     """What was done to a node, an edge or the empty canvas."""
 

@@ -13,7 +13,7 @@ PITCH = 120
 """From one layer's column to the next, px at full size."""
 GAP = 60
 """Added where layers are left out between two columns, px."""
-STACK = 76
+STACK = 82
 """From one node to the next in the same cell, px: a disc and two lines of text."""
 ROW_GAP = 14
 """Between two rows, beyond what their tallest cell needs, px."""

@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import streamlit as st
+
 from components.assets import declare
-from components.data import ClickKind, GraphClick, GraphGroup, GraphRole
+from components.data import ClickKind, GraphClick, GraphGroup, GraphHeat, GraphRole
 from components.flow_graph import ROLE_NAMES, ROW_NAMES, FlowPicture
 from components.vis_network import vis_network
 
@@ -21,21 +23,21 @@ def flow_canvas(
     *,
     selected: str = "",
     pinned: Sequence[str] = (),
-    heat: Mapping[str, float] | None = None,
-    heat_maximum: float = 0.0,
+    heat: Mapping[str, GraphHeat] | None = None,
+    heat_legend: str = "",
     groups: Sequence[GraphGroup] = (),
     key: str,
     on_click: Callable[[], None],
 ) -> None:
     """Draw a graph. A click calls `on_click`; `read_click` makes sense of `st.session_state[key]["clicked"]`.
 
-    `selected` is a node's or an edge's key. `heat` holds an activation for nodes that light up, `heat_maximum` that of full light;
-    None for no light at all. Keys: arrows walk along nodes, Enter is a click, p or Shift+Enter a click with Shift, Ctrl+Enter a
-    double click.
+    `selected` is a node's or an edge's key. `heat` says how brightly nodes are lit, `heat_legend` what full light is; None for no
+    light at all. Keys: arrows walk along nodes, Enter is a click, p or Shift+Enter a click with Shift, Ctrl+Enter a double click.
     """
-    vis_network(key=f"{key}_library")
-    data = canvas_data(drawn, selected=selected, pinned=pinned, heat=heat, heat_maximum=heat_maximum, groups=groups)
-    _mount(key=key, data=data, on_clicked_change=on_click)
+    data = canvas_data(drawn, selected=selected, pinned=pinned, heat=heat, heat_legend=heat_legend, groups=groups)
+    with st.container(gap=None):
+        _mount(key=key, data=data, on_clicked_change=on_click)
+        vis_network(key=f"{key}_library")
 
 
 def canvas_data(
@@ -43,8 +45,8 @@ def canvas_data(
     *,
     selected: str = "",
     pinned: Sequence[str] = (),
-    heat: Mapping[str, float] | None = None,
-    heat_maximum: float = 0.0,
+    heat: Mapping[str, GraphHeat] | None = None,
+    heat_legend: str = "",
     groups: Sequence[GraphGroup] = (),
 ) -> dict[str, Any]:
     """What the browser gets, for `flow_canvas` and for a page of its own."""
@@ -60,8 +62,8 @@ def canvas_data(
         "legend": [[role.value, ROLE_NAMES[role]] for role in GraphRole if any(node.role is role for node in drawn.nodes)],
         "selected": selected,
         "pinned": list(pinned),
-        "heat": None if heat is None else {key: float(value) for key, value in heat.items()},
-        "heat_maximum": float(heat_maximum),
+        "heat": None if heat is None else {key: [one.share, one.said] for key, one in heat.items()},
+        "heat_legend": heat_legend,
         "groups": [{"name": group.name, "members": list(group.members)} for group in groups],
     }
 

@@ -1,6 +1,6 @@
 // A graph over layers. vis-network holds places and finds what is under the pointer; bands, rings, light and supernodes are drawn here.
 const canvases = new WeakMap();
-const PITCH = 120, SIDE = 70, HEAD = 26, FOOT = 10, SMALLEST = 0.55, LARGEST = 1.25;
+const PITCH = 120, SIDE = 40, HEAD = 26, FOOT = 10, SMALLEST = 0.55, LARGEST = 1;
 
 // What the library is, once it has come.
 function whenVis() {
@@ -77,7 +77,7 @@ function place(memory) {
   const { data, stage } = memory;
   const last = data.columns[data.columns.length - 1]?.x ?? 0;
   const room = stage.clientWidth - 2 * SIDE;
-  memory.stretch = last ? Math.max(0.62, Math.min(1.35, room / (last + 0.5 * PITCH))) : 1;
+  memory.stretch = last ? Math.max(0.36, Math.min(1.5, room / (last + 0.5 * PITCH))) : 1;
   memory.at = new Map(data.nodes.map((node) => [node.id, { x: node.x * memory.stretch, y: node.y }]));
   const bottom = data.bands[data.bands.length - 1]?.bottom ?? 0;
   memory.box = { left: -0.5 * PITCH * memory.stretch - SIDE, right: last * memory.stretch + SIDE, top: -HEAD - 8, bottom: bottom + FOOT };
@@ -88,18 +88,19 @@ function place(memory) {
 function restyle(memory) {
   const { data, look, nodes, edges } = memory;
   const font = getComputedStyle(memory.stage).fontFamily;
-  const room = PITCH * memory.stretch - 12;
+  const room = PITCH * memory.stretch - 6;
   const edge = memory.byEdge.get(memory.hoveredEdge ?? data.selected);
   const near = memory.hovered ? memory.near.get(memory.hovered) : memory.hoveredEdge ? new Set([edge.from, edge.to]) : null;
-  const dark = (id) => (near ? !near.has(id) : data.heat !== null && !(data.heat[id] > 0));
+  const dark = (id) => (near ? !near.has(id) : data.heat !== null && !(data.heat[id]?.[0] > 0));
   const labels = memory.labels;
+  const small = Math.max(0.75, Math.min(1, 1.4 * memory.stretch));
   nodes.update(data.nodes.map((node) => {
     const key = `${node.id} ${room}`;
     if (!labels.has(key)) labels.set(key, labelLines(node, room, `11px ${font}`));
     const faint = dark(node.id);
     const colour = faint ? fade(look[node.role], look.paper, 0.72) : look[node.role];
     return {
-      id: node.id, ...memory.at.get(node.id), shape: node.shape, size: node.size, label: labels.get(key),
+      id: node.id, ...memory.at.get(node.id), shape: node.shape, size: node.size * small, label: labels.get(key),
       borderWidth: node.role === "not_known" ? 2 : 1, color: { background: node.role === "not_known" ? look.paper : colour, border: colour },
       font: { size: 11, face: font, color: faint ? fade(look.ink, look.paper, 0.72) : look.ink, strokeWidth: 3, strokeColor: look.paper, vadjust: 4 },
     };
@@ -110,6 +111,7 @@ function restyle(memory) {
     const faint = (near && !(beside && near.has(one.from) && near.has(one.to))) || (!near && (dark(one.from) || dark(one.to)));
     return {
       id: one.id, from: one.from, to: one.to, width: one.width, dashes: one.dashes ? [6, 5] : false,
+      arrows: { to: { enabled: memory.stretch > 0.5, scaleFactor: 0.35 } },
       color: { color: chosen ? look.focus : look.quiet, opacity: chosen ? 1 : faint ? 0.12 : 0.5 },
     };
   }));
@@ -130,11 +132,6 @@ function fit(memory) {
   network.moveTo({ position: { x: middle, y: (box.top + box.bottom) / 2 }, scale: least, animation: false });
 }
 
-function rounded(pencil, x, y, width, height) {
-  pencil.beginPath();
-  pencil.roundRect(x, y, width, height, 6);
-}
-
 // Behind the graph: rows, columns, supernodes and light.
 function drawBehind(memory, pencil) {
   const { data, look, box, stretch } = memory;
@@ -143,7 +140,8 @@ function drawBehind(memory, pencil) {
   for (const band of data.bands) {
     pencil.globalAlpha = 0.28;
     pencil.fillStyle = look.line;
-    rounded(pencil, box.left + 6, band.top - 4, box.right - box.left - 12, band.bottom - band.top + 8);
+    pencil.beginPath();
+    pencil.roundRect(box.left + 6, band.top - 4, box.right - box.left - 12, band.bottom - band.top + 8, 6);
     pencil.fill();
     pencil.globalAlpha = 1;
     pencil.fillStyle = look.quiet;
@@ -161,7 +159,7 @@ function drawBehind(memory, pencil) {
   data.groups.forEach((group, i) => drawGroup(memory, pencil, group, look[`pin${i % 3}`]));
   if (data.heat) {
     for (const [id, at] of memory.at) {
-      const share = shareOf(data.heat[id] ?? 0, data.heat_maximum);
+      const share = shareOf(data.heat[id]?.[0] ?? 0, 1);
       if (!(share > 0)) continue;
       pencil.fillStyle = look.ramp[Math.round(share * 32)];
       pencil.strokeStyle = look.line;
@@ -175,19 +173,24 @@ function drawBehind(memory, pencil) {
   pencil.restore();
 }
 
-// A supernode: one broad band through its members, in the order of layers.
+// A supernode: a broad band along the links between its members, and round each of them; its name above the first.
 function drawGroup(memory, pencil, group, colour) {
-  const places = group.members.map((id) => memory.at.get(id)).filter(Boolean).sort((a, b) => a.x - b.x);
-  if (!places.length) return;
+  const { at, data } = memory;
+  const members = group.members.filter((id) => at.has(id)).sort((a, b) => at.get(a).x - at.get(b).x);
+  if (!members.length) return;
+  const inside = new Set(members), shape = new Path2D();
+  for (const id of members) { shape.moveTo(at.get(id).x, at.get(id).y); shape.lineTo(at.get(id).x + 0.1, at.get(id).y); }
+  for (const edge of data.edges) {
+    if (!inside.has(edge.from) || !inside.has(edge.to)) continue;
+    shape.moveTo(at.get(edge.from).x, at.get(edge.from).y);
+    shape.lineTo(at.get(edge.to).x, at.get(edge.to).y);
+  }
   pencil.save();
+  pencil.strokeStyle = colour;
   pencil.globalAlpha = 0.22;
-  pencil.strokeStyle = pencil.fillStyle = colour;
-  pencil.lineWidth = 40;
+  pencil.lineWidth = 42;
   pencil.lineJoin = pencil.lineCap = "round";
-  pencil.beginPath();
-  places.forEach((at, i) => (i ? pencil.lineTo(at.x, at.y) : pencil.moveTo(at.x, at.y)));
-  if (places.length === 1) pencil.lineTo(places[0].x + 0.1, places[0].y);
-  pencil.stroke();
+  pencil.stroke(shape);
   pencil.restore();
   pencil.save();
   pencil.textAlign = "left";
@@ -195,8 +198,9 @@ function drawGroup(memory, pencil, group, colour) {
   pencil.lineWidth = 3;
   pencil.strokeStyle = memory.look.paper;
   pencil.fillStyle = memory.look.ink;
-  pencil.strokeText(group.name, places[0].x - 18, places[0].y - 27);
-  pencil.fillText(group.name, places[0].x - 18, places[0].y - 27);
+  const { x, y } = at.get(members[0]);
+  pencil.strokeText(group.name, x + 14, y - 24);
+  pencil.fillText(group.name, x + 14, y - 24);
   pencil.restore();
 }
 
@@ -224,7 +228,7 @@ function drawBefore(memory, pencil) {
 const where = (node) => `${node.id}${node.meaning ? `\n${node.meaning}` : ""}`;
 function describe(memory, id) {
   const node = memory.byId.get(id);
-  const heat = memory.data.heat ? `\nactivation here ${figure(memory.data.heat[id] ?? 0, 4)}` : "";
+  const heat = memory.data.heat ? `\n${memory.data.heat[id]?.[1] ?? "silent here"}` : "";
   return `${where(node)}${node.note ? `\n${node.note}` : ""}${heat}`;
 }
 
@@ -351,7 +355,7 @@ function drawBar(memory) {
   };
   const tools = make("span", { className: "tools" },
     tool("−", "smaller", () => zoom(memory, 1 / 1.2)), tool("+", "larger", () => zoom(memory, 1.2)), tool("fit", "show all of it", () => fit(memory)));
-  const scale = data.heat ? [make("span", { className: "legend" }, ...scaleLegend({ label: "", maximum: data.heat_maximum, maximum_of: "largest here" }))] : [];
+  const scale = data.heat ? [make("span", { className: "legend" }, make("span", { className: "quiet number" }, "0"), make("span", { className: "ramp" }), make("span", { className: "quiet" }, data.heat_legend))] : [];
   memory.bar.replaceChildren(make("span", { className: "quiet" }, "comes from"), ...keys, ...scale, make("span", { className: "spring" }), tools);
 }
 

@@ -41,6 +41,20 @@ TERMS = {
     "top band": "The tokens of the corpus with the largest activations. Examples with the same 16 tokens before them, or within 16 tokens "
     "of each other, are one row. Every text is read anew by the model, from its document's first token.",
     "interval": "A fifth of 0 to the largest activation, with up to 4 examples drawn at random.",
+    "s_R": "Largest cosine of the latent's decoder row with one of the residual dictionary before. High: it is carried on.",
+    "s_M": "Largest cosine of the latent's decoder row with one of its layer's MLP dictionary. High: the MLP writes it.",
+    "s_A": "Largest cosine of the latent's decoder row with one of its layer's attention dictionary. High: attention writes it.",
+    "t_R": "Least cosine of a residual link, s_R >= t_R: where it fails, the span ends. Of further predecessors, which are drawn.",
+    "t_module": "Least cosine, s_M or s_A >= t_module, at which a latent of the MLP or of attention is drawn.",
+    "top-k": "How many predecessors of each latent of the path are looked at in each dictionary; the path goes on through the best.",
+    "span": "The run of layers around the seed in which every residual link is at least t_R. Off: only the span is drawn; on: every layer.",
+    "supernode": "Latents whose labels share a fifth of their words or more, directly or through others, on one band.",
+    "light": "Each latent's activation on one token as a share of its largest in the index (without one, of its largest on this text).",
+    "second graph": "The graph of another latent at the same thresholds, drawn beside the first.",
+    "link": "Cosine of two decoder rows, the earlier latent and the later one. Dashed where either has a better match in the other's "
+    "dictionary. It says what is alike in the weights, not that one makes the other fire.",
+    "steer path": "Add the residual latents of the span on the steer page, together two largest activations, the same share each; of a "
+    "long path the eight nearest to the seed.",
     "near miss": "The fastest test of a label: texts that should fit it if it were all that counts, yet the latent stays silent all "
     "through the document.",
 }

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import streamlit as st
 
-from components.data import GraphEdge, GraphGroup, GraphNode, GraphRole, GraphRow
+from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRole, GraphRow
 from components.flow_canvas import flow_canvas, read_click
 from components.flow_graph import picture
 
@@ -56,8 +56,8 @@ flow_canvas(
     drawn,
     selected=kept.selected,
     pinned=kept.pinned,
-    heat={nodes[1].key: 2.0, nodes[3].key: 8.0} if lit else None,
-    heat_maximum=8.0,
+    heat={nodes[1].key: GraphHeat(0.25, "2.0000 here"), nodes[3].key: GraphHeat(1.0, "8.0000 here")} if lit else None,
+    heat_legend="its largest",
     groups=[GraphGroup("cities", tuple(node.key for node in nodes[1:4]))] if lit else (),
     key="canvas",
     on_click=click,

@@ -144,18 +144,27 @@ def test_a_click_on_what_is_not_on_the_screen_is_refused_with_a_word() -> None:
 
 def test_the_canvas_gets_plain_json_and_its_library_once() -> None:
     def script() -> None:
+        from components.data import GraphHeat
         from components.flow_canvas import flow_canvas
         from components.flow_graph import picture
         from tests.components.test_flow_graph import chain
 
-        flow_canvas(picture(*chain()), selected="x", pinned=["y"], heat={"z": 1.5}, heat_maximum=2, key="c", on_click=lambda: None)
+        flow_canvas(
+            picture(*chain()),
+            selected="x",
+            pinned=["y"],
+            heat={"z": GraphHeat(0.5, "1.5")},
+            heat_legend="m",
+            key="c",
+            on_click=lambda: None,
+        )
 
     app = AppTest.from_function(script).run()
     assert not app.exception
     library, canvas = app.get("bidi_component")
     assert library.proto.component_name.endswith("vis_network") and len(library.proto.json) < 10
     drawn = json.loads(canvas.proto.json)
-    assert drawn["selected"] == "x" and drawn["pinned"] == ["y"] and drawn["heat"] == {"z": 1.5} and drawn["heat_maximum"] == 2.0
+    assert drawn["selected"] == "x" and drawn["pinned"] == ["y"] and drawn["heat"] == {"z": [0.5, "1.5"]} and drawn["heat_legend"] == "m"
     assert drawn["legend"] == [["res", "residual"], ["mlp", "MLP"], ["att", "attention"]]
     assert len(canvas.proto.json) < 20_000
 

@@ -1,0 +1,117 @@
+"""Flow: where does a latent come from, layer by layer?"""
+
+from functools import partial
+
+import streamlit as st
+
+from components.flow_canvas import flow_canvas
+from components.flow_graph import FlowPicture
+from components.hotkeys import hotkeys
+from dashboard.analysis.flow_suite import find_suite
+from dashboard.analysis.flow_types import FlowGraph, LitGraph
+from dashboard.analysis.methods import flow as method
+from dashboard.analysis.names import LatentId
+from dashboard.ui import failures, flow_card, flow_controls, flow_url, present_flow, sidebar, state
+from dashboard.ui import flow_state as flow
+from dashboard.ui.naming import names
+from dashboard.ui.resources import get_catalog, get_engine
+
+catalog, engine = get_catalog(), get_engine()
+
+
+def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
+    """The graph of a seed, built once a tab."""
+    ask = view.ask(seed)
+    graph = flow.kept_graph(ask)
+    if graph is None:
+        with st.spinner("matching latents layer by layer"):
+            graph = method.with_facts(method.build(engine, find_suite(catalog, seed.sae), ask), catalog)
+        flow.keep_graph(ask, graph)
+    return graph
+
+
+def lit_by(view: flow.FlowState, graph: FlowGraph) -> LitGraph | None:
+    """The nodes of a graph on the text of the page."""
+    if not view.prompt.text.strip():
+        return None
+    with st.spinner("reading the text"):
+        return method.lit(engine, graph, view.prompt)
+
+
+def canvas(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, lit: LitGraph | None, key: str) -> None:
+    """One graph, lit by the token that is chosen."""
+    st.caption(failures.plain(present_flow.said_in_short(graph, names(catalog))))
+    flow_canvas(
+        drawn,
+        selected=view.selected or str(view.seed),
+        pinned=view.pins,
+        heat=None if lit is None else present_flow.heat(graph, lit, view.token),
+        heat_legend="its own largest",
+        groups=present_flow.supernodes(graph, names(catalog)) if view.grouped else (),
+        key=key,
+        on_click=partial(flow.click, key, drawn),
+    )
+
+
+def card(view: flow.FlowState, graphs: list[FlowGraph], lit: LitGraph | None) -> None:
+    """The chosen link or node; the seed if nothing that is drawn is chosen."""
+    for graph in graphs:
+        edge = next((edge for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected), None)
+        if edge is not None:
+            flow_card.edge_card(edge, lit if lit is not None and {edge.source, edge.target} <= lit.values.keys() else None)
+            return
+    found = [(graph, node) for graph in graphs for node in graph.nodes if node.id == view.selected]
+    graph, node = found[0] if found else (graphs[0], graphs[0].node(view.seed))
+    assert node is not None
+    flow_card.node_card(view, graph, node)
+
+
+@st.fragment
+def answer() -> None:
+    """Everything that a click changes; the frame around it stays."""
+    state.has_acted()
+    view, named = flow.flow_state(), names(catalog)
+    flow_controls.seed_row(catalog)
+    flow_controls.thresholds(catalog)
+    if said := flow.said():
+        st.info(failures.plain(said), icon=":material/info:")
+    with failures.shown():
+        graphs = [built(view, seed) for seed in (view.seed, view.other) if seed is not None]
+        pictures = [present_flow.drawn(graph, named) for graph in graphs]
+        lits: list[LitGraph | None] = [None for _ in graphs]
+        with failures.shown():
+            lits = [lit_by(view, graph) for graph in graphs]
+        view = flow.settle(view, lits[0])
+        if len(graphs) > 1:
+            st.caption(failures.plain(present_flow.compared(*graphs)))
+            for column, key, *drawing in zip(st.columns(2), (flow.CANVAS, flow.SECOND), graphs, pictures, lits, strict=True):
+                with column:
+                    canvas(view, *drawing, key)
+        left, right = st.columns([7, 4], gap="medium")
+        with left:
+            if len(graphs) == 1:
+                canvas(view, graphs[0], pictures[0], lits[0], flow.CANVAS)
+            for note in graphs[0].notes:
+                st.caption(failures.plain(note))
+            flow_controls.text_box()
+            if lits[0] is not None:
+                flow_controls.text_strip(view, lits[0])
+            flow_card.pins(view, graphs[0], named)
+            groups = present_flow.supernodes(graphs[0], named) if view.grouped else ()
+            flow_controls.exports(view, graphs[0], pictures[0], groups, {"model": str(engine.describe().model)})
+        with right:
+            flow_controls.choice_box(pictures, view.selected or str(view.seed))
+            card(view, graphs, lits[0])
+    flow_url.write_url(view)
+
+
+problems = flow_url.open_url(catalog, arrived=state.arrived())
+st.title("Where does this latent come from?")
+for problem in problems:
+    st.warning(failures.plain(problem), icon=":material/link_off:")
+answer()
+with failures.shown():
+    sidebar.model_card(engine.describe())
+sidebar.jobs()
+sidebar.keys({"u": "undo", "s": "steer with the chosen latent", "↔ ↕ on the graph": "walk along latents", "Ctrl Enter there": "follow it"})
+hotkeys({"u": flow.UNDO, "s": flow.STEER}, key=flow.HOTKEYS)

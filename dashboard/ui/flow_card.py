@@ -1,0 +1,164 @@
+"""What is said of the chosen node or link, beside the graph."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from components.example_list import example_list
+from components.latent_list import latent_list
+from components.token_columns import token_columns
+from dashboard.analysis.asks import PromotedAsk, TraceAsk, Unit, VocabularyAsk
+from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.facts import LatentFacts
+from dashboard.analysis.flow_types import FlowEdge, FlowGraph, FlowNode, LitGraph
+from dashboard.analysis.index import read_facts
+from dashboard.analysis.methods.contexts import fold, read_contexts
+from dashboard.analysis.methods.flow_pair import firing_together, shared_promoted
+from dashboard.analysis.methods.flow_recipes import Goal, Recipe, path_latents
+from dashboard.analysis.methods.latent import frequency
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.results import TracedRow
+from dashboard.ui import failures, latent_state, present_flow, present_latent, state
+from dashboard.ui import flow_state as flow
+from dashboard.ui import steer_state as steer
+from dashboard.ui.glossary import TERMS
+from dashboard.ui.naming import Named, names
+from dashboard.ui.presets import PRESETS
+from dashboard.ui.resources import get_catalog, get_corpus, get_engine, get_notebook
+
+N_EXAMPLES, N_LOGITS = 4, 5
+PATH_STRENGTH = 2.0
+"""Of a whole path, in largest activations: shared out among its latents."""
+
+
+def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
+    """A latent: what it is, how it is linked, what can be done with it, then what takes a pass of the model."""
+    named = names(get_catalog())
+    st.markdown(f"##### {failures.plain(named(node.latent) or 'No label')}", help=TERMS["label"])
+    st.caption(f"`{node.latent}`")
+    _buttons(view, graph, node)
+    if present_flow.scores(node):
+        for column, (name, value) in zip(st.columns(3), _scores(node), strict=True):
+            column.metric(name, value, help=TERMS[name])
+    facts = _facts(node.latent)
+    if facts is None:
+        texts = get_engine().promoted(PromotedAsk(node.latent, 10))
+        st.caption(failures.plain("Makes likelier: " + "  ".join(map(repr, texts))))
+        return
+    share, counted = present_latent.density(frequency(facts))
+    st.markdown(f"Fires on {failures.plain(share)} :gray[{failures.plain(counted)}]", help=TERMS["density"])
+    ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted[:N_LOGITS], *facts.suppressed[:N_LOGITS])))
+    shown = dict(zip(ids, get_engine().vocabulary(VocabularyAsk(ids)).texts, strict=True))
+    columns = (("likelier", facts.promoted[:N_LOGITS]), ("less likely", facts.suppressed[:N_LOGITS]))
+    token_columns([(title, present_latent.weights(tokens, shown)) for title, tokens in columns], key=flow.LOGITS)
+    if not facts.is_dead:
+        with failures.shown():
+            _examples(facts)
+
+
+def _scores(node: FlowNode) -> tuple[tuple[str, str], ...]:
+    pairs = (("s_R", node.s_res), ("s_M", node.s_mlp), ("s_A", node.s_att))
+    return tuple((name, "not known" if value is None else f"{value:.2f}") for name, value in pairs)
+
+
+def _examples(facts: LatentFacts) -> None:
+    corpus = get_corpus(facts.head)
+    contexts = read_contexts(_trace, corpus, facts.latent, fold(corpus, facts.top)[:N_EXAMPLES])
+    rows, scale = present_latent.example_rows(contexts), present_latent.scale_of(facts.latent, facts, [])
+    example_list(rows, scale, legend=True, wrapped=False, action="", key=flow.EXAMPLES, on_act=state.note_change)
+
+
+def _buttons(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
+    name, key = str(node.latent), flow.PAGE
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Open", key=f"{key}_open", icon=":material/center_focus_strong:", help="Its own page."):
+            latent_state.show(node.latent, view.prompt)
+        if st.button("Steer", key=flow.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
+            st.switch_page("app_pages/steer.py", query_params={"latent": name})
+        if st.button("Steer path", key=f"{flow.STEER}_path", icon=":material/conversion_path:", help=TERMS["steer path"]):
+            steer_path(graph)
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        pin, said = (":material/keep_off:", "Unpin it") if name in view.pins else (":material/keep:", "Pin it")
+        said += ": Shift and click on the graph, or p there"
+        st.button("", key=f"{key}_pin", icon=pin, on_click=flow.toggle_pin, args=(name,), help=said)
+        said, is_seed = "Follow it: a double click on the graph, or Ctrl+Enter there", node.latent == graph.ask.seed
+        st.button("", key=f"{key}_follow", icon=":material/route:", on_click=flow.follow, args=(node.latent,), disabled=is_seed, help=said)
+        _list_box((node.latent,), flow.LISTS, "Add to a list")
+
+
+def steer_path(graph: FlowGraph) -> None:
+    """Leave for the steer page with the residual latents of the span as one recipe."""
+    st.switch_page("app_pages/steer.py", query_params=path_query(graph))
+
+
+def path_query(graph: FlowGraph) -> dict[str, str | list[str]]:
+    """The steer page's address for a span: constant over the layers, PATH_STRENGTH shared out, those nearest to the seed if it is long."""
+    placed = path_latents(graph)
+    seed_layer = next((one.layer for one in placed if one.latent == graph.ask.seed), placed[-1].layer)
+    nearest = sorted(placed, key=lambda one: (abs(one.layer - seed_layer), one.layer))[: steer.MAX_EDITS]
+    edits = Recipe(Goal.ACTIVATE, unit=Unit.MAX).edits(nearest, round(PATH_STRENGTH / len(nearest), 2))
+    prompt = st.session_state.get(steer.PROMPT) or PRESETS["Places"].prompt
+    return {"prompt": prompt, "edit": [str(edit) for edit in edits], "where": "everywhere"}
+
+
+def _list_box(latents: tuple[LatentId, ...], key: str, placeholder: str) -> None:
+    st.selectbox(
+        "Lists", [one.name for one in get_notebook().lists()], index=None, key=key, placeholder=placeholder, accept_new_options=True,
+        label_visibility="collapsed", on_change=flow.add_to_list, args=(latents, key),
+    )  # fmt: skip
+
+
+def edge_card(edge: FlowEdge, lit: LitGraph | None) -> None:
+    """A link: its two latents compared."""
+    named = names(get_catalog())
+    st.markdown(f"#### {failures.plain(f'Cosine {edge.cosine:.2f}')}", help=TERMS["link"])
+    for end, latent in (("from", edge.source), ("to", edge.target)):
+        st.markdown(f":gray[{end}] `{latent}`  \n{failures.plain(named(latent) or 'no label')}")
+        go, follow = st.columns(2)
+        go.button("Show", key=f"{flow.PAGE}_{end}", on_click=flow.show, args=(str(latent),), width="stretch")
+        if follow.button("Open", key=f"{flow.PAGE}_{end}_open", width="stretch"):
+            latent_state.show(latent)
+    if not edge.mutual or edge.gap:
+        st.caption(failures.plain(present_flow.edge_note(edge).partition("\n")[2]).replace("\n", "  \n"))
+    if lit is not None:
+        st.caption(failures.plain(present_flow.together_on(lit, edge.source, edge.target)))
+    first, second = _facts(edge.source), _facts(edge.target)
+    if first is None or second is None:
+        return
+    shared = shared_promoted(first, second)
+    texts = get_engine().vocabulary(VocabularyAsk(shared)).texts if shared else ()
+    said = "  ".join(map(repr, texts)) if texts else "none of their ten strongest"
+    st.markdown(f"**Both make likelier** {failures.plain(said)}", help=TERMS["logit"])
+    with failures.shown():
+        st.markdown(failures.plain(present_flow.together(firing_together(_trace, get_corpus(first.head), first, second))))
+
+
+def pins(view: flow.FlowState, graph: FlowGraph, named: Named) -> None:
+    """What is pinned, whether it is in this graph or not."""
+    if not view.pins:
+        return
+    here = {node.id for node in graph.nodes}
+    best = {
+        pin: max((edge.cosine for edge in graph.edges if pin in (str(edge.source), str(edge.target))), default=0.0) for pin in view.pins
+    }
+    pairs = [(LatentId.parse(pin), cosine) for pin, cosine in best.items()]
+    rows = present_latent.related_rows(pairs, graph.ask.seed, named, "strongest link in this graph")
+    heading, clear = st.columns([3, 1], vertical_alignment="center")
+    away = sum(pin not in here for pin in view.pins)
+    heading.markdown(
+        f"**Pinned** :gray[{len(view.pins)}{f', {away} of them not in this graph' if away else ''}; the bar is the strongest link here]"
+    )
+    clear.button("Unpin all", key=f"{flow.PINNED}_clear", on_click=flow.unpin_all, type="tertiary")
+    latent_list(rows, key=flow.PINNED, on_show=flow.act_on_pin, on_pin=flow.act_on_pin, keep="unpin")
+    _list_box(tuple(latent for latent, _ in pairs), f"{flow.LISTS}_pins", "Add all pinned to a list")
+
+
+def _facts(latent: LatentId) -> LatentFacts | None:
+    try:
+        return read_facts(get_catalog().get(latent.sae), latent.index)
+    except AnalysisError:
+        return None
+
+
+def _trace(ask: TraceAsk) -> Sequence[TracedRow]:
+    return failures.answer(get_engine().ask_trace(ask), f"reading {len(ask.rows)} texts")

@@ -1,0 +1,268 @@
+"""Typed state of the flow page <-> session. With `state.py`, one of the places where keys are spelt.
+
+What is on the screen is one frozen value; each thing that a person does keeps the value before, so that it can be undone.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import streamlit as st
+
+from components.data import ClickKind
+from components.flow_canvas import read_click
+from components.flow_graph import FlowPicture
+from dashboard.analysis.errors import AnalysisError, NoSae
+from dashboard.analysis.flow_types import T_MODULE, T_RES, FlowAsk, FlowGraph, LitGraph
+from dashboard.analysis.names import LatentId, Point
+from dashboard.analysis.notebook import LatentList, ListEntry
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import state
+from dashboard.ui.resources import get_notebook
+
+PAGE = "app_pages/flow.py"
+SEED, OTHER, T_RES_KEY, T_MODULE_KEY, TOP, WHOLE, GROUPED, TEXT, TOKEN, CHOICE = (
+    "flow_seed", "flow_other", "flow_t_res", "flow_t_module", "flow_top", "flow_whole", "flow_grouped", "flow_text", "flow_token",
+    "flow_choice",
+)  # fmt: skip
+CANVAS, SECOND, STRIP, LISTS, UNDO, STEER, HOTKEYS, EXAMPLES, LOGITS, PINNED, IMPORT, EXPORT = (
+    "flow_canvas", "flow_second", "flow_strip", "flow_lists", "flow_undo", "flow_steer", "flow_hotkeys", "flow_examples", "flow_logits",
+    "flow_pinned", "flow_import", "flow_export",
+)  # fmt: skip
+STRONGEST = -1
+"""Stands for the token on which the seed fires most."""
+MAX_PINS, MAX_TOP_SHOWN, MAX_UNDO, MAX_GRAPHS = 12, 5, 50, 24
+WRITTEN, PROBLEMS = "flow_written", "flow_problems"
+_VIEW, _HISTORY, _SAID, _GRAPHS = "flow_view", "flow_history", "flow_said", "flow_graphs"
+
+
+@dataclass(frozen=True)
+class FlowState:
+    """Everything that the flow page shows."""
+
+    seed: LatentId
+    other: LatentId | None = None
+    """Seed of a second graph beside the first."""
+    t_res: float = T_RES
+    t_module: float = T_MODULE
+    top: int = 1
+    pruned: bool = True
+    """Only the span."""
+    selected: str = ""
+    """A latent, or two with a space between for a link; empty for the seed."""
+    pins: tuple[str, ...] = ()
+    prompt: Prompt = field(default_factory=lambda: Prompt(""))
+    """A text that lights the nodes up; empty for none."""
+    token: int = STRONGEST
+    """Which token lights the nodes; STRONGEST until the text is read."""
+    grouped: bool = False
+    """Supernodes are drawn."""
+
+    def ask(self, seed: LatentId | None = None) -> FlowAsk:
+        """What the graph of a seed is built from."""
+        return FlowAsk(seed or self.seed, self.t_res, self.t_module, self.top, self.pruned)
+
+
+def flow_state() -> FlowState:
+    """The state of this tab."""
+    return st.session_state[_VIEW]
+
+
+def take(view: FlowState) -> None:
+    """Show this: widgets follow."""
+    kept = st.session_state
+    kept[_VIEW] = view
+    kept[SEED], kept[OTHER] = str(view.seed), str(view.other or "")
+    kept[T_RES_KEY], kept[T_MODULE_KEY], kept[TOP] = view.t_res, view.t_module, view.top
+    kept[WHOLE], kept[GROUPED], kept[TEXT], kept[TOKEN] = not view.pruned, view.grouped, view.prompt.text, view.token
+
+
+def is_open() -> bool:
+    """Whether this tab has shown the page before."""
+    return _VIEW in st.session_state
+
+
+def step(view: FlowState) -> None:
+    """Show something else, in a callback; what was there before can be had back."""
+    state.note_change()
+    before = flow_state()
+    if view != before:
+        st.session_state[_HISTORY] = (*st.session_state.get(_HISTORY, ()), before)[-MAX_UNDO:]
+    take(view)
+
+
+def undo() -> None:
+    """Callback: as it was before the last thing that was done."""
+    state.note_change()
+    *earlier, before = st.session_state[_HISTORY]
+    st.session_state[_HISTORY] = tuple(earlier)
+    take(before)
+
+
+def settle(view: FlowState, lit: LitGraph | None) -> FlowState:
+    """The state with a token that the text has; to be called before the slider is drawn."""
+    if lit is None or 0 <= view.token < len(lit.texts):
+        return view
+    values = [0.0 if special else float(value) for value, special in zip(lit.values[view.seed], lit.special, strict=True)]
+    settled = replace(view, token=max(range(len(values)), key=lambda i: (values[i], not lit.special[i])))
+    take(settled)
+    return settled
+
+
+def can_undo() -> int:
+    """How many steps lead back."""
+    return len(st.session_state.get(_HISTORY, ()))
+
+
+def follow(seed: LatentId, *, prompt: Prompt | None = None, token: int = STRONGEST) -> None:
+    """Callback: the graph of another seed."""
+    view = replace(flow_state(), seed=seed, selected="")
+    step(view if prompt is None else replace(view, prompt=prompt, token=token))
+
+
+def follow_named(catalog: Catalog) -> None:
+    """Callback of the seed box: a whole name, or an index of the seed's dictionary."""
+    view, text = flow_state(), str(st.session_state[SEED]).strip()
+    try:
+        follow(catalog.latent(LatentId.parse(text if "/" in text else f"{view.seed.sae}/{text}")))
+    except AnalysisError as error:
+        step(view)
+        complain(str(error))
+
+
+def follow_other(catalog: Catalog) -> None:
+    """Callback of the box of the second graph; empty for none."""
+    view, text = flow_state(), str(st.session_state[OTHER]).strip()
+    try:
+        step(replace(view, other=catalog.latent(LatentId.parse(text if "/" in text else f"{view.seed.sae}/{text}")) if text else None))
+    except AnalysisError as error:
+        step(view)
+        complain(str(error))
+
+
+def change() -> None:
+    """Callback of thresholds and switches."""
+    kept = st.session_state
+    new = {"t_res": round(float(kept[T_RES_KEY]), 2), "t_module": round(float(kept[T_MODULE_KEY]), 2), "top": int(kept[TOP])}
+    step(replace(flow_state(), **new, pruned=not kept[WHOLE], grouped=kept[GROUPED]))
+
+
+def read_text() -> None:
+    """Callback of the text box: another text lights the nodes."""
+    step(replace(flow_state(), prompt=Prompt(str(st.session_state[TEXT])), token=STRONGEST))
+
+
+def go_to_token(token: int) -> None:
+    """Callback of the text: light the nodes by another token."""
+    step(replace(flow_state(), token=token))
+
+
+def slide() -> None:
+    """Callback of the token slider."""
+    go_to_token(int(st.session_state[TOKEN]))
+
+
+def pick_token() -> None:
+    """Callback of the strip."""
+    picked = st.session_state[STRIP].get("picked")
+    state.note_change()
+    if picked is not None:
+        go_to_token(int(picked))
+
+
+def choose() -> None:
+    """Callback of the select box: what a click does."""
+    show(st.session_state[CHOICE] or "")
+
+
+def show(key: str) -> None:
+    """Callback: choose a latent or a link."""
+    step(replace(flow_state(), selected=key))
+
+
+def click(key: str, drawn: FlowPicture) -> None:
+    """Callback of a canvas: choose, pin, or follow; a stale click is refused with a word."""
+    state.note_change()
+    found = read_click(st.session_state[key].get("clicked"), drawn)
+    if isinstance(found, str):
+        complain(found)
+    elif found.kind is ClickKind.SHIFT and found.node:
+        toggle_pin(found.node)
+    elif found.kind is ClickKind.DOUBLE and found.node:
+        follow(LatentId.parse(found.node))
+    else:
+        step(replace(flow_state(), selected=found.node or found.edge))
+
+
+def toggle_pin(key: str) -> None:
+    """Callback: pin a latent, or take its pin away."""
+    pins = flow_state().pins
+    step(replace(flow_state(), pins=tuple(pin for pin in pins if pin != key) if key in pins else (*pins, key)[-MAX_PINS:]))
+
+
+def unpin_all() -> None:
+    """Callback: no pins."""
+    step(replace(flow_state(), pins=()))
+
+
+def act_on_pin() -> None:
+    """Callback of the list of pins: choose one, or take its pin away."""
+    state.note_change()
+    acted = st.session_state[PINNED]
+    if shown := acted.get("shown"):
+        step(replace(flow_state(), selected=shown))
+    elif unpinned := acted.get("pinned"):
+        toggle_pin(unpinned)
+
+
+def add_to_list(latents: tuple[LatentId, ...], key: str) -> None:
+    """Callback of a list chooser: add latents to a list, which is made if it is new."""
+    state.note_change()
+    name, book = st.session_state[key], get_notebook()
+    st.session_state[key] = None
+    if not name:
+        return
+    entries = tuple(map(ListEntry, latents))
+    try:
+        if name in {one.name for one in book.lists()}:
+            book.change_list(name, lambda old: old.with_entries(*entries))
+        else:
+            book.save_list(LatentList(name, entries=entries))
+        complain(f"{len(latents)} latent{'s are' if len(latents) > 1 else ' is'} in the list {name}.")
+    except AnalysisError as error:
+        complain(str(error))
+
+
+def complain(said: str) -> None:
+    """Say something with the next drawing of the page."""
+    st.session_state[_SAID] = said
+
+
+def said() -> str | None:
+    """What is to be said, once."""
+    return st.session_state.pop(_SAID, None)
+
+
+def kept_graph(ask: FlowAsk) -> FlowGraph | None:
+    """A graph that this tab has drawn before."""
+    return st.session_state.setdefault(_GRAPHS, {}).get(ask)
+
+
+def keep_graph(ask: FlowAsk, graph: FlowGraph) -> None:
+    """Remember a graph; of many, the latest."""
+    graphs = st.session_state[_GRAPHS]
+    graphs[ask] = graph
+    if len(graphs) > MAX_GRAPHS:
+        graphs.pop(next(iter(graphs)))
+
+
+def first_look(catalog: Catalog) -> FlowState:
+    """What is shown on first open: the first example whose latent is installed, else the middle residual dictionary's first latent."""
+    for example in state.EXAMPLES.values():
+        try:
+            return FlowState(catalog.latent(LatentId.parse(example.latent)), prompt=Prompt(example.text), token=example.token)
+        except AnalysisError:
+            continue
+    residual = [spec for spec in catalog.specs if spec.site.point is Point.RESID_POST]
+    if not residual:
+        raise NoSae
+    return FlowState(residual[len(residual) // 2].latent(0))

@@ -1,0 +1,110 @@
+"""The flow page's address: everything that is on the screen, and back."""
+
+import math
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.flow_types import T_MODULE, T_RES
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import flow_state as flow
+from dashboard.ui import state
+
+
+def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
+    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
+
+    `arrived` means that the tab comes from another page: an address that says nothing then leaves everything as it was.
+    """
+    kept, url = st.session_state, _address()
+    if (state.has_acted() or url == kept.get(flow.WRITTEN)) and flow.is_open():
+        flow.take(flow.flow_state())
+        return kept[flow.PROBLEMS]
+    if not url:
+        flow.take(flow.flow_state() if arrived and flow.is_open() else flow.first_look(catalog))
+        return _remember([], url)
+    problems: list[str] = []
+
+    def latent(name: str) -> LatentId | None:
+        try:
+            return catalog.latent(LatentId.parse(url[name][-1])) if url.get(name, [""])[-1] else None
+        except AnalysisError as error:
+            problems.append(str(error))
+            return None
+
+    def number(name: str, otherwise: float, allowed: Callable[[float], bool], what: str) -> float:
+        text = url.get(name, [str(otherwise)])[-1]
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and allowed(value):
+            return value
+        problems.append(f"{name}={text[:20]!r} is not {what}.")
+        return otherwise
+
+    def is_cosine(value: float) -> bool:
+        return 0 <= value <= 1
+
+    found = latent("seed")
+    flow.take(
+        flow.FlowState(
+            seed=found or flow.first_look(catalog).seed,
+            other=latent("other"),
+            t_res=round(number("t_res", T_RES, is_cosine, "a cosine from 0 to 1"), 2),
+            t_module=round(number("t_module", T_MODULE, is_cosine, "a cosine from 0 to 1"), 2),
+            top=int(number("top", 1, lambda n: n in range(1, flow.MAX_TOP_SHOWN + 1), f"a number from 1 to {flow.MAX_TOP_SHOWN}")),
+            pruned=url.get("all") != ["1"],
+            selected=url.get("chosen", [""])[-1][:400],
+            pins=tuple(dict.fromkeys(_latents(url.get("pin", []), catalog, problems)))[: flow.MAX_PINS],
+            prompt=Prompt(url.get("prompt", [""])[-1]),
+            token=int(number("token", flow.STRONGEST, lambda n: n in range(flow.STRONGEST, 100_000), "a position: a whole number from 0")),
+            grouped=url.get("groups") == ["1"],
+        )
+    )
+    return _remember(problems, url)
+
+
+def write_url(view: flow.FlowState) -> None:
+    """Make the address bar say what is on the screen. A text that is too long for a link is left out."""
+    url: dict[str, list[str]] = {"seed": [str(view.seed)], "t_res": [f"{view.t_res:g}"], "t_module": [f"{view.t_module:g}"]}
+    if view.other:
+        url["other"] = [str(view.other)]
+    if view.top > 1:
+        url["top"] = [str(view.top)]
+    if not view.pruned:
+        url["all"] = ["1"]
+    if view.selected:
+        url["chosen"] = [view.selected]
+    if view.pins:
+        url["pin"] = list(view.pins)
+    if view.prompt.text and state.fits_url(view.prompt):
+        url |= {"prompt": [view.prompt.text], "token": [str(view.token)]}
+    if view.grouped:
+        url["groups"] = ["1"]
+    if url != st.session_state[flow.WRITTEN] or url != _address():
+        st.query_params.from_dict(url)
+        _remember([], url)
+
+
+def _latents(texts: list[str], catalog: Catalog, problems: list[str]) -> list[str]:
+    found: list[str] = []
+    for text in texts[:100]:
+        try:
+            found.append(str(catalog.latent(LatentId.parse(text))))
+        except AnalysisError as error:
+            problems.append(str(error))
+    return found
+
+
+def _address() -> dict[str, list[str]]:
+    """What the URL says of a flow. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
+    return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
+    st.session_state[flow.PROBLEMS], st.session_state[flow.WRITTEN] = problems, url
+    return problems
