@@ -13,6 +13,22 @@ SIGNED_DARK = ("#56B4E9", "#E69F00")
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a7a00")
 """Lines of a figure, in order: Okabe-Ito hues, each at least 3:1 on light and on dark paper."""
 
+KINDS = (*CURVES, "#7d68c9")
+"""Types of entities, in order: the hues of CURVES and a violet. From the seventh on they come again in the next dash."""
+DASHES = ("solid", "dot", "dashdot")
+
+TONES = {
+    "known": "#0072B2",
+    "unknown": "#D55E00",
+    "aside": "#8c857b",
+    "plain": "#7f786e",
+    "random": "#8c857b",
+    "without": "#009E73",
+    "right": "#8c857b",
+    "wrong": "#CC79A7",
+}
+"""What a mark of a study stands for, each readable on light and on dark paper: known is blue, unknown orange, aside grey."""
+
 ORIGINS = {
     "not_known": ("#8c857b", "#8f887d"),
     "nowhere": ("#b8b0a4", "#5d626b"),
