@@ -57,6 +57,10 @@ class ResultStore:
             raise UnknownResult(kind, key, len(self.keys(kind))) from error
         return record, result
 
+    def folder(self, kind: str, key: str) -> Path:
+        """Where a result of that key is or would be kept; files that belong to it may stand beside it."""
+        return self._folder / kind / key
+
     def keys(self, kind: str) -> list[str]:
         """Keys of one kind, newest first."""
         found = sorted((self._folder / kind).glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)

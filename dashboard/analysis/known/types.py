@@ -85,7 +85,7 @@ class StudySettings:
         return self.rule if self.way is LabelWay.ANSWERS else KnowledgeRule(CHOICE_RULE.k, CHOICE_RULE.r, self.rule.known_at)
 
 
-PREVIEW = StudySettings(most_entities=60, noise_documents=120, noise_tokens=10, n_shuffles=200)
+PREVIEW = StudySettings(most_entities=60, noise_documents=60, noise_tokens=16, n_shuffles=200)
 """Settings of a first look: labels by file, few entities; with a few SAEs a minute on two cores."""
 
 

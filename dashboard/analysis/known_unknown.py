@@ -1,0 +1,344 @@
+"""The study of known and unknown entities: which latents tell what the model knows, on which types, and how surely.
+
+Steps: (1) entities of some types; (2) labels known and unknown, by answers, by choices or by file; (3) on how many random
+ordinary tokens each latent fires; (4) what fires at the last token of every name; (5) counts by type, label and split,
+latents chosen on train and shown on test, with exact tests, shuffled labels and baselines. Steps 2 to 4 ask the model, are
+kept on disk as they come and found again by any study that shares them; step 5 is made from them whenever it is wanted.
+
+Source: Ferrando et al. 2024, arXiv:2411.14257, sections 2 and 3. Differs from it as the modules of `known` and `methods` say.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
+from dashboard.analysis.entities.tables import EntityTable
+from dashboard.analysis.errors import BadAsk, OtherModel, UnknownResult
+from dashboard.analysis.known import knowledge, reading, scoring
+from dashboard.analysis.known.entities import Taken, check_tables, keep_tables, kept_tables, take
+from dashboard.analysis.known.notes import notes_on, summaries
+from dashboard.analysis.known.overruling import keep_overrule, read_overrules
+from dashboard.analysis.known.steps import Step, step_key
+from dashboard.analysis.known.types import (
+    KIND,
+    TOTAL,
+    EntityActivations,
+    GradedAnswer,
+    KnownUnknownStudy,
+    Overrule,
+    StudyAsk,
+    StudyEntity,
+    StudyProgress,
+    StudySettings,
+    read_ask,
+    type_ask,
+)
+from dashboard.analysis.methods.entity_counts import Columns, roster
+from dashboard.analysis.methods.knowledge import LabelWay
+from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.records import key_of, make_record, weights_sha256
+from dashboard.analysis.results import ModelCard, RunRecord
+from dashboard.analysis.runner import Runner
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.store import ResultStore
+
+STEPS = "known-unknown-steps"
+"""Where steps are kept, beside the studies."""
+DEFAULT = StudySettings()
+
+
+def make_ask(
+    tables: Sequence[EntityTable], saes: Sequence[SaeId], settings: StudySettings = DEFAULT, corpus: Corpus | None = None
+) -> StudyAsk:
+    """A study of some tables. Without a corpus random tokens come from the one that ships.
+
+    Raises:
+        BadAsk: if there are no tables or SAEs, or one twice.
+    """
+    return StudyAsk(tuple(type_ask(table) for table in tables), tuple(saes), settings, (corpus or read_corpus(SHIPPED)).sha256)
+
+
+def run_study(
+    runner: Runner, ask: StudyAsk, tables: Sequence[EntityTable], store: ResultStore, catalog: Catalog, corpus: Corpus | None = None
+) -> Iterator[StudyProgress]:
+    """Make a study, or find it made: then nothing is asked of the model. The last item has it.
+
+    Raises:
+        BadAsk: if the tables are not those of the ask, or it cannot be done.
+        RunMismatch: if another process is making it.
+    """
+    check_tables(ask, tables)
+    began = time.monotonic()
+    card = runner.describe()
+    record = make_record(KIND, ask.plain_data(), card, catalog, ask.saes, None)
+    key = key_of(record)
+    if key not in store.keys(KIND):
+        keep_tables(store.folder(KIND, key) / "types", tables)
+        plan = _Plan.of(ask, take(tables, ask.settings), reading.columns_of(catalog, ask.saes))
+        keys = _step_keys(card, record, ask, plan)
+        for share, words in _ask_model(runner, plan, _steps(store, keys), _own_corpus(ask, card, corpus)):
+            yield StudyProgress(min(int(share * TOTAL), TOTAL - 1), words)
+        yield StudyProgress(TOTAL - 1, "Scoring and shuffling labels")
+        columns = [{"sae": str(sae), "site": str(site), "n_latents": width} for sae, site, width in _rows(plan.columns)]
+        result = {"steps": keys, "columns": columns, "n_entities": len(plan.taken)}
+        store.save(replace(record, seconds=round(time.monotonic() - began, 2)), result)
+    yield StudyProgress(TOTAL, "Done", load_study(store, key))
+
+
+def find_study(store: ResultStore, ask: StudyAsk, catalog: Catalog) -> str | None:
+    """The key of a study that is made, without a model; None if there is none."""
+    wanted = ask.plain_data()
+    hashes = {str(sae): weights_sha256(catalog.get(sae)) for sae in ask.saes}
+    for key in store.keys(KIND):
+        try:
+            record, _ = store.load(KIND, key)
+        except UnknownResult:
+            continue
+        if record.ask == wanted and record.saes == hashes:
+            return key
+    return None
+
+
+def load_study(store: ResultStore, key: str) -> KnownUnknownStudy:
+    """A study that is made, scored by the grades as they stand now.
+
+    Raises:
+        UnknownResult: if there is none of that key.
+        BadAsk: if it was made by another version.
+    """
+    store.load(KIND, key)
+    folder = store.folder(KIND, key)
+    return _scored(folder.parents[1], key, read_overrules(folder).version)
+
+
+@dataclass(frozen=True)
+class StudyHead:
+    """A study of the store, without its numbers."""
+
+    key: str
+    created: str
+    """UTC, ISO 8601."""
+    ask: StudyAsk
+    n_entities: int
+    model: str
+    seconds: float | None
+
+
+def list_studies(store: ResultStore) -> tuple[StudyHead, ...]:
+    """All studies that are made and can be read, newest first."""
+    heads: list[StudyHead] = []
+    for key in store.keys(KIND):
+        try:
+            record, result = store.load(KIND, key)
+            heads.append(StudyHead(key, record.created, read_ask(record.ask), int(result["n_entities"]), record.model, record.seconds))
+        except (BadAsk, KeyError, TypeError, ValueError):
+            continue
+    return tuple(heads)
+
+
+def read_answers(store: ResultStore, study: KnownUnknownStudy, kind: str | None = None) -> Iterator[GradedAnswer]:
+    """Every question, answer and grade, of one type or of all, as they stand now; nothing by file."""
+    kept = _Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
+    if (step := kept.step("knowledge")) is not None:
+        overruled = read_overrules(study.folder).verdicts
+        for _, answer in knowledge.graded(kept.plan.asked, step, overruled, kind):
+            yield answer
+
+
+def overrule(store: ResultStore, key: str, given: Overrule) -> KnownUnknownStudy:
+    """Judge one answer of a study otherwise than the matcher, or take that back; the study scored anew, without a model.
+
+    Raises:
+        UnknownResult: if there is no study of that key.
+        BadAsk: if it has no such answer.
+    """
+    study = load_study(store, key)
+    places = {(one.kind, one.name, one.attribute, one.sample) for one in read_answers(store, study, given.kind)}
+    if given.place not in places:
+        raise BadAsk(f"Study {key} has no answer {given.sample} to {given.attribute} of the {given.kind} {given.name!r}.")
+    keep_overrule(study.folder, given)
+    return load_study(store, key)
+
+
+def activations(store: ResultStore, study: KnownUnknownStudy, latent: LatentId) -> EntityActivations:
+    """One latent on every entity.
+
+    Raises:
+        BadAsk, UnknownLatent: if it is no latent of the study.
+    """
+    kept = _Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
+    plan = kept.plan
+    step = kept.step("reading")
+    assert step is not None
+    values = scoring.activations_of(plan.reading, step, len(plan.taken), plan.columns.column(latent))
+    return EntityActivations(latent, values)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is asked of the model, worked out from the ask and its tables."""
+
+    ask: StudyAsk
+    taken: tuple[Taken, ...]
+    asked: knowledge.Questions
+    reading: reading.ReadingPlan
+
+    @classmethod
+    def of(cls, ask: StudyAsk, taken: tuple[Taken, ...], columns: Columns) -> "_Plan":
+        """Of entities and SAEs."""
+        texts = reading.plan_reading([one.text for one in taken], columns, ask.settings)
+        return cls(ask, taken, knowledge.questions(taken, ask.settings), texts)
+
+    @property
+    def columns(self) -> Columns:
+        """Of its SAEs."""
+        return self.reading.columns
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A study as the store holds it."""
+
+    store: ResultStore
+    key: str
+    record: RunRecord
+    result: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.store.folder(KIND, self.key)
+
+    @property
+    def plan(self) -> _Plan:
+        """What was asked of the model."""
+        return _kept_plan(self.folder, read_ask(self.record.ask), self.columns)
+
+    @property
+    def columns(self) -> Columns:
+        """Of its SAEs as they were."""
+        rows = self.result["columns"]
+        sites = tuple(Site.parse(row["site"]) for row in rows)
+        return Columns(tuple(SaeId.parse(row["sae"]) for row in rows), sites, tuple(int(row["n_latents"]) for row in rows))
+
+    def step(self, name: str) -> Step | None:
+        """Where a step is kept; None if the study has none of that name."""
+        return _steps(self.store, self.result["steps"]).get(name)
+
+
+@lru_cache(maxsize=4)
+def _kept_plan(folder: Path, ask: StudyAsk, columns: Columns) -> _Plan:
+    return _Plan.of(ask, take(kept_tables(folder / "types", ask), ask.settings), columns)
+
+
+def _steps(store: ResultStore, keys: dict[str, str]) -> dict[str, Step]:
+    return {name: Step(store.folder(STEPS, f"{name}-{key}")) for name, key in keys.items()}
+
+
+def _step_keys(card: ModelCard, record: RunRecord, ask: StudyAsk, plan: _Plan) -> dict[str, str]:
+    """Names of the steps that a study needs."""
+    own = ask.settings
+    texts = [[text.text, text.marked] for text in plan.reading.texts]
+    keys = {
+        "noise": step_key("noise", card, record.saes, [ask.corpus_sha256, own.noise_documents, own.noise_tokens, own.seed]),
+        "reading": step_key("reading", card, record.saes, [texts, own.n_baseline, own.seed]),
+    }
+    if own.way is not LabelWay.FILE:
+        keys["knowledge"] = step_key("knowledge", card, {}, knowledge.step_data(ask))
+    return keys
+
+
+def _own_corpus(ask: StudyAsk, card: ModelCard, corpus: Corpus | None) -> Corpus:
+    own = corpus or read_corpus(SHIPPED)
+    if own.sha256 != ask.corpus_sha256:
+        raise BadAsk(f"The study takes random tokens from the corpus {ask.corpus_sha256[:8]}; {own.name} is {own.sha256[:8]}. Ask anew.")
+    if own.model != str(card.model):
+        raise OtherModel(f"the corpus {own.name}", own.model, str(card.model))
+    return own
+
+
+def _ask_model(runner: Runner, plan: _Plan, steps: dict[str, Step], corpus: Corpus) -> Iterator[tuple[float, str]]:
+    """The three steps that ask the model: share of all their work, and a few words."""
+    own = plan.ask.settings
+    noise = reading.plan_noise(corpus, own)
+    n_asked, n_texts, n_noise = len(plan.asked.asked), len(plan.reading.texts), sum(map(len, noise.positions))
+    # Work in tokens that the model reads; a written token costs about as much as five.
+    answering = own.rule.k + 1 if own.way is LabelWay.ANSWERS else own.n_choices
+    costs = {
+        "knowledge": n_asked * answering * (100 if own.way is LabelWay.ANSWERS else 10),
+        "noise": sum(map(len, noise.rows)),
+        "reading": n_texts * 12,
+    }
+    work: dict[str, tuple[str, Callable[[Step], Iterator[float]]]] = {
+        "knowledge": (f"Asking {n_asked:,} questions", lambda step: knowledge.put(runner, plan.asked, own, step)),
+        "noise": (f"Reading {n_noise:,} random tokens", lambda step: reading.read_noise(runner, noise, plan.columns, step)),
+        "reading": (f"Reading {n_texts:,} names at {len(plan.columns.saes)} SAEs", lambda step: reading.read(runner, plan.reading, step)),
+    }
+    total, done = sum(costs[name] for name in steps) or 1, 0
+    for name, (words, start) in work.items():
+        if name not in steps:
+            continue
+        yield done / total, words
+        with steps[name].held():
+            for share in start(steps[name]):
+                yield (done + share * costs[name]) / total, words
+        done += costs[name]
+
+
+def _rows(columns: Columns) -> Iterator[tuple[SaeId, Site, int]]:
+    yield from zip(columns.saes, columns.sites, columns.widths, strict=True)
+
+
+@lru_cache(maxsize=4)
+def _scored(root: Path, key: str, version: str) -> KnownUnknownStudy:
+    """A study with the grades of that version; the last few stay in memory."""
+    store = ResultStore(root)
+    return _score(_Kept(store, key, *store.load(KIND, key)))
+
+
+def _score(kept: _Kept) -> KnownUnknownStudy:
+    plan, columns = kept.plan, kept.columns
+    ask = plan.ask
+    overruled = read_overrules(kept.folder)
+    labels = knowledge.labels(plan.taken, plan.asked, kept.step("knowledge"), overruled.verdicts, ask)
+    members = roster(
+        ((one.kind.name, one.entity.name, label.knowledge) for one, label in zip(plan.taken, labels, strict=True)),
+        ask.settings.seed,
+        ask.settings.shares,
+    )
+    noise_step, reading_step = kept.step("noise"), kept.step("reading")
+    assert noise_step is not None and reading_step is not None
+    noise = reading.noise_rates(noise_step, columns)
+    scores = scoring.score(members, plan.reading, reading_step, noise, ask.settings)
+    entities = tuple(
+        StudyEntity(
+            one.kind.name, one.entity.name, one.entity.familiarity, label, member.split, one.filled.text, one.filled.start, one.filled.end
+        )
+        for one, label, member in zip(plan.taken, labels, members.members, strict=True)
+    )
+    types = summaries(plan.taken, labels, scores.counts, plan.asked, ask.settings)
+    return KnownUnknownStudy(
+        key=kept.key,
+        ask=ask,
+        record=kept.record,
+        types=types,
+        entities=entities,
+        roster=members,
+        counts=scores.counts,
+        noise=noise,
+        known=scores.known,
+        unknown=scores.unknown,
+        curves=scores.curves,
+        significance=scores.significance,
+        nulls=scores.nulls,
+        baselines=scores.baselines,
+        norms=scores.norms,
+        notes=notes_on(ask, types, scores, noise),
+        n_overruled=len(overruled.verdicts),
+        folder=kept.folder,
+        reading=reading_step.folder,
+    )
