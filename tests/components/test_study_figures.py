@@ -1,5 +1,7 @@
 """Figures of a study draw what they are given: shares on equal axes, counts beside them, keys that come back from a click."""
 
+import re
+
 import pytest
 
 from components.answer_figures import detector_dots, outcome_boxes, rate_bars
@@ -159,8 +161,10 @@ def test_names_out_of_a_file_are_drawn_as_text() -> None:
     for figure in figures:
         for trace in figure.data:
             shown = [*(trace.x if any(isinstance(x, str) for x in trace.x) else ()), trace.name or ""]
-            # customdata[0] is a key: it comes back, and is not drawn.
-            shown += [str(cell) for row in (trace.customdata if trace.customdata is not None else ()) for cell in row[1:]]
+            # A key comes back and is not drawn: only what the hover asks for is.
+            asked = {int(place) for place in re.findall(r"customdata\[(\d+)\]", trace.hovertemplate or "")}
+            rows = trace.customdata if trace.customdata is not None else ()
+            shown += [str(row[place]) for row in rows for place in asked]
             assert not any("<a" in text for text in shown), shown
 
 
