@@ -9,7 +9,9 @@ from components.data import DosePoint
 from components.palette import CURVES
 
 
-def dose_curves(curves: Mapping[str, Sequence[DosePoint]], *, y_title: str) -> go.Figure:
+def dose_curves(
+    curves: Mapping[str, Sequence[DosePoint]], *, y_title: str, x_title: str = "factor on every amount", x_name: str = "factor"
+) -> go.Figure:
     """A figure of `y_title` against the factor. Bars are 95 % intervals; a point without one has none.
 
     The curve's label and the factor stand in customdata. Colours hold on light and dark paper.
@@ -33,12 +35,13 @@ def dose_curves(curves: Mapping[str, Sequence[DosePoint]], *, y_title: str) -> g
             line={"color": colour, "width": 2},
             marker={"size": 7},
             customdata=[[label, point.factor, point.low, point.high, point.n] for point in points],
-            hovertemplate="factor %{x:g}<br>%{y:.4g} [%{customdata[2]:.4g}, %{customdata[3]:.4g}], n %{customdata[4]}<extra></extra>",
+            hovertemplate=f"{x_name} %{{x:g}}<br>"
+            "%{y:.4g} [%{customdata[2]:.4g}, %{customdata[3]:.4g}], n %{customdata[4]}<extra></extra>",
         )
     figure.update_layout(
         height=300,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis={"title": "factor on every amount", "zeroline": True},
+        xaxis={"title": x_title, "zeroline": True},
         yaxis={"title": y_title},
         legend={"orientation": "h", "y": -0.35, "x": 0},
         showlegend=len(curves) > 1,

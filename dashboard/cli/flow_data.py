@@ -96,7 +96,7 @@ def flow_deactivate(
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Also every active latent before the target, one at a time.")] = False,
     by_layer: Annotated[bool, typer.Option("--by-layer")] = False,
     by_subset: Annotated[bool, typer.Option("--by-subset", help="A row for each set of sources.")] = False,
-    after: Annotated[int, typer.Option(min=0, help="Tokens whose loss is measured.")] = 4,
+    after: Annotated[int, typer.Option(min=0, help="Tokens whose loss is measured.")] = 1,
     kinds: Kinds = None,
     seed: Seed = 0,
     corpus: CorpusFile = None,
@@ -130,7 +130,7 @@ def flow_deactivate(
         record = _record("flow deactivate", asked, runner, saes, text, started)
         emit({"effects": rows, "without_predecessor": dict(found.n_without), "lost": found.n_lost, "record": record})
         return
-    shown = ("method", "layer", "changed", "factor", "n", "success", "activation_change", "loss_change")
+    shown = ("method", "layer", "changed", "factor", "n", "success", "activation_change", "loss_change", "median_loss_change")
     print_rows([{name: row[name] for name in shown if name != "layer" or by_layer} for row in rows])
     paper.print(f"without an active predecessor: {dict(found.n_without)}; not active when read again: {found.n_lost}")
 

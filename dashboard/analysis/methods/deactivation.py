@@ -51,7 +51,7 @@ class DeactivationAsk:
     """Also one active latent drawn from each source, as a baseline."""
     exhaustive: bool = False
     """Also every active latent before the target, one at a time; at the first factor."""
-    n_after: int = 4
+    n_after: int = 1
     """Tokens whose loss is measured."""
 
     def __post_init__(self) -> None:
@@ -247,20 +247,37 @@ def _tried(runner: Runner, ask: DeactivationAsk, token: _Token, planned: Sequenc
     if not planned:
         return [], 0
     targets = tuple(dict.fromkeys(plan.target for plan in planned))
-    candidates = token.candidates() if ask.exhaustive else ()
+    if ask.exhaustive:
+        planned = [*planned, *_best_of_all(runner, ask, token, planned, targets)]
     # Variants that several targets share are run once.
-    variants = dict.fromkeys(Rescale(plan.latents, plan.factor) for plan in planned)
-    variants |= dict.fromkeys(Rescale((latent,), ask.factors[0]) for latent in candidates)
-    number = {variant: place for place, variant in enumerate(variants)}
-    answers = [
-        runner.rescale(RescaleAsk(token.row.ids, token.position, tuple(variants)[start : start + MAX_VARIANTS], targets, ask.n_after))
-        for start in range(0, len(variants), MAX_VARIANTS)
-    ]
-    read = _Readings(answers, {target: place for place, target in enumerate(targets)}, number)
+    read = _read(runner, token, dict.fromkeys(Rescale(plan.latents, plan.factor) for plan in planned), targets, ask.n_after)
     trials = [_trial(token, plan, read) for plan in planned if read.old(plan.target) > 0]
-    if candidates:
-        trials += [_best(token, plan, read, candidates, ask.factors[0]) for plan in _whole(planned, token) if read.old(plan.target) > 0]
     return trials, sum(read.old(target) == 0 for target in targets)
+
+
+def _best_of_all(
+    runner: Runner, ask: DeactivationAsk, token: _Token, planned: Sequence[_Planned], targets: tuple[LatentId, ...]
+) -> list[_Planned]:
+    """For each target of the matching that counts, the one active latent whose rescaling takes most of it away; ties go to the first."""
+    name, first = next(iter(token.matchings.items()))
+    factor, candidates = ask.factors[0], token.candidates()
+    read = _read(runner, token, dict.fromkeys(Rescale((latent,), factor) for latent in candidates), targets, 0)
+    found: list[_Planned] = []
+    for plan in {plan.target: plan for plan in planned if plan.method == name}.values():
+        values = {latent: read.new(Rescale((latent,), factor), plan.target)[0] for latent in candidates}
+        best = min(candidates, key=values.__getitem__)
+        source = next(point for point, table in first.tables.items() if table.among == best.sae)
+        found.append(_Planned(EXHAUSTIVE, plan.target, plan.active, (source,), (best,), factor))
+    return found
+
+
+def _read(runner: Runner, token: _Token, variants: Mapping[Rescale, None], targets: tuple[LatentId, ...], n_after: int) -> "_Readings":
+    whole = tuple(variants)
+    answers = [
+        runner.rescale(RescaleAsk(token.row.ids, token.position, whole[start : start + MAX_VARIANTS], targets, n_after))
+        for start in range(0, len(whole), MAX_VARIANTS)
+    ]
+    return _Readings(answers, {target: place for place, target in enumerate(targets)}, {one: place for place, one in enumerate(whole)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,20 +316,6 @@ def _trial(token: _Token, plan: _Planned, read: _Readings) -> Trial:
     )
 
 
-def _whole(planned: Sequence[_Planned], token: _Token) -> list[_Planned]:
-    """One plan a target, of the matching that counts: those that the exhaustive search is set against."""
-    name = next(iter(token.matchings))
-    return list({plan.target: plan for plan in planned if plan.method == name}.values())
-
-
-def _best(token: _Token, plan: _Planned, read: _Readings, candidates: Sequence[LatentId], factor: float) -> Trial:
-    """The one active latent whose rescaling takes most of the target away; ties go to the first."""
-    first = next(iter(token.matchings.values()))
-    best = min(candidates, key=lambda latent: read.new(Rescale((latent,), factor), plan.target)[0])
-    source = next(point for point, table in first.tables.items() if table.among == best.sae)
-    return _trial(token, _Planned(EXHAUSTIVE, plan.target, plan.active, (source,), (best,), factor), read)
-
-
 @dataclass(frozen=True)
 class Effect:
     """Trials of one kind together."""
@@ -326,7 +329,8 @@ class Effect:
     success: Share
     activation_change: Estimate
     loss_change: Estimate | None
-    """None where no loss was measured."""
+    """None where no loss was measured. A small old loss makes single changes huge, and the mean follows them."""
+    median_loss_change: float | None
 
 
 ALL_ACTIVE = "all active"
@@ -356,7 +360,7 @@ def _effect(key: tuple[str, int | None, str, float], group: Sequence[Trial]) -> 
     losses = [change for trial in group if (change := trial.loss_change) is not None]
     success = Share(sum(trial.is_success for trial in group), len(group))
     change = _mean([trial.activation_change for trial in group])
-    return Effect(*key, success, change, _mean(losses) if losses else None)
+    return Effect(*key, success, change, _mean(losses) if losses else None, float(np.median(losses)) if losses else None)
 
 
 def _mean(values: Sequence[float]) -> Estimate:
@@ -380,4 +384,5 @@ def table(found: Sequence[Effect]) -> list[dict[str, Any]]:
         row = {"method": effect.method, "layer": effect.layer, "changed": effect.changed, "factor": effect.factor, "n": effect.success.n}
         row |= {"success": effect.success.value, "success_low": low, "success_high": high}
         rows.append(row | columns("activation_change", effect.activation_change) | columns("loss_change", effect.loss_change))
+        rows[-1]["median_loss_change"] = effect.median_loss_change
     return rows

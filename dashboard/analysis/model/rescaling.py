@@ -2,14 +2,15 @@
 
 Steps: (1) the text before the token is read once; (2) the token, and those after it whose loss is wanted, are read in as
 many rows as there are variants, behind the same keys and values; (3) the edits act at the first token of the pass only, each
-at its own site; what comes later in the forward pass sees them. A row without edits gives the plain values; variants that
-change nothing take over that row, so that they are equal bit for bit.
+at its own site; what comes later in the forward pass sees them, as far as the last layer that is read where no loss is wanted.
+A row without edits gives the plain values; variants that change nothing take over that row, so that they are equal bit for bit.
 
 Source: Laptev et al. 2025, arXiv:2502.03032, section 5, "Deactivation of features". Differs from it: a loss is the mean over
 the tokens right after the edited one, the only ones that it can change; the paper does not say which it takes.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,22 +53,21 @@ class Plan:
 
 def rescale_at(model: LoadedModel, plan: Plan, saes: Mapping[SaeId, PlacedSae]) -> Rescaled:
     """Values of the targets at the token, and losses after it, plain and in each variant."""
-    end = min(len(plan.ids), plan.position + 1 + plan.n_after)
-    n_losses = end - plan.position - 1
+    n_losses = min(len(plan.ids) - plan.position - 1, plan.n_after)
     distinct = [number for number, factors in enumerate(plan.factors) if any(factor != 1 for factor in factors.values())]
     values = np.zeros((len(plan.factors), len(plan.targets)), dtype=np.float32)
     losses = np.zeros(len(plan.factors), dtype=np.float32)
     plain, plain_loss = None, 0.0
     with torch.inference_mode():
         before = _read_before(model, plan)
-        per_pass = max(1, min(_ROWS_AT_ONCE, _LOGITS_AT_ONCE // (1 + n_losses)) - 1)
+        per_pass = max(1, min(_ROWS_AT_ONCE, _LOGITS_AT_ONCE // max(1, n_losses)) - 1)
         n_rows = 1 + min(per_pass, len(distinct))
         for start in range(0, max(1, len(distinct)), per_pass):
             chunk = distinct[start : start + per_pass]
             # Every pass has as many rows, the plain one first: a matrix product may round by its shape.
             rows: list[Mapping[LatentId, float]] = [{}, *(plan.factors[number] for number in chunk)]
             rows += [{}] * (n_rows - len(rows))
-            read, lost = _run(model, plan, saes, rows, before, end)
+            read, lost = _run(model, plan, saes, rows, before, n_losses)
             if plain is None:
                 plain, plain_loss = read[0], float(lost[0])
             values[chunk], losses[chunk] = read[1 : 1 + len(chunk)], lost[1 : 1 + len(chunk)]
@@ -92,7 +92,7 @@ def _run(
     saes: Mapping[SaeId, PlacedSae],
     rows: Sequence[Mapping[LatentId, float]],
     before: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    end: int,
+    n_losses: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values [row, target] at the token, and the mean loss [row] after it."""
     cache = DynamicCache()
@@ -100,22 +100,31 @@ def _run(
         shape = (len(rows), -1, -1, -1)
         cache.update(keys.expand(shape), values.expand(shape), layer)
     read: dict[Site, torch.Tensor] = {}
-    hooks = _hooks(saes, rows, {saes[target.sae].site for target in plan.targets}, read)
-    ids = model.batch(*[plan.ids[plan.position : end]] * len(rows))
-    with hooked_bare(model, hooks):
+    hooks = _hooks(saes, rows, {saes[target.sae].site for target in plan.targets}, read, stop=n_losses == 0)
+    ids = model.batch(*[plan.ids[plan.position : plan.position + max(1, n_losses)]] * len(rows))
+    lost = torch.zeros(len(rows), device=model.device)
+    with suppress(_Enough), hooked_bare(model, hooks):
         logits = model.bare(ids, past_key_values=cache, use_cache=True, logits_to_keep=ids.shape[1]).logits
+        for place in range(n_losses):
+            wanted = torch.full((len(rows),), plan.ids[plan.position + 1 + place], device=model.device)
+            lost += torch.nn.functional.cross_entropy(logits[:, place].float(), wanted, reduction="none")
     acts = {name: saes[name].sae.encode(read[saes[name].site]) for name in dict.fromkeys(target.sae for target in plan.targets)}
     found = [acts[target.sae][:, target.index] for target in plan.targets]
     values = torch.stack(found, dim=1).cpu().numpy() if found else np.zeros((len(rows), 0))
-    n_losses = ids.shape[1] - 1
-    lost = torch.zeros(len(rows), device=logits.device)
-    for place in range(n_losses):
-        lost += torch.nn.functional.cross_entropy(logits[:, place].float(), ids[:, place + 1], reduction="none")
     return values.astype(np.float32), (lost / max(1, n_losses)).cpu().numpy().astype(np.float32)
 
 
+class _Enough(Exception):
+    """Everything that is wanted has been read: the rest of the model need not run."""
+
+
 def _hooks(
-    saes: Mapping[SaeId, PlacedSae], rows: Sequence[Mapping[LatentId, float]], read_at: set[Site], read: dict[Site, torch.Tensor]
+    saes: Mapping[SaeId, PlacedSae],
+    rows: Sequence[Mapping[LatentId, float]],
+    read_at: set[Site],
+    read: dict[Site, torch.Tensor],
+    *,
+    stop: bool,
 ) -> dict[Site, Edit]:
     edited = dict.fromkeys(latent.sae for factors in rows for latent in factors)
     sites = dict.fromkeys([*(saes[name].site for name in edited), *read_at])
@@ -129,6 +138,8 @@ def _hooks(
                 value = torch.cat([rescaled_together(value[:, 0], parts)[:, None], value[:, 1:]], dim=1)
             if site in read_at:
                 read[site] = value[:, 0].float()
+                if stop and read.keys() == read_at:
+                    raise _Enough
             return value
 
         return edit
