@@ -7,11 +7,8 @@ import streamlit as st
 from components.flow_canvas import flow_canvas
 from components.flow_graph import FlowPicture
 from components.hotkeys import hotkeys
-from dashboard.analysis.flow_suite import find_suite
 from dashboard.analysis.flow_types import FlowGraph, LitGraph
-from dashboard.analysis.methods import flow as method
-from dashboard.analysis.names import LatentId
-from dashboard.ui import failures, flow_card, flow_controls, flow_url, present_flow, sidebar, state
+from dashboard.ui import failures, flow_answers, flow_card, flow_controls, flow_url, present_flow, sidebar, state
 from dashboard.ui import flow_state as flow
 from dashboard.ui.naming import names
 from dashboard.ui.resources import get_catalog, get_engine
@@ -19,28 +16,9 @@ from dashboard.ui.resources import get_catalog, get_engine
 catalog, engine = get_catalog(), get_engine()
 
 
-def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
-    """The graph of a seed, built once a tab."""
-    ask = view.ask(seed)
-    graph = flow.kept_graph(ask)
-    if graph is None:
-        with st.spinner("matching latents layer by layer"):
-            graph = method.with_facts(method.build(engine, find_suite(catalog, seed.sae), ask), catalog)
-        flow.keep_graph(ask, graph)
-    return graph
-
-
-def lit_by(view: flow.FlowState, graph: FlowGraph) -> LitGraph | None:
-    """The nodes of a graph on the text of the page."""
-    if not view.prompt.text.strip():
-        return None
-    with st.spinner("reading the text"):
-        return method.lit(engine, graph, view.prompt)
-
-
 def canvas(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, lit: LitGraph | None, key: str) -> None:
     """One graph, lit by the token that is chosen."""
-    st.caption(failures.plain(present_flow.said_in_short(graph, names(catalog))))
+    st.caption(failures.plain(" ".join((present_flow.said_in_short(graph), *graph.notes))))
     flow_canvas(
         drawn,
         selected=view.selected or str(view.seed),
@@ -53,55 +31,63 @@ def canvas(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, lit: LitG
     )
 
 
-def card(view: flow.FlowState, graphs: list[FlowGraph], lit: LitGraph | None) -> None:
+def card(view: flow.FlowState, graphs: list[FlowGraph], lit: LitGraph | None) -> flow_card.Later:
     """The chosen link or node; the seed if nothing that is drawn is chosen."""
-    for graph in graphs:
-        edge = next((edge for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected), None)
-        if edge is not None:
-            flow_card.edge_card(edge, lit if lit is not None and {edge.source, edge.target} <= lit.values.keys() else None)
-            return
+    edges = [edge for graph in graphs for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected]
+    if edges:
+        return flow_card.edge_card(edges[0], lit if lit is not None and {edges[0].source, edges[0].target} <= lit.values.keys() else None)
     found = [(graph, node) for graph in graphs for node in graph.nodes if node.id == view.selected]
     graph, node = found[0] if found else (graphs[0], graphs[0].node(view.seed))
     assert node is not None
-    flow_card.node_card(view, graph, node)
+    return flow_card.node_card(view, graph, node)
+
+
+def draw(view: flow.FlowState) -> flow.FlowState:
+    """The graphs, and beside them what is chosen; last what takes a pass of the model for it alone."""
+    named = names(catalog)
+    graphs = [flow_answers.built(view, seed) for seed in (view.seed, view.other) if seed is not None]
+    pictures = [present_flow.drawn(graph, named) for graph in graphs]
+    lits: list[LitGraph | None] = [None for _ in graphs]
+    with failures.shown():
+        lits = [flow_answers.lit_by(view, graph) for graph in graphs]
+    view = flow.settle(view, lits[0])
+    if len(graphs) > 1:
+        st.caption(failures.plain(present_flow.compared(*graphs)))
+        places = st.columns(2)
+        left, right = st.columns([7, 4], gap="medium")
+    else:
+        left, right = st.columns([7, 4], gap="medium")
+        places = [left]
+    for place, key, *drawing in zip(places, (flow.CANVAS, flow.SECOND), graphs, pictures, lits, strict=False):
+        with place:
+            canvas(view, *drawing, key)
+    with right:
+        flow_controls.choice_box(pictures, view.selected or str(view.seed))
+        later = card(view, graphs, lits[0])
+        rest = st.container()
+    with left:
+        flow_controls.text_box()
+        if lits[0] is not None:
+            flow_controls.text_strip(view, lits[0])
+        flow_card.pins(view, graphs[0], named)
+        groups = present_flow.supernodes(graphs[0], named) if view.grouped else ()
+        flow_controls.exports(view, graphs[0], pictures[0], groups, {"model": str(engine.describe().model)})
+    with rest, failures.shown():
+        later()
+    return view
 
 
 @st.fragment
 def answer() -> None:
     """Everything that a click changes; the frame around it stays."""
     state.has_acted()
-    view, named = flow.flow_state(), names(catalog)
+    view = flow.flow_state()
     flow_controls.seed_row(catalog)
     flow_controls.thresholds(catalog)
     if said := flow.said():
         st.info(failures.plain(said), icon=":material/info:")
     with failures.shown():
-        graphs = [built(view, seed) for seed in (view.seed, view.other) if seed is not None]
-        pictures = [present_flow.drawn(graph, named) for graph in graphs]
-        lits: list[LitGraph | None] = [None for _ in graphs]
-        with failures.shown():
-            lits = [lit_by(view, graph) for graph in graphs]
-        view = flow.settle(view, lits[0])
-        if len(graphs) > 1:
-            st.caption(failures.plain(present_flow.compared(*graphs)))
-            for column, key, *drawing in zip(st.columns(2), (flow.CANVAS, flow.SECOND), graphs, pictures, lits, strict=True):
-                with column:
-                    canvas(view, *drawing, key)
-        left, right = st.columns([7, 4], gap="medium")
-        with left:
-            if len(graphs) == 1:
-                canvas(view, graphs[0], pictures[0], lits[0], flow.CANVAS)
-            for note in graphs[0].notes:
-                st.caption(failures.plain(note))
-            flow_controls.text_box()
-            if lits[0] is not None:
-                flow_controls.text_strip(view, lits[0])
-            flow_card.pins(view, graphs[0], named)
-            groups = present_flow.supernodes(graphs[0], named) if view.grouped else ()
-            flow_controls.exports(view, graphs[0], pictures[0], groups, {"model": str(engine.describe().model)})
-        with right:
-            flow_controls.choice_box(pictures, view.selected or str(view.seed))
-            card(view, graphs, lits[0])
+        view = draw(view)
     flow_url.write_url(view)
 
 

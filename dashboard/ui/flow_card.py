@@ -1,6 +1,7 @@
 """What is said of the chosen node or link, beside the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -31,8 +32,12 @@ PATH_STRENGTH = 2.0
 """Of a whole path, in largest activations: shared out among its latents."""
 
 
-def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
-    """A latent: what it is, how it is linked, what can be done with it, then what takes a pass of the model."""
+Later = Callable[[], None]
+"""Draws what takes a pass of the model, once everything else stands."""
+
+
+def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
+    """A latent: what it is, how it is linked, what can be done with it; its strongest texts come later."""
     named = names(get_catalog())
     st.markdown(f"##### {failures.plain(named(node.latent) or 'No label')}", help=TERMS["label"])
     st.caption(f"`{node.latent}`")
@@ -44,16 +49,18 @@ def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
     if facts is None:
         texts = get_engine().promoted(PromotedAsk(node.latent, 10))
         st.caption(failures.plain("Makes likelier: " + "  ".join(map(repr, texts))))
-        return
+        return _nothing
     share, counted = present_latent.density(frequency(facts))
     st.markdown(f"Fires on {failures.plain(share)} :gray[{failures.plain(counted)}]", help=TERMS["density"])
     ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted[:N_LOGITS], *facts.suppressed[:N_LOGITS])))
     shown = dict(zip(ids, get_engine().vocabulary(VocabularyAsk(ids)).texts, strict=True))
     columns = (("likelier", facts.promoted[:N_LOGITS]), ("less likely", facts.suppressed[:N_LOGITS]))
     token_columns([(title, present_latent.weights(tokens, shown)) for title, tokens in columns], key=flow.LOGITS)
-    if not facts.is_dead:
-        with failures.shown():
-            _examples(facts)
+    return _nothing if facts.is_dead else partial(_examples, facts)
+
+
+def _nothing() -> None:
+    """What comes later where there is nothing more to say."""
 
 
 def _scores(node: FlowNode) -> tuple[tuple[str, str], ...]:
@@ -108,8 +115,8 @@ def _list_box(latents: tuple[LatentId, ...], key: str, placeholder: str) -> None
     )  # fmt: skip
 
 
-def edge_card(edge: FlowEdge, lit: LitGraph | None) -> None:
-    """A link: its two latents compared."""
+def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:
+    """A link: its two latents compared; whether they fire together is counted later."""
     named = names(get_catalog())
     st.markdown(f"#### {failures.plain(f'Cosine {edge.cosine:.2f}')}", help=TERMS["link"])
     for end, latent in (("from", edge.source), ("to", edge.target)):
@@ -124,13 +131,16 @@ def edge_card(edge: FlowEdge, lit: LitGraph | None) -> None:
         st.caption(failures.plain(present_flow.together_on(lit, edge.source, edge.target)))
     first, second = _facts(edge.source), _facts(edge.target)
     if first is None or second is None:
-        return
+        return _nothing
     shared = shared_promoted(first, second)
     texts = get_engine().vocabulary(VocabularyAsk(shared)).texts if shared else ()
     said = "  ".join(map(repr, texts)) if texts else "none of their ten strongest"
     st.markdown(f"**Both make likelier** {failures.plain(said)}", help=TERMS["logit"])
-    with failures.shown():
-        st.markdown(failures.plain(present_flow.together(firing_together(_trace, get_corpus(first.head), first, second))))
+    return partial(_together, first, second)
+
+
+def _together(first: LatentFacts, second: LatentFacts) -> None:
+    st.markdown(failures.plain(present_flow.together(firing_together(_trace, get_corpus(first.head), first, second))))
 
 
 def pins(view: flow.FlowState, graph: FlowGraph, named: Named) -> None:

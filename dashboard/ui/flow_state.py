@@ -104,7 +104,7 @@ def settle(view: FlowState, lit: LitGraph | None) -> FlowState:
         return view
     values = [0.0 if special else float(value) for value, special in zip(lit.values[view.seed], lit.special, strict=True)]
     settled = replace(view, token=max(range(len(values)), key=lambda i: (values[i], not lit.special[i])))
-    take(settled)
+    st.session_state[_VIEW], st.session_state[TOKEN] = settled, settled.token
     return settled
 
 

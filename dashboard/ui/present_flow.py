@@ -85,7 +85,7 @@ def _path_first(graph: FlowGraph) -> list[FlowNode]:
     return sorted(graph.nodes, key=lambda node: (not node.on_path, -strength.get(node.latent, 0.0), node.latent))
 
 
-def said_in_short(graph: FlowGraph, named: Named) -> str:
+def said_in_short(graph: FlowGraph) -> str:
     """One sentence on what is seen."""
     first, last = graph.span
     on_path = [node for node in graph.nodes if node.on_path]

@@ -1,0 +1,37 @@
+"""What the flow page asks of the engine, with what is shown while it waits."""
+
+import streamlit as st
+
+from dashboard.analysis.flow_suite import find_suite
+from dashboard.analysis.flow_types import FlowGraph, LitGraph
+from dashboard.analysis.methods import flow as method
+from dashboard.analysis.names import LatentId
+from dashboard.ui import flow_state as flow
+from dashboard.ui.resources import get_catalog, get_engine
+
+
+def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
+    """The graph of a seed, built once a tab.
+
+    Raises:
+        AnalysisError: if the seed leads nowhere.
+    """
+    ask, catalog = view.ask(seed), get_catalog()
+    graph = flow.kept_graph(ask)
+    if graph is None:
+        with st.spinner("matching latents layer by layer"):
+            graph = method.with_facts(method.build(get_engine(), find_suite(catalog, seed.sae), ask), catalog)
+        flow.keep_graph(ask, graph)
+    return graph
+
+
+def lit_by(view: flow.FlowState, graph: FlowGraph) -> LitGraph | None:
+    """The nodes of a graph on the text of the page; None without one.
+
+    Raises:
+        AnalysisError: if the text cannot be read.
+    """
+    if not view.prompt.text.strip():
+        return None
+    with st.spinner("reading the text"):
+        return method.lit(get_engine(), graph, view.prompt)
