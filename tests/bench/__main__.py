@@ -71,10 +71,12 @@ def main() -> None:
             value, a, b = ratio(first, second)
             show(f"{name}, {ids.shape[1]} tokens", value, goal, [1000 * a, 1000 * b])
     bench_generation(runner)
-    # Not at the top: it imports `show` from here.
+    # Not at the top: they import `show` from here.
     from tests.bench.bench_index import bench_index
+    from tests.bench.bench_matching import bench_matching
 
     bench_index(model, read_corpus(SHIPPED))
+    bench_matching()
 
 
 def bench_generation(runner: LocalRunner) -> None:
@@ -122,7 +124,7 @@ def bench_generation(runner: LocalRunner) -> None:
 def show(what: str, value: float, goal: str, figures: list[float], unit: str = "ms") -> None:
     """One line of JSON."""
     line = {"ratio": round(value, 3), "goal": goal, unit: [round(one, 1) for one in figures], "what": what}
-    print(json.dumps(line))  # noqa: T201 - what a benchmark is for
+    print(json.dumps(line), flush=True)  # noqa: T201 - what a benchmark is for
 
 
 if __name__ == "__main__":
