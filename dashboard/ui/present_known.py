@@ -1,0 +1,310 @@
+"""A study of known and unknown entities as plain data of its figures and tables. Pure functions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.study_data import EntityBar, FrequencyPoint, KindShares, LayerCurve, LayerPoint, NormPoint, ShareBar, Tone
+from dashboard.analysis.known.types import EntityActivations, GradedAnswer, KnownUnknownStudy, StudyEntity, TypeSummary
+from dashboard.analysis.methods.entity_counts import Split
+from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
+from dashboard.analysis.methods.latent_choice import Chosen
+from dashboard.analysis.methods.separation import Separation
+from dashboard.analysis.methods.shares import Share
+from dashboard.analysis.names import LatentId, SaeId
+
+ALL = "all types"
+"""What stands for every type together, where one can be chosen."""
+MAX_POINTS = 4000
+"""Points that are drawn; of more, those nearest to the diagonal are left out, and the caption says so."""
+WAYS = {LabelWay.FILE: "by the file", LabelWay.ANSWERS: "by the model's answers", LabelWay.CHOICES: "by the model's choices"}
+_TONES = {Knowledge.KNOWN: Tone.KNOWN, Knowledge.UNKNOWN: Tone.UNKNOWN, Knowledge.ASIDE: Tone.ASIDE}
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points of the scatter and what is to be said of them."""
+
+    points: tuple[FrequencyPoint, ...]
+    caption: str
+
+
+def kinds_of(study: KnownUnknownStudy, split: Split | None = Split.TEST) -> tuple[str, ...]:
+    """Types that have both sides in a split, in the order of the study."""
+    return study.separation(split).kinds
+
+
+def scatter(study: KnownUnknownStudy, kind: str, split: Split | None, sae: SaeId | None = None) -> Scatter:
+    """Every latent that fires on an entity of a type (or of ALL, pooled), those of one SAE or of all."""
+    found = study.separation(split)
+    if kind not in (*found.kinds, ALL) or not found.kinds:
+        return Scatter((), f"{kind} has not both known and unknown entities in this split: there is nothing to compare.")
+    known, n_known, unknown, n_unknown = _counted(found, kind)
+    fires = known + unknown > 0
+    block = slice(None) if sae is None else study.columns.block(sae)
+    mask = np.zeros(len(fires), dtype=bool)
+    mask[block] = True
+    ringed = {one.column: side for side, best in ((Tone.KNOWN, study.known), (Tone.UNKNOWN, study.unknown)) for one in best}
+    drawn = np.flatnonzero(fires & mask)
+    distance = np.abs(known / n_known - unknown / n_unknown)
+    near = 0
+    if len(drawn) > MAX_POINTS:
+        order = np.argsort(-distance[drawn], kind="stable")
+        keep = {int(one) for one in drawn[order[:MAX_POINTS]]} | {column for column in ringed if fires[column] and mask[column]}
+        near, drawn = len(drawn) - len(keep), np.array(sorted(keep))
+    row = study.significance.kinds.index(kind) if split is Split.TEST and kind in study.significance.kinds else None
+    points = tuple(
+        FrequencyPoint(
+            key=str(study.columns.latent(int(column))),
+            known=int(known[column]),
+            n_known=n_known,
+            unknown=int(unknown[column]),
+            n_unknown=n_unknown,
+            note=_note(study, int(column), None if row is None else float(study.significance.q[row, column])),
+            ring=ringed.get(int(column)),
+        )
+        for column in drawn
+    )
+    silent = int((mask & ~fires).sum())
+    said = f"{thin(len(points))} latents on {n_known} known and {n_unknown} unknown entities of {kind}, {name_of(split)}"
+    said += f"; {thin(silent)} fire on none of them" if silent else ""
+    said += f"; {thin(near)} near the diagonal are not drawn" if near else ""
+    return Scatter(points, said + ". Rings: the best by train entities.")
+
+
+def same_place(points: Sequence[FrequencyPoint], key: str) -> list[str]:
+    """Latents with the very counts of one, which lie on its point; without it."""
+    own = next((point for point in points if point.key == key), None)
+    if own is None:
+        return []
+    return [point.key for point in points if (point.known, point.unknown) == (own.known, own.unknown) and point.key != key]
+
+
+def curves(study: KnownUnknownStudy, side: Knowledge, saes: Sequence[SaeId] | None = None) -> list[LayerCurve]:
+    """Lines of one side: the best of each type, then the MaxMin over all. Sites and releases are named where there are several."""
+    points = [point for point in study.curves if point.side is side and (saes is None or point.sae in saes)]
+    places = list(dict.fromkeys((point.sae.release, point.site.point.value) for point in points))
+    lines: list[LayerCurve] = []
+    for kind in dict.fromkeys(point.kind for point in points):
+        for release, site in places:
+            own = [point for point in points if (point.kind, point.sae.release, point.site.point.value) == (kind, release, site)]
+            further = [text for text, several in zip((release, site), map(_several, zip(*places, strict=True)), strict=True) if several]
+            label = ", ".join([kind or "MaxMin over types", *further])
+            drawn = [_layer_point(study, point) for point in sorted(own, key=lambda point: point.site.layer)]
+            if drawn:
+                lines.append(LayerCurve(label, tuple(drawn), kind is None))
+    return lines
+
+
+def kind_shares(study: KnownUnknownStudy, latent: LatentId, split: Split | None) -> list[KindShares]:
+    """How often one latent fires on the entities of every type."""
+    column = study.columns.column(latent)
+    return [
+        KindShares(kind, *(share_bar(study.counts.share(kind, side, column, split)) for side in (Knowledge.KNOWN, Knowledge.UNKNOWN)))
+        for kind in study.counts.kinds
+    ]
+
+
+def entity_bars(study: KnownUnknownStudy, found: EntityActivations, kind: str) -> list[EntityBar]:
+    """One latent on the entities of a type, or of ALL."""
+    return [
+        EntityBar(entity_key(entity), entity.name, entity.kind, _TONES[entity.label.knowledge], float(value))
+        for entity, value in zip(study.entities, found.values, strict=True)
+        if kind in (ALL, entity.kind)
+    ]
+
+
+def entity_key(entity: StudyEntity) -> str:
+    """A name for one entity among those of all types."""
+    return f"{entity.kind}/{entity.name}"
+
+
+def strongest(study: KnownUnknownStudy, found: EntityActivations, kind: str, most: int) -> list[tuple[StudyEntity, float]]:
+    """The entities on which the latent fires most, of each label the same number at most, strongest first."""
+    rows = [
+        (entity, float(value))
+        for entity, value in zip(study.entities, found.values, strict=True)
+        if kind in (ALL, entity.kind) and value > 0
+    ]
+    rows.sort(key=lambda row: (-row[1], row[0].name))
+    chosen = [row for side in Knowledge for row in [one for one in rows if one[0].label.knowledge is side][:most]]
+    return sorted(chosen, key=lambda row: (-row[1], row[0].name))
+
+
+def norm_points(study: KnownUnknownStudy, kind: str) -> list[NormPoint]:
+    """Norms at one type's names; for ALL the mean over types, each with its number of entities."""
+    points: list[NormPoint] = []
+    for knowledge, tone in _TONES.items():
+        for site in dict.fromkeys(point.site for point in study.norms):
+            own = [point for point in study.norms if point.site == site and point.knowledge is knowledge and kind in (ALL, point.kind)]
+            n = sum(point.n for point in own)
+            if n:
+                mean = sum(point.mean * point.n for point in own) / n
+                squares = sum((point.sd or 0.0) ** 2 * (point.n - 1) + point.n * (point.mean - mean) ** 2 for point in own)
+                points.append(NormPoint(site.layer, tone, mean, (squares / (n - 1)) ** 0.5 if n > 1 else None, n))
+    return points
+
+
+def type_rows(types: Sequence[TypeSummary]) -> list[dict[str, Any]]:
+    """How many entities of each type are known, and what the test split can show."""
+    rows: list[dict[str, Any]] = []
+    for one in types:
+        test = one.size(Split.TEST)
+        row: dict[str, Any] = {
+            "type": one.title,
+            "known": one.tally.n_known,
+            "unknown": one.tally.n_unknown,
+            "set aside": one.tally.n_aside,
+            "test known": test.n_known,
+            "test unknown": test.n_unknown,
+            "smallest separation that shows": "none" if test.smallest is None else f"{test.smallest:.2f}",
+        }
+        if one.n_questions:
+            row |= {"questions": one.n_questions, "given away": one.n_given_away}
+        if one.chance is not None:
+            row |= {"known by guessing": f"{one.chance.known:.0%}"}
+        rows.append(row)
+    return rows
+
+
+def chosen_rows(study: KnownUnknownStudy, side: Knowledge, label: Callable[[LatentId], str]) -> list[dict[str, Any]]:
+    """The best latents of one side with what speaks for and against each."""
+    null = next((one for one in study.nulls if one.side is side and one.kind is None), None)
+    tested = study.significance
+    q = tested.q_known if side is Knowledge.KNOWN else tested.q_unknown
+    rows: list[dict[str, Any]] = []
+    for one in study.chosen(side):
+        row: dict[str, Any] = {
+            "latent": str(one.latent),
+            "about": label(one.latent),
+            "train": round(one.train, 2),
+            "test": None if one.test is None else round(one.test, 2),
+            "weakest type": one.weakest_kind or "not known",
+            "p, shuffled labels": "not known" if null is None or one.test is None else tiny(null.p_of(one.test)),
+            "q, Fisher": tiny(float(q[one.column])) if tested.kinds else "not known",
+            "random tokens": "not known" if one.noise is None or not one.noise.n else f"{one.noise.k / one.noise.n:.1%}",
+        }
+        row |= {pair.kind: f"{percent(pair.known)} | {percent(pair.unknown)}" for pair in one.pairs}
+        rows.append(row)
+    return rows
+
+
+def headline(study: KnownUnknownStudy, side: Knowledge) -> str:
+    """One sentence on the best latent of a side, with its counts; empty if there is none."""
+    chosen: Sequence[Chosen] = study.chosen(side)
+    if not chosen or chosen[0].test is None:
+        return ""
+    best = chosen[0]
+    parts = [f"{percent(pair.known)} of known and {percent(pair.unknown)} of unknown {pair.kind} names" for pair in best.pairs]
+    return f"Best for {side.value}: {best.latent} fires on {'; '.join(parts)} (test entities)."
+
+
+def baseline_rows(study: KnownUnknownStudy) -> list[dict[str, Any]]:
+    """The best latent of each side among its baselines."""
+    return [
+        {
+            "side": one.side.value,
+            "latent": str(one.latent),
+            "smallest separation": round(one.comparison.value, 3),
+            "held against": f"{one.comparison.n} {one.baseline.value}",
+            "their mean": _rounded(one.comparison.mean),
+            "sd": _rounded(one.comparison.sd),
+            "as large or larger": one.comparison.n_at_least,
+        }
+        for one in study.baselines
+    ]
+
+
+def entity_rows(study: KnownUnknownStudy, found: EntityActivations | None, kind: str) -> list[dict[str, Any]]:
+    """Every entity with its label, split and the activation of the chosen latent."""
+    rows: list[dict[str, Any]] = []
+    for place, entity in enumerate(study.entities):
+        if kind in (ALL, entity.kind):
+            right = f"{entity.label.n_right} of {entity.label.n_asked}" if entity.label.n_asked else "not asked"
+            row = {
+                "type": entity.kind,
+                "name": entity.name,
+                "label": entity.label.knowledge.value,
+                "by": entity.label.way.value,
+                "file says": entity.familiarity or "nothing",
+                "attributes known": right,
+                "split": entity.split.value,
+            }
+            rows.append(row if found is None else row | {"activation": round(float(found.values[place]), 4)})
+    return rows
+
+
+def answer_rows(answers: Sequence[GradedAnswer]) -> list[dict[str, Any]]:
+    """Every answer with its grade; the verdict can be overruled."""
+    return [
+        {
+            "type": one.kind,
+            "name": one.name,
+            "attribute": one.attribute,
+            "sample": "greedy" if one.sample is None else str(one.sample),
+            "prompt": one.prompt,
+            "answer": one.answer,
+            "right": "; ".join(one.right),
+            "grade": one.verdict.value,
+            "matcher": one.graded.value,
+        }
+        for one in answers
+    ]
+
+
+def share_bar(share: Share) -> ShareBar:
+    """A share for a bar; of nothing it spans everything."""
+    low, high = share.interval or (0.0, 1.0)
+    return ShareBar(share.k, share.n, low, high)
+
+
+def percent(share: Share) -> str:
+    """A share with its n: "80 % of 30"."""
+    return "not known" if share.value is None else f"{100 * share.value:.0f} % of {share.n}"
+
+
+def tiny(p: float) -> str:
+    """A probability: two decimals, a power of ten where it is small."""
+    return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}".replace("e-0", "e-")
+
+
+def thin(n: int) -> str:
+    """A number with thin spaces between thousands."""
+    return f"{n:,}".replace(",", "\u2009")
+
+
+def name_of(split: Split | None) -> str:
+    """A split in words."""
+    return "all splits" if split is None else f"{split.value} split"
+
+
+def _counted(found: Separation, kind: str) -> tuple[np.ndarray, int, np.ndarray, int]:
+    if kind == ALL:
+        return found.known.sum(0), int(found.n_known.sum()), found.unknown.sum(0), int(found.n_unknown.sum())
+    i = found.kinds.index(kind)
+    return found.known[i], int(found.n_known[i]), found.unknown[i], int(found.n_unknown[i])
+
+
+def _note(study: KnownUnknownStudy, column: int, q: float | None) -> str:
+    parts = [] if q is None else [f"q {tiny(q)}"]
+    if study.noise.n:
+        parts.append(f"random tokens {study.noise.fires[column] / study.noise.n:.1%}")
+    return ", ".join(parts)
+
+
+def _layer_point(study: KnownUnknownStudy, point: Any) -> LayerPoint:
+    """A point of a curve; the MaxMin is its first latent alone."""
+    best = str(study.columns.latent(point.columns[0]))
+    shown = point.shown if point.kind is not None else point.shown[:1]
+    n = (point.n_known, point.n_unknown, len(shown))
+    return LayerPoint(point.site.layer, best, float(np.mean(shown)), min(shown), max(shown), *n)
+
+
+def _several(values: Sequence[str]) -> bool:
+    return len(set(values)) > 1
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
