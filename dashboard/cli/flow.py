@@ -45,11 +45,13 @@ def flow_graph(
     from dashboard.analysis.methods import flow
     from dashboard.analysis.names import LatentId
     from dashboard.analysis.records import make_record
+    from dashboard.analysis.sae.catalog import read_catalog
 
     ask = FlowAsk(LatentId.parse(name), t_res, t_module, top, not everything, backward, forward)
+    catalog = read_catalog(get_settings())
+    catalog.latent(ask.seed)
+    suite = find_suite(catalog, ask.seed.sae)
     runner = open_default_runner()
-    runner.catalog.latent(ask.seed)
-    suite = find_suite(runner.catalog, ask.seed.sae)
     started = time.perf_counter()
     graph = flow.with_facts(flow.build(runner, suite, ask), runner.catalog)
     seconds = time.perf_counter() - started
@@ -95,6 +97,9 @@ def flow_match(
             if spec.site.point == "resid_post":
                 suite = find_suite(catalog, spec.id)
                 asks |= {ask: None for ask in asks_of(suite, top) if suite.of_sae(ask.of) is not None and _layer(suite, ask) in layers}
+    if not asks:
+        named = ", ".join(sae or releases)
+        raise BadAsk(f"{named}: 0 tables. A table needs a residual dictionary and another one of its layer, or of a layer before.")
     runner = open_default_runner()
     rows: list[dict[str, Any]] = []
     with progress("matching") as show:
@@ -115,6 +120,8 @@ def flow_match(
         cells = (figure(row[key]) for key in ("latents", "mean_cosine", "share_over_half"))
         out.add_row(row["of"], row["among"], *cells, "yes" if row["cached"] else "no", f"{row['seconds']:.2f}")
     paper.print(out)
+    kept = sum(row["cached"] for row in rows)
+    paper.print(f"{len(rows)} tables: {kept} from the cache, {len(rows) - kept} made now", soft_wrap=True)
 
 
 def _layer(suite: Any, ask: Any) -> int:
