@@ -7,7 +7,7 @@ import pytest
 from components.data import DosePoint, GraphRole
 from components.dose_curves import dose_curves
 from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar
-from components.flow_figures import cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, test_bars
+from components.flow_figures import cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, significance_bars
 from components.palette import ORIGINS
 
 ROLES = list(SHORT_ROLE)
@@ -33,7 +33,7 @@ def test_boxes_hold_every_latent_with_its_name_and_say_how_many() -> None:
 
 def test_each_module_has_a_panel_with_a_colour_for_what_it_does_in_the_pair() -> None:
     bars = [TestBar(m, s, score, 3, 4, 0.3, 0.95) for m, s, score in itertools.product(("RES", "MLP"), ("AO", "IB"), ("RES", "MLP", "ATT"))]
-    figure = test_bars(bars)
+    figure = significance_bars(bars)
     assert len(figure.data) == 6 and [a.text for a in figure.layout.annotations] == ["RES is", "MLP is"]
     assert list(figure.data[0].x) == ["s_R", "s_M", "s_A"] and list(figure.data[0].y) == [0.75] * 3
     assert figure.data[0].error_y.array[0] == pytest.approx(0.2) and figure.data[0].error_y.arrayminus[0] == pytest.approx(0.45)

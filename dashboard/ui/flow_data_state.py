@@ -1,0 +1,30 @@
+"""Keys of the panels of the flow on text, and the jobs that this tab has started there."""
+
+import streamlit as st
+
+ORIGINS, PAIRS, DEACTIVATION, STEERING = "flow_origins", "flow_pairs", "flow_deactivation", "flow_steering"
+"""Panels; each has one job at a time."""
+
+
+def key(panel: str, widget: str) -> str:
+    """The key of a widget."""
+    return f"{panel}_{widget}"
+
+
+def keep_job(panel: str, id: str) -> None:
+    """Remember the job of a panel in place of the one before."""
+    st.session_state[key(panel, "job")] = id
+
+
+def job(panel: str) -> str | None:
+    """The job that a panel shows."""
+    return st.session_state.get(key(panel, "job"))
+
+
+def clicked(event: object) -> str | None:
+    """The key behind the mark of a figure that was clicked last; None for none."""
+    points = getattr(getattr(event, "selection", None), "points", None) or []
+    data = points[-1].get("customdata") if points else None
+    if isinstance(data, dict):  # Streamlit gives some figures' lists as {"0": ...}
+        data = list(data.values())
+    return str(data[0]) if isinstance(data, list | tuple) and data else None

@@ -1,0 +1,126 @@
+"""Panel of steering along a flow: score against strength for single layers, the initial set, and the flow set."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from components.dose_curves import dose_curves
+from dashboard.analysis.asks import Sampling, Unit
+from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.flow_types import FlowGraph
+from dashboard.analysis.judge import Judge
+from dashboard.analysis.methods import flow_recipes as recipes
+from dashboard.analysis.methods import flow_steering as method
+from dashboard.analysis.methods.text_proxies import Classifier, Lexicon
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import flow_data_state as kept
+from dashboard.ui import present_flow_data as present
+from dashboard.ui.flow_data import numbers, start, watch
+from dashboard.ui.resources import get_catalog
+
+_STRENGTHS = {recipes.Goal.ACTIVATE: "0, 0.25, 0.5, 1", recipes.Goal.DEACTIVATE: "1, 0, -1, -2"}
+_TITLES = {"behaviour": "behaviour B", "coherence": "coherence C"}
+
+
+def _key(widget: str) -> str:
+    return kept.key(kept.STEERING, widget)
+
+
+def steering(graph: FlowGraph) -> None:
+    """Steer with the seed alone, with each layer of its flow, and with the whole flow."""
+    flow = recipes.path_latents(graph)
+    st.caption(
+        f"The flow set is the {len(flow)} residual latents of the span, layers {graph.span[0]} to {graph.span[1]}; the initial set is the "
+        "seed. Behaviour and coherence are proxies that see words, firings and losses, not sense: look at both, not at the total alone."
+    )
+    goal = st.segmented_control("Goal", list(recipes.Goal), default=recipes.Goal.ACTIVATE, key=_key("goal"), required=True)
+    with st.form(_key("form"), border=False):
+        ask, judge = _inputs(graph, goal)
+        if st.form_submit_button("Write and score", icon=":material/edit_note:"):
+            wanted = ask()
+            grader = judge()
+            start(
+                kept.STEERING,
+                "steering along a flow",
+                wanted.n_total,
+                lambda study: method.flow_steering(study, wanted, None if grader is None else grader.scores),
+            )
+    watch(kept.STEERING, "texts", _draw)
+
+
+def _inputs(graph: FlowGraph, goal: recipes.Goal):
+    """Widgets, and what they say once the form is sent."""
+    first, second, third = st.columns(3)
+    theme = first.text_input("Theme", "cities", key=_key("theme"), help="What the judge is told; proxies do not read it.")
+    words = second.text_input("Theme words, with commas", "city, town, Paris, London, Rome, Berlin, capital", key=_key("words"))
+    prompt = third.text_input("Prompt", "I think", key=_key("prompt"))
+    strengths = first.text_input("r" if goal is recipes.Goal.DEACTIVATE else "Strengths", _STRENGTHS[goal], key=_key(f"strengths_{goal}"))
+    unit, decay = Unit.MAX, recipes.Decay.CONSTANT
+    if goal is recipes.Goal.ACTIVATE:
+        unit = Unit(second.selectbox("A strength of 1 is", list(Unit), index=1, key=_key("unit"), format_func=_unit))
+        decay = third.selectbox("Over the layers", list(recipes.Decay), key=_key("decay"))
+    n_texts = first.number_input("Texts a point", 1, method.MAX_TEXTS, 4, key=_key("texts"))
+    n_new = second.number_input("Tokens", 4, 200, 36, key=_key("tokens"))
+    temperature = third.number_input("Temperature", 0.0, 3.0, 1.27, key=_key("temperature"))
+    with st.expander("More measures of behaviour, and a judge"):
+        theme_texts = st.text_area("Texts on the theme, one a line", key=_key("reference"))
+        others = st.text_area("Other texts, one a line (with those above they train a classifier)", key=_key("others"))
+        held_out = st.text_input("Held-out latents that read the texts back, with commas", key=_key("held_out"))
+        one, two, three = st.columns(3)
+        address = one.text_input("Judge's address", placeholder="http://127.0.0.1:8000/v1", key=_key("judge"))
+        model = two.text_input("Its model", key=_key("judge_model"))
+        secret = three.text_input("Its key", type="password", key=_key("judge_key"), help="Sent to that address only, and kept nowhere.")
+
+    def ask() -> method.FlowSteeringAsk:
+        catalog = get_catalog()
+        lines, other_lines = _lines(theme_texts), _lines(others)
+        lexicon = Lexicon(tuple(word.strip() for word in words.split(",")), lines) if words.strip() else None
+        classifier = Classifier(lines, other_lines) if other_lines else None
+        latents = tuple(catalog.latent(LatentId.parse(name.strip())) for name in held_out.split(",") if name.strip())
+        behaviour = method.Behaviour(theme, lexicon, classifier, latents, lines)
+        seed = recipes.PlacedLatent(graph.ask.seed, catalog.get(graph.ask.seed.sae).site.layer)
+        recipe = recipes.Recipe(goal, decay=decay, unit=unit)
+        if goal is recipes.Goal.DEACTIVATE:
+            recipe = replace(recipe, decay=recipes.Decay.CONSTANT)
+        settings = recipes.settings_of((seed,), recipes.path_latents(graph) or (seed,), recipe)
+        sampling = Sampling(int(n_new), float(temperature), 0.7)
+        if temperature == 0 and n_texts > 1:
+            raise BadAsk(f"At temperature 0 all {n_texts} texts are the same. Ask for 1, or raise the temperature.")
+        return method.FlowSteeringAsk(Prompt(prompt), settings, tuple(sorted(numbers(strengths))), int(n_texts), sampling, behaviour)
+
+    return ask, lambda: Judge(address, model, secret) if address.strip() else None
+
+
+def _unit(unit: Unit) -> str:
+    return {Unit.RAW: "one decoder row", Unit.MAX: "the latent's largest activation", Unit.NORM: "the site's mean norm"}[unit]
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _draw(found: method.FlowSteering) -> None:
+    if not found.points:
+        st.caption("Writing unsteered texts first: coherence is measured against them.")
+        return
+    goal = found.points[0].setting.recipe.goal
+    measures = list(found.points[0].behaviour)
+    by = st.segmented_control("Behaviour by", measures, default=measures[0], key=_key("by"), required=True)
+    by = by if by in measures else measures[0]
+    off = goal is recipes.Goal.DEACTIVATE
+    titles = {**_TITLES, "total": "total (1 - B) C" if off else "total B C"}
+    x_title = "r" if off else "strength s"
+    for column, (which, title) in zip(st.columns(3), titles.items(), strict=True):
+        figure = dose_curves(present.score_curves(found.points, by, which), y_title=title, x_title=x_title, x_name=x_title[-1])
+        column.plotly_chart(figure, key=_key(f"figure_{which}"))
+    st.caption(
+        "Single layer: at each strength the layer with the best total, chosen on these same texts, which flatters it. "
+        f"Coherence is against {len(found.plain)} unsteered texts (median loss {found.fluency.nll:.2f} nats a token, spread "
+        f"{found.fluency.tau:.2f}). Bars: 95 % over texts."
+    )
+    with st.expander("Table"):
+        st.dataframe(method.table(found.points), hide_index=True)
+    with st.expander("Texts"):
+        wide = st.column_config.TextColumn(width="large")
+        st.dataframe(present.text_rows(found.points), hide_index=True, row_height=64, column_config={"text": wide})

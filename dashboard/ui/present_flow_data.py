@@ -1,0 +1,177 @@
+"""Origins, deactivation and steering along a flow as plain data of the figures. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.data import DosePoint
+from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar
+from dashboard.analysis.methods import deactivation as off
+from dashboard.analysis.methods import flow_steering as steer
+from dashboard.analysis.methods import origins as method
+from dashboard.analysis.methods.coactivation import MatchedPair
+from dashboard.analysis.methods.dose_response import Estimate
+from dashboard.analysis.methods.flow_samples import SHORT
+from dashboard.analysis.names import Point
+from dashboard.ui.naming import Named
+from dashboard.ui.present import latent_link
+
+ROLES = dict(zip(method.Origin, SHORT_ROLE, strict=True))
+"""The colour of each group."""
+SCORE = {Point.RESID_POST: "s_R", Point.MLP_OUT: "s_M", Point.ATTN_OUT: "s_A"}
+MAX_DRAWN = 400
+"""Latents of a group, or pairs of a source, that are drawn at most, evenly taken from all of them."""
+
+
+def origin_bars(shares: Sequence[method.OriginShare]) -> list[OriginBar]:
+    """Shares by layer, or by kind where they have one; a bar in which nothing is active is left out."""
+    bars: list[OriginBar] = []
+    for one in shares:
+        value, interval = one.share.value, one.share.interval
+        if value is not None and interval is not None:
+            role = ROLES[one.origin]
+            key = f"{one.layer}|{one.kind or ''}|{role.value}"
+            bars.append(OriginBar(key, one.kind or str(one.layer), role, value, *interval, one.share.k, one.share.n))
+    return bars
+
+
+def clicked_group(key: str | None) -> tuple[int, str | None, method.Origin] | None:
+    """Layer, kind and group of a piece of a bar."""
+    if key is None or key.count("|") != 2:
+        return None
+    layer, kind, role = key.split("|")
+    return int(layer), kind or None, next(origin for origin, own in ROLES.items() if own.value == role)
+
+
+def scored_latents(layer: method.Occurrences, point: Point) -> list[ScoredLatent]:
+    """Each latent once in every group that it was seen in, with the cosine of its best match."""
+    if point not in layer.predecessors.tables:
+        return []
+    found: list[ScoredLatent] = []
+    scores = layer.predecessors.score(point)
+    for origin, role in ROLES.items():
+        number = method.ORIGINS.index(origin)
+        latents = sorted({int(i) for i in layer.latent[layer.origin == number]})
+        found += [ScoredLatent(f"{layer.target}/{i}", role, float(scores[i])) for i in thinned(latents)]
+    return found
+
+
+def thinned(items: Sequence[Any], most: int = MAX_DRAWN) -> list[Any]:
+    """As many of the items as can be drawn, evenly taken."""
+    step = -(-len(items) // most)
+    return list(items[::step]) if step > 1 else list(items)
+
+
+def significance_bars(tests: Sequence[method.GroupTest]) -> list[TestBar]:
+    """Shares of significant tests, sources in the paper's order."""
+    found = method.significant_shares(tests)
+    bars: list[TestBar] = []
+    for module in SHORT:
+        for sort in ("AO", "AB", "IB"):
+            for source in SHORT:
+                share = found.get((module, sort, source))
+                if share is not None and share.n and share.interval is not None:
+                    bars.append(TestBar(SHORT[module], sort, SHORT[source], share.k, share.n, *share.interval))
+    return bars
+
+
+def group_rows(
+    found: method.Origins, layer: int, kind: str | None, origin: method.Origin, named: Named, most: int = 50
+) -> list[dict[str, Any]]:
+    """The latents of a group at a layer, most often first: a row each with a link to its page."""
+    of_layer = next(one for one in found.layers if one.predecessors.layer == layer)
+    number = method.ORIGINS.index(origin)
+    counts: dict[int, int] = {}
+    for sample, latent, group in zip(of_layer.sample, of_layer.latent, of_layer.origin, strict=True):
+        if group == number and (kind is None or found.rows[found.row[sample]].kind == kind):
+            counts[int(latent)] = counts.get(int(latent), 0) + 1
+    seen = {one.latent.index: one for one in method.latents_of(of_layer)}
+    rows: list[dict[str, Any]] = []
+    for index, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]:
+        one = seen[index]
+        cosines = dict(zip(SCORE.values(), one.cosines, strict=True))
+        row = {"page": latent_link(one.latent), "latent": str(one.latent), "here": n, "in all": sum(one.counts), "mostly": one.usual.value}
+        rows.append(row | cosines | {"label": named(one.latent)})
+    return rows
+
+
+def pair_points(pairs: Sequence[MatchedPair]) -> list[PairPoint]:
+    """Pairs as points, the same number of each source at most."""
+    points: list[PairPoint] = []
+    for source, short in SHORT.items():
+        own = [one for one in pairs if one.source is source]
+        points += [
+            PairPoint(f"{one.latent} {one.predecessor}", short, one.cosine, one.pearson, one.n_fired) for one in thinned(own, 3 * MAX_DRAWN)
+        ]
+    return points
+
+
+def effect_bars(effects: Sequence[off.Effect], which: str) -> list[EffectBar]:
+    """Success or AC as bars, combinations of sources in the order of their number."""
+    order = [*(off.changed_name(origin.sources) for origin in method.ORIGINS[1:]), off.ALL_ACTIVE]
+    bars: list[EffectBar] = []
+    for effect in sorted(effects, key=lambda one: order.index(one.changed)):
+        key = f"{effect.method}|{effect.changed}|{effect.factor!r}"
+        if which == "success":
+            value, interval = effect.success.value, effect.success.interval
+        else:
+            value, interval = effect.activation_change.mean, effect.activation_change.interval
+        if value is not None:
+            bars.append(EffectBar(key, effect.method, effect.changed, value, *(interval or (value, value)), effect.success.n))
+    return bars
+
+
+def effect_curves(effects: Sequence[off.Effect], which: str) -> dict[str, list[DosePoint]]:
+    """success, AC or loss change against r, a line a method."""
+    curves: dict[str, list[DosePoint]] = {}
+    for effect in sorted(effects, key=lambda one: one.factor):
+        if which == "success":
+            value, interval = effect.success.value, effect.success.interval
+        else:
+            estimate = effect.activation_change if which == "AC" else effect.loss_change
+            value, interval = (None, None) if estimate is None else (estimate.mean, estimate.interval)
+        if value is not None:
+            curves.setdefault(effect.method, []).append(DosePoint(effect.factor, value, *(interval or (value, value)), effect.success.n))
+    return curves
+
+
+def trial_rows(trials: Sequence[off.Trial], key: str | None, named: Named, most: int = 100) -> list[dict[str, Any]]:
+    """The trials behind a bar; those behind all where none is clicked."""
+    wanted = None if key is None or key.count("|") != 2 else key.split("|")
+    rows: list[dict[str, Any]] = []
+    for one in trials:
+        if wanted is not None:
+            whole = wanted[1] == off.ALL_ACTIVE and (one.changed == one.active or one.method == off.EXHAUSTIVE)
+            if one.method != wanted[0] or not (whole or off.changed_name(one.changed) == wanted[1]) or repr(one.factor) != wanted[2]:
+                continue
+        row = {"page": latent_link(one.target), "target": str(one.target), "label": named(one.target), "method": one.method}
+        row |= {"rescaled": off.changed_name(one.changed), "r": one.factor, "before": one.z_old, "after": one.z_new}
+        rows.append(row | {"AC": one.activation_change, "loss change": one.loss_change, "predecessors": ", ".join(map(str, one.latents))})
+        if len(rows) == most:
+            break
+    return rows
+
+
+def score_curves(points: Sequence[steer.SteeredPoint], by: str, which: str) -> dict[str, list[DosePoint]]:
+    """B, C or the total against strength: the best single layer at each strength, the initial set, the flow set."""
+    curves: dict[str, list[DosePoint]] = {}
+    for (label, strength), point in sorted(steer.best_layers(points, by).items(), key=lambda item: item[0][1]):
+        coherence = point.judged_coherence if by == "judge" and point.judged_coherence is not None else point.coherence
+        estimate = {"behaviour": point.behaviour[by], "coherence": coherence}.get(which, Estimate(point.total(by), None, len(point.texts)))
+        low, high = estimate.interval or (estimate.mean, estimate.mean)
+        curves.setdefault(label, []).append(DosePoint(strength, estimate.mean, low, high, estimate.n))
+    return curves
+
+
+def text_rows(points: Sequence[steer.SteeredPoint]) -> list[dict[str, Any]]:
+    """Every text with its scores."""
+    return [
+        {"setting": point.setting.label, "layer": point.setting.layer, "strength": point.strength, "text": text.text}
+        | dict(_rounded(text.behaviour))
+        | {"coherence": round(text.coherence, 3), "judged coherence": text.judged_coherence, "loss": round(text.nll, 3)}
+        for point in points
+        for text in point.texts
+    ]
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in values.items()}

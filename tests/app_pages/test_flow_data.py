@@ -1,0 +1,111 @@
+"""The panels of the flow on text, without a browser, on the tiny model and a corpus of its own."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.analysis.corpus import join, write_corpus
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import flow_data
+from tests.app_pages.conftest import Open, told
+
+
+def origins_page() -> None:
+    from dashboard.analysis.names import LatentId
+    from dashboard.ui import failures, flow_data
+
+    with failures.shown():
+        flow_data.origins(LatentId.parse("tiny/2.resid_post/7"))
+
+
+def deactivation_page() -> None:
+    from dashboard.analysis.names import LatentId
+    from dashboard.ui import failures, flow_data
+
+    with failures.shown():
+        flow_data.deactivation(LatentId.parse("tiny/2.resid_post/7"))
+
+
+def steering_page() -> None:
+    from dashboard.analysis.flow_suite import find_suite
+    from dashboard.analysis.flow_types import FlowAsk
+    from dashboard.analysis.methods.flow import build
+    from dashboard.analysis.names import LatentId
+    from dashboard.ui import failures
+    from dashboard.ui.flow_steer_panel import steering
+    from dashboard.ui.resources import get_catalog, get_engine
+
+    seed = LatentId.parse("tiny/2.resid_post/7")
+    with failures.shown():
+        steering(build(get_engine(), find_suite(get_catalog(), seed.sae), FlowAsk(seed, t_res=0.1)))
+
+
+@pytest.fixture
+def open_panel(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
+    del open_page  # it puts the tiny model in place
+    texts = ("The quick brown fox jumps over the lazy dog", "and the dog sleeps. done.", "lazy quick brown dog", "over the fox")
+    file = tmp_path / "own.parquet"
+    write_corpus(
+        file, join("own", "tests/tiny", [(("tale", "list")[i % 2], list(runner.tokens(Prompt(t)).ids[1:])) for i, t in enumerate(texts)])
+    )
+    monkeypatch.setattr(flow_data, "SHIPPED", file)
+    return lambda page: AppTest.from_function(page, default_timeout=60).run()
+
+
+def finished(app: AppTest) -> AppTest:
+    """Wait for the job."""
+    for _ in range(100):
+        app.run()
+        if not app.get("progress"):
+            return app
+        time.sleep(0.1)
+    raise AssertionError("the job did not end")
+
+
+def figures(app: AppTest) -> int:
+    return len(app.get("plotly_chart"))
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.button if button.label == label).click()
+    return finished(app.run())
+
+
+def test_origins_are_found_and_every_view_of_them_draws(open_panel) -> None:
+    app = open_panel(origins_page)
+    assert not app.exception and not told(app)
+    app = press(app, "Find origins")
+    assert figures(app) == 1 and "tokens of 4 texts" in " ".join(c.value for c in app.caption) and not told(app)
+    for view, n in (("By kind of text", 1), ("Cosines", 1), ("Tests", 1), ("Between groups", 1), ("Co-activation", 0)):
+        app.segmented_control(key="flow_origins_shows").set_value(view).run()
+        assert not app.exception and not told(app) and figures(app) >= n, view
+    app = press(app, "Read")
+    assert figures(app) == 1 and not told(app)
+
+
+def test_deactivation_draws_success_and_change_and_a_sweep_has_its_curves(open_panel) -> None:
+    app = open_panel(deactivation_page)
+    app.text_input(key="flow_deactivation_factors").set_value("0, 1")
+    app = press(app, "Rescale")
+    assert not app.exception and not told(app) and figures(app) == 5
+    app.text_input(key="flow_deactivation_factors").set_value("nothing")
+    next(button for button in app.button if button.label == "Rescale").click()
+    assert "is not a list of numbers" in told(app.run())
+
+
+def test_steering_draws_behaviour_coherence_and_total_apart(open_panel) -> None:
+    app = open_panel(steering_page)
+    app.text_input(key="flow_steering_words").set_value("dog, fox")
+    app.text_input(key="flow_steering_strengths_activate").set_value("0, 3")
+    app.selectbox(key="flow_steering_unit").set_value("raw")
+    app.number_input(key="flow_steering_texts").set_value(2)
+    app.number_input(key="flow_steering_tokens").set_value(6)
+    app = press(app, "Write and score")
+    assert not app.exception and not told(app) and figures(app) == 3
+    app.text_input(key="flow_steering_judge").set_value("file:///etc/passwd")
+    next(button for button in app.button if button.label == "Write and score").click()
+    assert "is no address of a judge" in told(app.run())
