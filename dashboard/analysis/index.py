@@ -259,7 +259,8 @@ def _version(file: Path) -> tuple[int, int, int]:
 
 
 def _unreadable(file: Path, error: Exception) -> NotMeasured:
-    return NotMeasured(f"{file.name} cannot be read: {error}. Build it again with `latents index build`.")
+    why = str(error).rstrip(".")
+    return NotMeasured(f"{file.name} cannot be read: {why}. Build it again with `latents index build`.")
 
 
 @lru_cache(maxsize=128)

@@ -102,8 +102,9 @@ def import_list(content: bytes, name: str, catalog: Catalog) -> Imported:
     try:
         found = _read(text.strip().removeprefix("\ufeff"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = f" ({error})" if isinstance(error, ValueError) else ""  # the others speak of Python, not of the file
         raise BadAsk(
-            f"{name[:MAX_NAME]} is no list of latents ({error}). Give a list exported here, or Neuronpedia's list, quick-list link, "
+            f"{name[:MAX_NAME]} is no list of latents{why}. Give a list exported here, or Neuronpedia's list, quick-list link, "
             "or feature records (JSON or JSON lines)."
         ) from error
     entries, notices = _installed(found.entries, catalog)

@@ -2,7 +2,8 @@
 
 Steps: (1) fold: examples that show the same thing become one spot; (2) cut each document behind its spot, or take it whole;
 (3) trace the latent over those rows from their first token on, rows of like length together, so that an example's value is
-what the index says; (4) cut to the snippet. What comes after a token cannot change it, so a document is read no further than shown.
+what the index says, up to the number format: the index is float32, and in bfloat16 the first token of a document can read twice as
+much or a fraction; (4) cut to the snippet. What comes after a token cannot change it, so a document is read no further than shown.
 """
 
 from collections.abc import Callable, Sequence
