@@ -128,6 +128,7 @@ def picture(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge]) -> FlowPictu
             layer=has["layer"],
             note=has["note"],
             seed=has["seed"],
+            above=row is GraphRow.RESID,
         )
     for source, target, has in graph.edges(data=True):
         network.add_edge(

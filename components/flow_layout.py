@@ -20,6 +20,9 @@ ROW_GAP = 14
 _BACK = {GraphRow.RESID: 0.0, GraphRow.ATTN: 0.22, GraphRow.MLP: 0.5}
 """How far left of its column's right end a node of each row stands, in pitches."""
 
+_DOWN = {GraphRow.RESID: 0.78, GraphRow.ATTN: 0.3, GraphRow.MLP: 0.3}
+"""How far down its place in a cell a node stands. Residual labels stand above, where no link comes from a module; others below."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -76,7 +79,7 @@ def lay_out(nodes: Sequence[GraphNode], edges: Iterable[GraphEdge] = ()) -> Layo
             bands.append(Band(row, top, top + tallest * STACK))
     top_of = {band.row: band.top for band in bands}
     at = {
-        key: (x_of[layer] - _BACK[row] * PITCH, top_of[row] + (place + 0.36) * STACK)
+        key: (x_of[layer] - _BACK[row] * PITCH, top_of[row] + (place + _DOWN[row]) * STACK)
         for (layer, row), keys in cells.items()
         for place, key in enumerate(keys)
     }

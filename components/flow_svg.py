@@ -87,7 +87,8 @@ def _node(node: GraphNode, x: float, y: float) -> str:
         shape = f'<path class="{node.role.value}" d="M{x:g} {y - 11:g} L{x + 10:g} {y + 8:g} L{x - 10:g} {y + 8:g} Z"/>'
     seed = f'<circle class="seed" cx="{x:g}" cy="{y:g}" r="14.5"/>' if node.is_seed else ""
     said = [str(node.index), *wrap(for_xml(node.label), _LETTERS, max_lines=2, placeholder=" …")]
-    label = "".join(f'<tspan x="{x:g}" y="{y + 25 + _LINE * i:g}">{escape(line)}</tspan>' for i, line in enumerate(said))
+    first = y - 19 - _LINE * (len(said) - 1) if node.row is GraphRow.RESID else y + 25
+    label = "".join(f'<tspan x="{x:g}" y="{first + _LINE * i:g}">{escape(line)}</tspan>' for i, line in enumerate(said))
     return f'<g><title>{_text(f"{node.key} {node.label}")}</title>{shape}{seed}<text class="label middle">{label}</text></g>'
 
 

@@ -26,15 +26,17 @@ def flow_canvas(
     heat: Mapping[str, GraphHeat] | None = None,
     heat_legend: str = "",
     groups: Sequence[GraphGroup] = (),
+    span: tuple[int, int] | None = None,
     key: str,
     on_click: Callable[[], None],
 ) -> None:
     """Draw a graph. A click calls `on_click`; `read_click` makes sense of `st.session_state[key]["clicked"]`.
 
     `selected` is a node's or an edge's key. `heat` says how brightly nodes are lit, `heat_legend` what full light is; None for no
-    light at all. Keys: arrows walk along nodes, Enter is a click, p or Shift+Enter a click with Shift, Ctrl+Enter a double click.
+    light at all. `span` underlines the layers from its first to its last. Keys: arrows walk along nodes, Enter is a click, p or
+    Shift+Enter a click with Shift, Ctrl+Enter a double click.
     """
-    data = canvas_data(drawn, selected=selected, pinned=pinned, heat=heat, heat_legend=heat_legend, groups=groups)
+    data = canvas_data(drawn, selected=selected, pinned=pinned, heat=heat, heat_legend=heat_legend, groups=groups, span=span)
     with st.container(gap=None):
         _mount(key=key, data=data, on_clicked_change=on_click)
         vis_network(key=f"{key}_library")
@@ -48,6 +50,7 @@ def canvas_data(
     heat: Mapping[str, GraphHeat] | None = None,
     heat_legend: str = "",
     groups: Sequence[GraphGroup] = (),
+    span: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """What the browser gets, for `flow_canvas` and for a page of its own."""
     network: Any = drawn.network  # pyvis says nothing of its types
@@ -64,6 +67,7 @@ def canvas_data(
         "pinned": list(pinned),
         "heat": None if heat is None else {key: [one.share, one.said] for key, one in heat.items()},
         "heat_legend": heat_legend,
+        "span": None if span is None else list(span),
         "groups": [{"name": group.name, "members": list(group.members)} for group in groups],
     }
 

@@ -102,7 +102,7 @@ function restyle(memory) {
     return {
       id: node.id, ...memory.at.get(node.id), shape: node.shape, size: node.size * small, label: labels.get(key),
       borderWidth: node.role === "not_known" ? 2 : 1, color: { background: node.role === "not_known" ? look.paper : colour, border: colour },
-      font: { size: 11, face: font, color: faint ? fade(look.ink, look.paper, 0.72) : look.ink, strokeWidth: 3, strokeColor: look.paper, vadjust: 4 },
+      font: { size: 11, face: font, color: faint ? fade(look.ink, look.paper, 0.72) : look.ink, strokeWidth: 3, strokeColor: look.paper, vadjust: node.above ? -2 * node.size * small - 16 - 13 * labels.get(key).split("\n").length : 4 },
     };
   }));
   edges.update(data.edges.map((one) => {
@@ -154,6 +154,10 @@ function drawBehind(memory, pencil) {
     pencil.fillStyle = look.quiet;
     pencil.font = `11px ${memory.font}`;
     pencil.fillText(column === data.columns[0] ? `layer ${column.layer}` : `${column.layer}`, x, -HEAD + 6);
+    if (data.span && column.layer >= data.span[0] && column.layer <= data.span[1]) {
+      const [before, behind] = data.span.map((end) => (column.layer === end ? 10 : (PITCH * stretch) / 2));
+      pencil.fillRect(x - before, -HEAD + 15, before + behind, 1.5);
+    }
     if (column.after_gap) pencil.fillText("···", x - (PITCH * stretch) / 2 - 30 * stretch, -HEAD + 6);
   }
   data.groups.forEach((group, i) => drawGroup(memory, pencil, group, look[`pin${i % 3}`]));
@@ -225,11 +229,9 @@ function drawBefore(memory, pencil) {
   if (memory.walked && memory.stage.matches(":focus")) ring(memory.walked, 22, look.focus, 1.5, [4, 3]);
 }
 
-const where = (node) => `${node.id}${node.meaning ? `\n${node.meaning}` : ""}`;
-function describe(memory, id) {
-  const node = memory.byId.get(id);
-  const heat = memory.data.heat ? `\n${memory.data.heat[id]?.[1] ?? "silent here"}` : "";
-  return `${where(node)}${node.note ? `\n${node.note}` : ""}${heat}`;
+function describe({ byId, data }, id) {
+  const node = byId.get(id), heat = data.heat ? data.heat[id]?.[1] ?? "silent here" : "";
+  return [node.id, node.meaning, node.note, heat].filter(Boolean).join("\n");
 }
 
 function show(memory, text, at) {
@@ -366,7 +368,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     memory = mountOn(root);
     canvases.set(root, memory);
   }
-  const isNew = memory.data?.graph !== data.graph;
+  if (memory.data?.graph !== data.graph) memory.walked = null;
   Object.assign(memory, { data, send: setTriggerValue, byEdge: new Map(data.edges.map((edge) => [edge.id, edge])) });
   memory.font = getComputedStyle(root).fontFamily;
   drawBar(memory);
@@ -386,7 +388,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
       memory.edges = new vis.DataSet([]);
       memory.network = new vis.Network(memory.net, { nodes: memory.nodes, edges: memory.edges }, memory.data.options);
       memory.stage.querySelector(".wait")?.remove();
-      // For whoever wants to know where a node is drawn.
       memory.stage.whereIs = (id) => { const at = memory.at.get(id); return at && memory.network.canvasToDOM(at); };
       memory.stage.nodeIds = () => [...memory.at.keys()];
       listen(memory);
@@ -394,6 +395,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
       memory.stage.dataset.ready = "1";
     });
   }
-  if (isNew) memory.walked = null;
   return () => { memory.gone = true; memory.tip.hide(); memory.watch?.disconnect(); memory.network?.destroy(); canvases.delete(root); };
 }

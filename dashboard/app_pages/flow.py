@@ -26,6 +26,7 @@ def canvas(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, lit: LitG
         heat=None if lit is None else present_flow.heat(graph, lit, view.token),
         heat_legend="its own largest",
         groups=present_flow.supernodes(graph, names(catalog)) if view.grouped else (),
+        span=graph.span,
         key=key,
         on_click=partial(flow.click, key, drawn),
     )

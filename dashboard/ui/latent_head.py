@@ -39,6 +39,8 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: Late
         st.space("stretch")
         if st.button("Steer", key=latents.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
             st.switch_page("app_pages/steer.py", query_params={"latent": str(latent)})
+        if st.button("Flow", key=latents.FLOW, icon=":material/conversion_path:", help="Where it comes from, layer by layer."):
+            st.switch_page("app_pages/flow.py", query_params={"seed": str(latent)})
         if st.button("Highlight", key=latents.HIGHLIGHT, icon=":material/format_ink_highlighter:", help="Read a text with this latent."):
             _highlight(view, facts)
         _vector(catalog, latent)

@@ -18,8 +18,8 @@ from dashboard.ui import state
 PAGE = "app_pages/latent.py"
 SAE, NAME, TEST, CHAT, LOG, SHOWN = "latent_sae", "latent_name", "latent_test", "latent_chat", "latent_log", "latent_shown"
 SNIPPET, FULL = "Snippets", "Full texts"
-PREVIOUS, NEXT, RANDOM, STEER, HIGHLIGHT, VECTOR = (
-    "latent_previous", "latent_next", "latent_random", "latent_steer", "latent_highlight", "latent_vector",
+PREVIOUS, NEXT, RANDOM, STEER, HIGHLIGHT, VECTOR, FLOW = (
+    "latent_previous", "latent_next", "latent_random", "latent_steer", "latent_highlight", "latent_vector", "latent_flow",
 )  # fmt: skip
 LABEL, NOTE, LISTS, ALL, HOTKEYS = "latent_label", "latent_note", "latent_lists", "latent_all", "latent_hotkeys"
 LOGITS, BINS, LOGIT_BINS, TESTS, BAND, FURTHER = "logits", "bins", "logit_bins", "tests", "band", "latent_further"

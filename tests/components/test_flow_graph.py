@@ -77,9 +77,10 @@ def test_rows_are_fixed_and_nothing_overlaps_at_forty_nodes() -> None:
     for one in nodes:
         band = next(each for each in drawn.bands if each.row is one.row)
         assert band.top < drawn.at[one.key][1] < band.bottom
-    # A node and its label fill less than a cell of one pitch by one stack; no two nodes share one.
-    places = list(drawn.at.values())
-    assert all(abs(a[0] - b[0]) >= PITCH - 1e-9 or abs(a[1] - b[1]) >= STACK - 1e-9 for i, a in enumerate(places) for b in places[:i])
+    # A node with its label fills a box of one pitch by one stack; no two boxes share a point.
+    up = {GraphRow.RESID: 0.78 * STACK, GraphRow.MLP: 0.3 * STACK, GraphRow.ATTN: 0.3 * STACK}
+    boxes = [(drawn.at[one.key][0], drawn.at[one.key][1] - up[one.row]) for one in nodes]
+    assert all(abs(a[0] - b[0]) >= PITCH - 1e-9 or abs(a[1] - b[1]) >= STACK - 1e-9 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_layers_left_out_leave_a_gap() -> None:
@@ -161,7 +162,7 @@ def test_the_canvas_gets_plain_json_and_its_library_once() -> None:
 
     app = AppTest.from_function(script).run()
     assert not app.exception
-    library, canvas = app.get("bidi_component")
+    canvas, library = app.get("bidi_component")
     assert library.proto.component_name.endswith("vis_network") and len(library.proto.json) < 10
     drawn = json.loads(canvas.proto.json)
     assert drawn["selected"] == "x" and drawn["pinned"] == ["y"] and drawn["heat"] == {"z": [0.5, "1.5"]} and drawn["heat_legend"] == "m"
@@ -191,7 +192,7 @@ def test_a_web_page_keeps_hostile_text_as_text_runs_only_its_own_and_loads_nothi
     assert page.policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe" not in page.policy and "http" not in page.policy
     assert not {"src", "href", "style", "action"} & {name for _, have in page.elements for name in have}
     own = text.replace(vis_library(), "")
-    assert not re.search(r"(https?|wss?):|@import|\burl\(|\bfetch\b", own)
+    assert not re.search(r"\b(https?|wss?):|@import|\burl\(|\bfetch\b", own)
     assert read_click({"kind": "click", "graph": drawn.token}, drawn)
 
 
