@@ -15,10 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
 from dashboard.analysis.entities.tables import EntityTable
 from dashboard.analysis.errors import BadAsk, OtherModel, UnknownResult
-from dashboard.analysis.known import knowledge, reading, scoring
+from dashboard.analysis.known import causality, knowledge, reading, scoring, uncertainty
+from dashboard.analysis.known.bundle import write_bundle
+from dashboard.analysis.known.causality import find_causality
+from dashboard.analysis.known.effects import CausalitySettings, PartProgress, UncertaintySettings
 from dashboard.analysis.known.entities import Taken, check_tables, keep_tables, kept_tables, take
 from dashboard.analysis.known.notes import notes_on, summaries
 from dashboard.analysis.known.overruling import keep_overrule, read_overrules
@@ -37,6 +42,7 @@ from dashboard.analysis.known.types import (
     read_ask,
     type_ask,
 )
+from dashboard.analysis.known.uncertainty import find_uncertainty
 from dashboard.analysis.methods.entity_counts import Columns, roster
 from dashboard.analysis.methods.knowledge import LabelWay
 from dashboard.analysis.names import LatentId, SaeId, Site
@@ -164,18 +170,45 @@ def overrule(store: ResultStore, key: str, given: Overrule) -> KnownUnknownStudy
     return load_study(store, key)
 
 
-def activations(store: ResultStore, study: KnownUnknownStudy, latent: LatentId) -> EntityActivations:
-    """One latent on every entity.
+def activations(store: ResultStore, study: KnownUnknownStudy, latents: Sequence[LatentId]) -> tuple[EntityActivations, ...]:
+    """Some latents on every entity.
 
     Raises:
-        BadAsk, UnknownLatent: if it is no latent of the study.
+        BadAsk, UnknownLatent: if one is no latent of the study.
     """
     kept = _Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
     plan = kept.plan
     step = kept.step("reading")
     assert step is not None
-    values = scoring.activations_of(plan.reading, step, len(plan.taken), plan.columns.column(latent))
-    return EntityActivations(latent, values)
+    columns = [plan.columns.column(latent) for latent in latents]
+    values = scoring.activations_of(plan.reading, step, len(plan.taken), columns)
+    return tuple(EntityActivations(latent, row) for latent, row in zip(latents, values, strict=True))
+
+
+def write_study(store: ResultStore, study: KnownUnknownStudy, folder: Path) -> tuple[Path, ...]:
+    """Write a study as tables with its record, and with the latest causality and uncertainty of it; the files."""
+    chosen = [one.latent for one in (*study.known, *study.unknown)]
+    rows = np.array([one.values for one in activations(store, study, chosen)]).reshape(len(chosen), len(study.entities))
+    parts = find_causality(store, study.key), find_uncertainty(store, study.key)
+    return write_bundle(study, folder, read_answers(store, study), rows, *parts)
+
+
+def run_causality(
+    runner: Runner, store: ResultStore, study: KnownUnknownStudy, settings: CausalitySettings, catalog: Catalog
+) -> Iterator[PartProgress]:
+    """See `known.causality`: answers, self-report and attention with the chosen latents added or taken out. Resumable, kept."""
+    yield from causality.run_causality(runner, store, study, _taken(store, study), settings, catalog)
+
+
+def run_uncertainty(
+    runner: Runner, store: ResultStore, study: KnownUnknownStudy, settings: UncertaintySettings, catalog: Catalog
+) -> Iterator[PartProgress]:
+    """See `known.uncertainty`: latents that fire before wrong answers. Resumable, kept."""
+    yield from uncertainty.run_uncertainty(runner, store, study, _taken(store, study), settings, catalog)
+
+
+def _taken(store: ResultStore, study: KnownUnknownStudy) -> tuple[Taken, ...]:
+    return _Kept(store, study.key, study.record, store.load(KIND, study.key)[1]).plan.taken
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ def test_counts_equal_one_capture_an_entity_and_add_up(runner: LocalRunner, tabl
     found = run(runner, tables, store, site_saes)
     fires = np.zeros_like(found.counts.fires)
     n = np.zeros_like(found.counts.n)
-    activations = {sae: study.activations(store, found, LatentId(sae, 3)).values for sae in site_saes}
+    third = [LatentId(sae, 3) for sae in site_saes]
+    activations = {one.latent.sae: one.values for one in study.activations(store, found, third)}
     for place, entity in enumerate(found.entities):
         prompt = Prompt(entity.text[: entity.end])
         capture = runner.capture(CaptureAsk(prompt, site_saes))
@@ -84,7 +85,7 @@ def test_a_planted_latent_is_chosen_on_train_and_holds_on_test(runner: LocalRunn
     read = run(runner, blank, store, (EXACT,))
     share = read.counts.fires.sum((1, 2)) / 150
     planted = LatentId(EXACT, int(np.argmin(np.abs(share - 0.5).max(0))))
-    fires = study.activations(store, read, planted).values > 0
+    fires = study.activations(store, read, [planted])[0].values > 0
     labelled = []
     for number, kind in enumerate(kinds):
         own = [(one.name, "famous" if on else "obscure") for one, on in zip(read.entities, fires, strict=True) if one.kind == kind.name]

@@ -34,7 +34,7 @@ class CausalitySettings:
     """Random latents of the same SAE."""
     new_tokens: int = 30
     part: Part = Part.MARKED_LAST_ON
-    """Which tokens of the questions are edited; attention and self-report edit the last one of the name alone."""
+    """Which tokens of the questions are edited; for attention and self-report it is the last one of the name alone."""
     chat: bool = True
     """True: questions are chat messages, which a model may decline to answer."""
     seed: int = 0
@@ -84,7 +84,14 @@ class Generation:
     right: tuple[str, ...]
     text: str
     verdict: Verdict
-    """By the matchers: correct, refusal, or error (which for a question without a right answer is a hallucination)."""
+    """Correct, refusal, or error (which is a hallucination); after overruling."""
+    graded: Verdict
+    """By the matchers."""
+
+    @property
+    def place(self) -> tuple[str, str, str, None]:
+        """What an `Overrule` of it names."""
+        return (self.kind, self.name, f"{self.attribute} / {self.condition} / {self.latent or ''}", None)
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ class AttentionTest:
     side: Knowledge
     """Of the latent; it is added where the other side's entities are asked about."""
     latent: LatentId
+    random: tuple[LatentId, ...]
+    """As frequent on train entities, of the same SAE."""
     n_prompts: int
     pooled: float
     """Mean difference over all heads from the latent's layer on and all prompts."""
@@ -176,6 +185,7 @@ class Causality:
     known: LatentId
     unknown: LatentId
     random: tuple[LatentId, ...]
+    """Half of them as frequent as the known latent, half as the unknown one, each of that one's SAE."""
     doses: tuple[tuple[str, float], ...]
     """For each latent the length of what is added, over the mean residual norm."""
     rates: tuple[RatePoint, ...]

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard.analysis.entities.kinds import EntityKind, Filled, read_kind
+from dashboard.analysis.entities.kinds import Attribute, EntityKind, Filled, Matcher, read_kind
+from dashboard.analysis.entities.matching import Verdict, given_away, grade
 from dashboard.analysis.entities.tables import Entity, EntityTable, read_entities, write_rows
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.known.types import StudyAsk, StudySettings, type_ask
@@ -30,6 +31,22 @@ class Taken:
     def text(self) -> MarkedText:
         """As a Runner reads it: what stands behind the name changes nothing at it."""
         return MarkedText(self.filled.text, (self.filled.start, self.filled.end))
+
+    def right(self, attribute: Attribute) -> tuple[str, ...]:
+        """Its right answers; none if the file gives none."""
+        return self.entity.answers.get(attribute.name, ())
+
+    def is_given_away(self, attribute: Attribute) -> bool:
+        """True if its name answers the question."""
+        return given_away(attribute, self.entity.name, self.right(attribute), self._others(attribute))
+
+    def grade(self, attribute: Attribute, answer: str) -> Verdict:
+        """Judge an answer."""
+        return grade(attribute, answer, self.right(attribute), self._others(attribute))
+
+    def _others(self, attribute: Attribute) -> tuple[str, ...]:
+        """Wrong answers of the column, for the one matcher that looks at them."""
+        return self.table.others(attribute.name, self.entity) if attribute.matcher is Matcher.FIRST else ()
 
 
 def check_tables(ask: StudyAsk, tables: Sequence[EntityTable]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from dashboard.analysis.asks import Sampling
-from dashboard.analysis.entities.kinds import Attribute, Matcher
-from dashboard.analysis.entities.matching import Verdict, given_away, grade
+from dashboard.analysis.entities.kinds import Attribute
+from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.entities.tables import Familiarity
 from dashboard.analysis.known.entities import Taken
 from dashboard.analysis.known.steps import Step, in_blocks
@@ -51,11 +51,6 @@ class Question:
     choices: tuple[str, ...]
     """By choices: the right one first; else empty."""
 
-    @property
-    def others(self) -> tuple[str, ...]:
-        """Wrong answers of the column, for the one matcher that looks at them."""
-        return _others(self.taken, self.attribute)
-
 
 @dataclass(frozen=True)
 class Questions:
@@ -73,10 +68,10 @@ def questions(taken: Sequence[Taken], settings: StudySettings) -> Questions:
     away: dict[str, int] = {}
     for owner, one in enumerate(taken if settings.way is not LabelWay.FILE else ()):
         for attribute in one.kind.attributes:
-            right = one.entity.answers.get(attribute.name, ())
+            right = one.right(attribute)
             if not right:
                 continue
-            if given_away(attribute, one.entity.name, right, _others(one, attribute)):
+            if one.is_given_away(attribute):
                 away[one.kind.name] = away.get(one.kind.name, 0) + 1
                 continue
             choices: tuple[str, ...] = ()
@@ -128,7 +123,7 @@ def _answers(runner: Runner, block: Sequence[Question], settings: StudySettings,
     rows.extend([] for _ in block)
     for n, answer in enumerate(runner.answer(ask), 1):
         question = block[answer.prompt]
-        verdict = grade(question.attribute, answer.text, question.right, question.others)
+        verdict = question.taken.grade(question.attribute, answer.text)
         rows[answer.prompt].append([answer.sample, answer.text, verdict.value])
         yield n / (len(block) * (k + 1))
     for row in rows:
@@ -199,7 +194,3 @@ def guessing(asked: Questions, settings: StudySettings, kind: str) -> Chance | N
         return None
     chances = [chance(each, settings.own_rule) for each in n_choices.values()]
     return Chance(float(np.mean([one.known for one in chances])), float(np.mean([one.unknown for one in chances])))
-
-
-def _others(taken: Taken, attribute: Attribute) -> tuple[str, ...]:
-    return taken.table.others(attribute.name, taken.entity) if attribute.matcher is Matcher.FIRST else ()

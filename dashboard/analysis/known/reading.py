@@ -21,7 +21,7 @@ from dashboard.analysis.methods.latent_choice import NoiseRates
 from dashboard.analysis.names import Point, SaeId, Site
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.study_asks import MarkedText, ReadChunk, ReadingAsk
+from dashboard.analysis.study_asks import MarkedText, ReadChunk, ReadingAsk, Spot
 
 BLOCK = 512
 """Texts that are read together, and lost together when a study is killed."""
@@ -118,6 +118,7 @@ class ReadingPlan:
     columns: Columns
     n_directions: int
     seed: int
+    at: Spot = Spot.MARKED_LAST
 
     @property
     def blocks(self) -> list[Sequence[int]]:
@@ -126,12 +127,12 @@ class ReadingPlan:
         return in_blocks(order, BLOCK)
 
 
-def plan_reading(texts: Sequence[MarkedText], columns: Columns, settings: StudySettings) -> ReadingPlan:
+def plan_reading(texts: Sequence[MarkedText], columns: Columns, settings: StudySettings, at: Spot = Spot.MARKED_LAST) -> ReadingPlan:
     """Texts that are the same stand together."""
     owners: dict[MarkedText, list[int]] = {}
     for place, text in enumerate(texts):
         owners.setdefault(text, []).append(place)
-    return ReadingPlan(tuple(owners), tuple(map(tuple, owners.values())), columns, settings.n_baseline, settings.seed)
+    return ReadingPlan(tuple(owners), tuple(map(tuple, owners.values())), columns, settings.n_baseline, settings.seed, at)
 
 
 def read(runner: Runner, plan: ReadingPlan, step: Step) -> Iterator[float]:
@@ -141,7 +142,8 @@ def read(runner: Runner, plan: ReadingPlan, step: Step) -> Iterator[float]:
         if step.has(number):
             continue
         sites = tuple(dict.fromkeys(plan.columns.sites))
-        ask = ReadingAsk(tuple(plan.texts[place] for place in block), plan.columns.saes, norms=norm_sites(plan.columns), rows=sites)
+        texts = tuple(plan.texts[place] for place in block)
+        ask = ReadingAsk(texts, plan.columns.saes, plan.at, norm_sites(plan.columns), sites)
         chunks: list[dict[str, np.ndarray]] = []
         n_read = 0
         for chunk in runner.read(ask):

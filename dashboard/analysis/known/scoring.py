@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 
 from dashboard.analysis.known.reading import ReadingPlan, norm_sites, read_blocks
 from dashboard.analysis.known.steps import Step
@@ -75,13 +76,14 @@ def score(members: Roster, plan: ReadingPlan, step: Step, noise: NoiseRates, set
     return Scores(members, counts, counted.norms, tested, known, unknown, curves, nulls, baselines)
 
 
-def activations_of(plan: ReadingPlan, step: Step, n: int, column: int) -> np.ndarray:
-    """The activation of one latent on each of n entities, 0 where it is silent."""
-    values = np.zeros(n, dtype=np.float32)
+def activations_of(plan: ReadingPlan, step: Step, n: int, columns: Sequence[int]) -> Float32[np.ndarray, "columns n"]:
+    """The activations of some latents on each of n entities, 0 where they are silent."""
+    values = np.zeros((len(columns), n), dtype=np.float32)
     for block in read_blocks(plan, step):
-        entries = np.flatnonzero(block.fires.column == column)
-        rows = np.searchsorted(block.fires.start, entries, side="right") - 1
-        values[block.texts[rows]] = block.value[entries]
+        for place, column in enumerate(columns):
+            entries = np.flatnonzero(block.fires.column == column)
+            rows = np.searchsorted(block.fires.start, entries, side="right") - 1
+            values[place, block.texts[rows]] = block.value[entries]
     return values
 
 

@@ -1,0 +1,360 @@
+"""What the chosen latents do to the model: answers, self-report and attention when they are added or taken out.
+
+Steps: (1) questions about known and unknown entities of the test split; (2) their greedy answers as the model is, with the
+known, the unknown and some random latents added from the name's last token to the end of the prompt, and with the unknown
+direction taken out of the weights of a copy; (3) refusals and hallucinations of each type, with intervals; (4) Yes against
+No to "Are you sure you know ...?"; (5) attention from the last token to the name, the known latent added where unknown
+entities are asked about and the other way round, against random latents.
+
+Source: Ferrando et al. 2024, arXiv:2411.14257, sections 4 to 6. Differs from it: random latents fire as often as the chosen
+ones (there: mostly dead ones); new tokens are not edited; amounts are multiples of the mean residual norm.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_ind
+
+from dashboard.analysis.asks import Op, Sampling, Unit, Where
+from dashboard.analysis.entities.kinds import Attribute
+from dashboard.analysis.entities.matching import Verdict
+from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.known.effects import (
+    CAUSALITY,
+    AttentionTest,
+    Causality,
+    CausalitySettings,
+    Condition,
+    Generation,
+    HeadChange,
+    PartProgress,
+    RatePoint,
+    SelfReport,
+)
+from dashboard.analysis.known.entities import Taken
+from dashboard.analysis.known.overruling import keep_overrule, read_overrules
+from dashboard.analysis.known.plain import from_plain, to_plain
+from dashboard.analysis.known.steps import Step
+from dashboard.analysis.known.types import TOTAL, KnownUnknownStudy, Overrule
+from dashboard.analysis.methods.baselines import frequency_matched
+from dashboard.analysis.methods.entity_counts import Split
+from dashboard.analysis.methods.knowledge import Knowledge
+from dashboard.analysis.methods.shares import Share
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.records import key_of, make_record
+from dashboard.analysis.runner import Runner
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.store import ResultStore
+from dashboard.analysis.study_asks import AnsweringAsk, AttentionAsk, ChoiceAsk, MarkedText, Part, PartEdit
+
+SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
+YES_NO = ("Yes", "No")
+PARTS = "known-unknown-causality-steps"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One question about one entity of the test split."""
+
+    taken: Taken
+    knowledge: Knowledge
+    attribute: Attribute
+    prompt: MarkedText
+    right: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One change to the model."""
+
+    condition: Condition
+    latent: LatentId | None = None
+
+
+def run_causality(
+    runner: Runner, store: ResultStore, study: KnownUnknownStudy, taken: Sequence[Taken], settings: CausalitySettings, catalog: Catalog
+) -> Iterator[PartProgress]:
+    """Try out the latents of a study, or find it done. `taken` are the study's entities, in its order.
+
+    Raises:
+        BadAsk: if the study has no such latents, or no test entities.
+    """
+    began = time.monotonic()
+    known, unknown = _latent(study, settings.known, Knowledge.KNOWN), _latent(study, settings.unknown, Knowledge.UNKNOWN)
+    own = replace(settings, known=str(known), unknown=str(unknown))
+    asked = tuple(_questions(study, taken, own))
+    if not asked:
+        raise BadAsk("The study has 0 known and unknown entities in its test split, so there is nothing to ask. Take more entities.")
+    record = make_record(CAUSALITY, {"study": study.key, **own.plain_data()}, runner.describe(), catalog, {known.sae, unknown.sae}, None)
+    key = key_of(record)
+    if key not in store.keys(CAUSALITY):
+        step = Step(store.folder(PARTS, key))
+        random = _random(study, known, unknown, own)
+        with step.held():
+            for done, words in _ask_model(runner, study, asked, (known, unknown), random, own, step):
+                yield PartProgress(min(int(done * TOTAL), TOTAL - 1), words)
+        found = _assembled(study, key, own, record, (known, unknown), random, asked, step, _doses(runner, (known, unknown, *random), own))
+        store.save(replace(record, seconds=round(time.monotonic() - began, 2)), to_plain(found))
+    yield PartProgress(TOTAL, "Done", load_causality(store, key))
+
+
+def load_causality(store: ResultStore, key: str) -> Causality:
+    """What was found, with the verdicts as they stand now.
+
+    Raises:
+        UnknownResult: if there is none of that key.
+        BadAsk: if it was made by another version.
+    """
+    record, result = store.load(CAUSALITY, key)
+    try:
+        found = replace(from_plain(Causality, result), record=record)
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadAsk(f"Causality {key} was kept by another version of this project: {error}. Run it again.") from error
+    overruled = read_overrules(store.folder(CAUSALITY, key)).verdicts
+    generations = tuple(replace(one, verdict=overruled.get(one.place, one.graded)) for one in found.generations)
+    return replace(found, generations=generations, rates=rates(generations))
+
+
+def find_causality(store: ResultStore, study: str) -> Causality | None:
+    """The newest of a study; None if there is none."""
+    for key in store.keys(CAUSALITY):
+        record, _ = store.load(CAUSALITY, key)
+        if record.ask.get("study") == study:
+            return load_causality(store, key)
+    return None
+
+
+def overrule_generation(store: ResultStore, key: str, generation: Generation, verdict: Verdict | None) -> Causality:
+    """Judge one answer otherwise than the matchers; None takes that back."""
+    keep_overrule(store.folder(CAUSALITY, load_causality(store, key).key), Overrule(*generation.place, verdict))
+    return load_causality(store, key)
+
+
+def rates(generations: Sequence[Generation]) -> tuple[RatePoint, ...]:
+    """Refusals and hallucinations by type, side and condition, in the order in which they come."""
+    cells: dict[tuple[str, Knowledge, Condition], list[Generation]] = {}
+    for one in generations:
+        cells.setdefault((one.kind, one.knowledge, one.condition), []).append(one)
+    points: list[RatePoint] = []
+    for (kind, knowledge, condition), found in cells.items():
+        latents = dict.fromkeys(one.latent or "" for one in found) if condition is Condition.RANDOM else {}
+        each = tuple((latent, *_tally([one for one in found if one.latent == latent])) for latent in latents)
+        refused, wrong, n = _tally(found)
+        points.append(RatePoint(kind, knowledge, condition, Share(refused, n), Share(wrong, n), each))
+    return tuple(points)
+
+
+def _tally(found: Sequence[Generation]) -> tuple[int, int, int]:
+    verdicts = [one.verdict for one in found]
+    return verdicts.count(Verdict.REFUSAL), verdicts.count(Verdict.ERROR), len(verdicts)
+
+
+def _latent(study: KnownUnknownStudy, name: str, side: Knowledge) -> LatentId:
+    if name:
+        latent = LatentId.parse(name)
+        study.columns.column(latent)
+        return latent
+    chosen = study.chosen(side)
+    if not chosen:
+        raise BadAsk(f"The study has chosen no {side} latent. Name one, or take types that have known and unknown entities.")
+    return chosen[0].latent
+
+
+def _random(study: KnownUnknownStudy, known: LatentId, unknown: LatentId, settings: CausalitySettings) -> tuple[LatentId, ...]:
+    """Half of them beside the known latent, half beside the unknown one."""
+    half = settings.n_random // 2
+    found = [*_matched(study, unknown, settings.n_random - half, settings), *_matched(study, known, half, settings)]
+    return tuple(dict.fromkeys(found))
+
+
+def _matched(study: KnownUnknownStudy, latent: LatentId, n: int, settings: CausalitySettings) -> list[LatentId]:
+    column = study.columns.column(latent)
+    chosen = [one.column for one in (*study.known, *study.unknown)]
+    return [study.columns.latent(int(one)) for one in frequency_matched(study.counts, column, chosen, n, settings.seed)]
+
+
+def _questions(study: KnownUnknownStudy, taken: Sequence[Taken], settings: CausalitySettings) -> Iterator[_Asked]:
+    """One question an entity; attributes take turns, and one whose answer the name gives away is passed over."""
+    pairs = list(zip(study.entities, taken, strict=True))
+    for kind in study.roster.kinds:
+        for side in SIDES:
+            rows = [one for entity, one in pairs if (entity.kind, entity.label.knowledge, entity.split) == (kind, side, Split.TEST)]
+            rows.sort(key=lambda one: hashlib.sha256(f"{settings.seed}\0{one.entity.name}".encode()).digest())
+            for place, one in enumerate(rows[: settings.n_questions]):
+                usable = [attribute for attribute in one.kind.attributes if not one.is_given_away(attribute)] or one.kind.attributes
+                attribute = usable[place % len(usable)]
+                filled = (one.kind.plain_text if settings.chat else one.kind.cloze_text)(attribute, one.entity.name)
+                prompt = MarkedText(filled.text, (filled.start, filled.end), chat=settings.chat)
+                yield _Asked(one, side, attribute, prompt, one.right(attribute))
+
+
+def _edit(latent: LatentId, amount: float, part: Part) -> PartEdit:
+    return PartEdit(latent, Op.ADD, amount, Unit.NORM, part)
+
+
+def _trials(latents: tuple[LatentId, LatentId], random: Sequence[LatentId]) -> list[_Trial]:
+    known, unknown = latents
+    added = [_Trial(Condition.KNOWN, known), _Trial(Condition.UNKNOWN, unknown), *(_Trial(Condition.RANDOM, one) for one in random)]
+    return [_Trial(Condition.ORIGINAL), *added, _Trial(Condition.WITHOUT, unknown)]
+
+
+def _ask_model(
+    runner: Runner,
+    study: KnownUnknownStudy,
+    asked: Sequence[_Asked],
+    latents: tuple[LatentId, LatentId],
+    random: Sequence[LatentId],
+    settings: CausalitySettings,
+    step: Step,
+) -> Iterator[tuple[float, str]]:
+    """Answers, trial by trial; then self-reports; then attention."""
+    trials = _trials(latents, random)
+    for number, trial in enumerate(trials):
+        if not step.has(number):
+            texts = [""] * len(asked)
+            edits = (
+                (_edit(trial.latent, settings.amount, settings.part),) if trial.latent and trial.condition is not Condition.WITHOUT else ()
+            )
+            without = trial.latent if trial.condition is Condition.WITHOUT else None
+            ask = AnsweringAsk(tuple(one.prompt for one in asked), Sampling(settings.new_tokens), edits=edits, without=without)
+            for n, answer in enumerate(runner.answer(ask), 1):
+                texts[answer.prompt] = answer.text
+                yield 0.9 * (number + n / len(asked)) / len(trials), f"Answering {len(asked)} questions: {trial.condition}"
+            step.save_rows(number, texts)
+    if not step.has(len(trials)):
+        yield 0.9, "Asking whether the model is sure"
+        step.save_rows(len(trials), _self_reports(runner, asked, trials, settings))
+    for place, side in enumerate(SIDES):
+        if not step.has(len(trials) + 1 + place):
+            yield 0.92 + 0.04 * place, f"Reading attention with the {side} latent"
+            matched = _matched(study, latents[place], settings.n_random, settings)
+            site = study.columns.sites[study.columns.saes.index(latents[place].sae)]
+            found = _attention(runner, asked, side, latents[place], site.layer + 1, matched, settings)
+            step.save_rows(len(trials) + 1 + place, [to_plain(found)] if found else [])
+
+
+def _self_reports(runner: Runner, asked: Sequence[_Asked], trials: Sequence[_Trial], settings: CausalitySettings) -> list[Any]:
+    """Log-odds of Yes for each entity: as the model is, and with the known, the unknown and the first random latent."""
+    prompts = []
+    for one in asked:
+        filled = one.taken.kind.self_report_text(one.taken.entity.name)
+        prefill = "Answer:" if settings.chat else " Answer:"
+        prompts.append(MarkedText(filled.text, (filled.start, filled.end), settings.chat, prefill))
+    rows: list[Any] = []
+    for trial in trials[:4]:
+        edits = () if trial.latent is None else (_edit(trial.latent, settings.amount, Part.MARKED_LAST),)
+        odds = [0.0] * len(prompts)
+        for scores in runner.weigh(ChoiceAsk(tuple(prompts), (YES_NO,) * len(prompts), edits)):
+            odds[scores.prompt] = scores.logprobs[0] - scores.logprobs[1]
+        rows.append([trial.condition.value, odds])
+    return rows
+
+
+def _attention(
+    runner: Runner,
+    asked: Sequence[_Asked],
+    side: Knowledge,
+    latent: LatentId,
+    first: int,
+    random: Sequence[LatentId],
+    settings: CausalitySettings,
+) -> AttentionTest | None:
+    """Of the heads from layer `first` on; None if there is no prompt to read, or no such layer."""
+    texts: list[MarkedText] = []
+    for one in asked:
+        attribute = next((attribute for attribute in (one.attribute, *one.taken.kind.attributes) if attribute.recall), None)
+        if one.knowledge is not side and attribute is not None:
+            filled = one.taken.kind.recall_text(attribute, one.taken.entity.name)
+            assert filled is not None
+            texts.append(MarkedText(filled.text, (filled.start, filled.end)))
+    if not texts:
+        return None
+
+    def weights(latents: Sequence[LatentId]) -> np.ndarray:
+        edits = tuple(_edit(one, settings.attention_amount, Part.MARKED_LAST) for one in latents)
+        chunks = list(runner.attend(AttentionAsk(tuple(texts), edits)))
+        order = np.argsort(np.concatenate([chunk.texts for chunk in chunks]))
+        return np.concatenate([chunk.weights for chunk in chunks])[order].astype(np.float64)
+
+    original = weights(())[:, first:]
+    if not original.shape[1]:
+        return None
+    difference = weights((latent,))[:, first:] - original
+    others = [weights((one,))[:, first:] - original for one in random]
+    alternative = "greater" if side is Knowledge.KNOWN else "less"
+    p = tuple(_welch_p(difference.ravel(), one.ravel(), alternative) for one in others)
+    n = len(texts)
+    before, change = original.mean(axis=0), difference.mean(axis=0)
+    sd = difference.std(axis=0, ddof=1) if n > 1 else None
+    heads: list[HeadChange] = []
+    for layer in range(change.shape[0]):
+        for head in range(change.shape[1]):
+            at = before[layer, head], before[layer, head] + change[layer, head], change[layer, head]
+            spread = None if sd is None else float(sd[layer, head])
+            heads.append(HeadChange(first + layer, head, float(at[0]), float(at[1]), float(at[2]), spread, n))
+    pooled = tuple(float(one.mean()) for one in others)
+    return AttentionTest(side, latent, tuple(random), n, float(difference.mean()), pooled, p, tuple(heads))
+
+
+def _welch_p(one: np.ndarray, other: np.ndarray, alternative: str) -> float:
+    p: Any = ttest_ind(one, other, equal_var=False, alternative=alternative)[1]
+    # Both without any change: nothing to tell apart.
+    return 1.0 if np.isnan(p) else float(p)
+
+
+def _doses(runner: Runner, latents: Sequence[LatentId], settings: CausalitySettings) -> tuple[tuple[str, float], ...]:
+    found = runner.doses(tuple(_edit(one, settings.amount, settings.part).at(Where.PROMPT) for one in latents))
+    return tuple((str(latent), dose.share_of_norm) for latent, dose in zip(latents, found, strict=True))
+
+
+def _assembled(
+    study: KnownUnknownStudy,
+    key: str,
+    settings: CausalitySettings,
+    record: Any,
+    latents: tuple[LatentId, LatentId],
+    random: Sequence[LatentId],
+    asked: Sequence[_Asked],
+    step: Step,
+    doses: tuple[tuple[str, float], ...],
+) -> Causality:
+    generations: list[Generation] = []
+    trials = _trials(latents, random)
+    for number, trial in enumerate(trials):
+        for one, text in zip(asked, step.rows(number), strict=True):
+            verdict = one.taken.grade(one.attribute, text)
+            latent = None if trial.latent is None else str(trial.latent)
+            kind, name = one.taken.kind.name, one.taken.entity.name
+            where = (trial.condition, latent, kind, name, one.knowledge, one.attribute.name)
+            generations.append(Generation(*where, one.prompt.text, one.right, text, verdict, verdict))
+    reports: list[SelfReport] = []
+    for condition, odds in step.rows(len(trials)):
+        for kind in study.roster.kinds:
+            for side in SIDES:
+                values = [value for one, value in zip(asked, odds, strict=True) if (one.taken.kind.name, one.knowledge) == (kind, side)]
+                if values:
+                    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                    reports.append(SelfReport(kind, side, Condition(condition), len(values), float(np.mean(values)), sd))
+    attention = tuple(from_plain(AttentionTest, row) for place in range(2) for row in step.rows(len(trials) + 1 + place))
+    notes = _notes(generations, settings)
+    all_rates = rates(generations)
+    return Causality(
+        study.key, key, settings, record, *latents, tuple(random), doses, all_rates, tuple(generations), tuple(reports), attention, notes
+    )
+
+
+def _notes(generations: Sequence[Generation], settings: CausalitySettings) -> tuple[str, ...]:
+    notes: list[str] = []
+    original = [one for one in generations if one.condition is Condition.ORIGINAL]
+    refused = sum(one.verdict is Verdict.REFUSAL for one in original)
+    notes.append(f"As it is, the model refuses {refused} of {len(original)} questions; refusals are told by wording, so read some of them.")
+    if not settings.chat:
+        notes.append("Questions are a text to go on with, not a chat message: a model seldom declines to continue a text.")
+    notes.append(
+        "The test of attention pools heads and prompts as if they were independent, as the paper does; the heads of one prompt are not."
+    )
+    return tuple(notes)
