@@ -21,7 +21,7 @@ from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
 from dashboard.analysis.entities.tables import EntityTable
 from dashboard.analysis.errors import BadAsk, OtherModel, UnknownResult
 from dashboard.analysis.known import causality, knowledge, reading, scoring, uncertainty
-from dashboard.analysis.known.bundle import write_bundle
+from dashboard.analysis.known.bundle import summarised, write_bundle
 from dashboard.analysis.known.causality import find_causality
 from dashboard.analysis.known.effects import CausalitySettings, PartProgress, UncertaintySettings
 from dashboard.analysis.known.entities import Taken, check_tables, keep_tables, kept_tables, take
@@ -66,6 +66,11 @@ def make_ask(
         BadAsk: if there are no tables or SAEs, or one twice.
     """
     return StudyAsk(tuple(type_ask(table) for table in tables), tuple(saes), settings, (corpus or read_corpus(SHIPPED)).sha256)
+
+
+def preview_saes(saes: Sequence[SaeId], n: int = 4) -> tuple[SaeId, ...]:
+    """Up to `n` of some SAEs, evenly spaced."""
+    return tuple(saes[(2 * place + 1) * len(saes) // (2 * n)] for place in range(n)) if len(saes) > n else tuple(saes)
 
 
 def run_study(
@@ -183,6 +188,11 @@ def activations(store: ResultStore, study: KnownUnknownStudy, latents: Sequence[
     columns = [plan.columns.column(latent) for latent in latents]
     values = scoring.activations_of(plan.reading, step, len(plan.taken), columns)
     return tuple(EntityActivations(latent, row) for latent, row in zip(latents, values, strict=True))
+
+
+def summary(store: ResultStore, study: KnownUnknownStudy) -> dict[str, Any]:
+    """The figures of a study that a reader wants first, as plain data."""
+    return summarised(study, find_causality(store, study.key), find_uncertainty(store, study.key))
 
 
 def write_study(store: ResultStore, study: KnownUnknownStudy, folder: Path) -> tuple[Path, ...]:

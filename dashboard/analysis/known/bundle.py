@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from dashboard.analysis.known.effects import Causality, Uncertainty
 from dashboard.analysis.known.types import GradedAnswer, KnownUnknownStudy
 from dashboard.analysis.methods.entity_counts import LABELS, SPLITS
+from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.analysis.methods.shares import Share
 
 Row = dict[str, Any]
@@ -65,6 +66,60 @@ def write_bundle(
     }
     (folder / "record.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
     return (*written, folder / "counts.parquet", folder / "record.json")
+
+
+def summarised(study: KnownUnknownStudy, causality: Causality | None, uncertainty: Uncertainty | None) -> Row:
+    """The figures that a reader wants first."""
+    tested = study.significance
+
+    def latents(side: Knowledge) -> list[Row]:
+        q = tested.q_known if side is Knowledge.KNOWN else tested.q_unknown
+        return [
+            {
+                "latent": str(one.latent),
+                "train": one.train,
+                "test": one.test,
+                "q": float(q[one.column]),
+                "random_tokens": str(one.noise),
+                "pairs": [{"type": pair.kind, "known": str(pair.known), "unknown": str(pair.unknown)} for pair in one.pairs],
+            }
+            for one in study.chosen(side)
+        ]
+
+    best = uncertainty.latents[:1] if uncertainty else ()
+    return {
+        "key": study.key,
+        "types": list(_types(study)),
+        "kinds": list(study.separation().kinds),
+        "known": latents(Knowledge.KNOWN),
+        "unknown": latents(Knowledge.UNKNOWN),
+        "max_min": [
+            {"sae": str(one.sae), "side": one.side.value, "train": one.chosen_by[0], "test": one.shown[0]}
+            for one in study.curves
+            if one.kind is None
+        ],
+        "nulls": [{name: value for name, value in row.items() if name != "null"} for row in _nulls(study)],
+        "rates": [
+            {
+                "type": one.kind,
+                "label": one.knowledge.value,
+                "condition": one.condition.value,
+                "refused": str(one.refused),
+                "hallucinated": str(one.hallucinated),
+            }
+            for one in (causality.rates if causality else ())
+        ],
+        "attention": [
+            {"side": one.side.value, "pooled": one.pooled, "significant": str(one.n_significant)}
+            for one in (causality.attention if causality else ())
+        ],
+        "uncertainty": [
+            {"latent": str(one.latent), "score": one.score, "auroc": one.figures.auroc.value if one.figures else None} for one in best
+        ],
+        "notes": [*study.notes, *(causality.notes if causality else ()), *(uncertainty.notes if uncertainty else ())],
+        "n_random_tokens": study.noise.n,
+        "record": asdict(study.record),
+    }
 
 
 def share_row(name: str, share: Share) -> Row:

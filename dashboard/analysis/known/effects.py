@@ -1,7 +1,7 @@
 """What comes of the two further parts of a study: causality and uncertainty. Frozen; every share has its counts."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,10 @@ class CausalitySettings:
                 f"{self.n_questions} questions, {self.n_random} random latents and {self.new_tokens} new tokens were asked for; "
                 "1 to 500, 2 to 100 and 1 to 256 are possible."
             )
+
+    def with_amount(self, amount: float, seed: int = 0) -> "CausalitySettings":
+        """The same with another amount, for attention too, and another seed."""
+        return replace(self, amount=amount, attention_amount=amount, seed=seed)
 
     def plain_data(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,11 @@ class StudySettings:
 
 PREVIEW = StudySettings(most_entities=60, noise_documents=60, noise_tokens=16, n_shuffles=200)
 """Settings of a first look: labels by file, few entities; with a few SAEs a minute on two cores."""
+
+
+def settings_of(preview: bool, **chosen: Any) -> StudySettings:
+    """Settings of a first look or of a whole study, with what was chosen otherwise."""
+    return replace(PREVIEW if preview else StudySettings(), **chosen)
 
 
 @dataclass(frozen=True)
