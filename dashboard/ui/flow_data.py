@@ -11,7 +11,9 @@ from components.flow_figures import cosine_scatter, effect_bars, group_matrix, o
 from dashboard.analysis.corpus import SHIPPED, read_corpus
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.flow_layers import Matching, layers_of, matchings, suite_of
+from dashboard.analysis.flow_layers import Matching, layers_of, matchings
+from dashboard.analysis.flow_suite import find_suite
+from dashboard.analysis.flow_types import FlowSuite
 from dashboard.analysis.methods import deactivation as off
 from dashboard.analysis.methods import origins as method
 from dashboard.analysis.methods.coactivation import CoActivation, coactivation
@@ -36,8 +38,8 @@ def origins(seed: LatentId) -> None:
         f"nearest earlier latents fire at the same token. {_SOURCES}"
     )
     corpus = read_corpus(SHIPPED)
-    suite = suite_of(get_catalog(), seed.sae.release)
-    able = [layer.layer for layer in layers_of(suite)]
+    suite = find_suite(get_catalog(), seed.sae)
+    able = _able(suite)
     with st.form(kept.key(kept.ORIGINS, "form"), border=False):
         first, second, third, fourth = st.columns([4, 4, 2, 2], vertical_alignment="bottom")
         chosen = first.multiselect("Layers (none: all)", able, key=kept.key(kept.ORIGINS, "layers"))
@@ -143,8 +145,8 @@ def deactivation(seed: LatentId) -> None:
         "At random tokens the active predecessors of active latents are rescaled, each at its own site and at that token only; the rest of "
         f"the layer is run and the latent read again. AC = 1 - after / before. {_SOURCES}"
     )
-    corpus, suite = read_corpus(SHIPPED), suite_of(get_catalog(), seed.sae.release)
-    able = [layer.layer for layer in layers_of(suite)]
+    corpus, suite = read_corpus(SHIPPED), find_suite(get_catalog(), seed.sae)
+    able = _able(suite)
     own = get_catalog().get(seed.sae).site.layer
     with st.form(kept.key(kept.DEACTIVATION, "form"), border=False):
         first, second, third = st.columns(3)
@@ -203,6 +205,14 @@ def _draw_deactivation(found: off.Deactivation) -> None:
         st.dataframe(rows, hide_index=True, column_config={"page": _PAGE})
     with st.expander("Table"):
         st.dataframe(off.table(off.effects(found.trials, by_layer=True, by_subset=True)), hide_index=True)
+
+
+def _able(suite: FlowSuite) -> list[int]:
+    """Layers whose latents can have predecessors."""
+    able = [layer.layer for layer in layers_of(suite)]
+    if not able:
+        raise BadAsk("0 layers of this suite have a dictionary before them, so nothing can be said of origins. Choose another suite.")
+    return able
 
 
 def start(panel: str, title: str, total: int, steps: Callable[[StudyRunner], Iterator[Any]]) -> None:
