@@ -95,7 +95,7 @@ def _node(node: GraphNode, x: float, y: float) -> str:
 def _legend(drawn: FlowPicture, x: float, y: float) -> list[str]:
     present = {node.role for node in drawn.nodes}
     parts = [f'<text class="quiet" x="{x:g}" y="{y:g}">comes from</text>']
-    x += 72
+    x += 80
     for role in GraphRole:
         if role in present:
             parts.append(f'<circle class="{role.value}" cx="{x:g}" cy="{y - 4:g}" r="5"/>')

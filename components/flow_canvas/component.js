@@ -1,6 +1,6 @@
 // A graph over layers. vis-network holds places and finds what is under the pointer; bands, rings, light and supernodes are drawn here.
 const canvases = new WeakMap();
-const PITCH = 120, SIDE = 40, HEAD = 26, FOOT = 10, SMALLEST = 0.55, LARGEST = 1;
+const PITCH = 120, MAX_LABEL = 150, SIDE = 34, HEAD = 26, FOOT = 10, SMALLEST = 0.55;
 
 // What the library is, once it has come.
 function whenVis() {
@@ -76,11 +76,14 @@ function build(memory) {
 function place(memory) {
   const { data, stage } = memory;
   const last = data.columns[data.columns.length - 1]?.x ?? 0;
-  const room = stage.clientWidth - 2 * SIDE;
-  memory.stretch = last ? Math.max(0.36, Math.min(1.5, room / (last + 0.5 * PITCH))) : 1;
+  const stretched = (side) => (last ? Math.max(0.36, Math.min(1.9, (stage.clientWidth - 2 * side) / (last + 0.5 * PITCH))) : 1);
+  const sideOf = (stretch) => Math.max(SIDE, Math.min(MAX_LABEL, PITCH * stretch) / 2 + 4);
+  memory.stretch = stretched(sideOf(stretched(SIDE)));
   memory.at = new Map(data.nodes.map((node) => [node.id, { x: node.x * memory.stretch, y: node.y }]));
   const bottom = data.bands[data.bands.length - 1]?.bottom ?? 0;
-  memory.box = { left: -0.5 * PITCH * memory.stretch - SIDE, right: last * memory.stretch + SIDE, top: -HEAD - 8, bottom: bottom + FOOT };
+  const left = -0.5 * PITCH * memory.stretch, right = last * memory.stretch;
+  const side = Math.max(sideOf(memory.stretch), (stage.clientWidth - right + left) / 2);
+  memory.box = { left: left - side, right: right + side, top: -HEAD - 8, bottom: bottom + FOOT };
   restyle(memory);
 }
 
@@ -88,7 +91,7 @@ function place(memory) {
 function restyle(memory) {
   const { data, look, nodes, edges } = memory;
   const font = getComputedStyle(memory.stage).fontFamily;
-  const room = PITCH * memory.stretch - 6;
+  const room = Math.min(MAX_LABEL, PITCH * memory.stretch - 6);
   const edge = memory.byEdge.get(memory.hoveredEdge ?? data.selected);
   const near = memory.hovered ? memory.near.get(memory.hovered) : memory.hoveredEdge ? new Set([edge.from, edge.to]) : null;
   const dark = (id) => (near ? !near.has(id) : data.heat !== null && !(data.heat[id]?.[0] > 0));
@@ -120,15 +123,15 @@ function restyle(memory) {
 // All of it in sight, as large as it may be.
 function fit(memory) {
   const { box, stage, network } = memory;
-  const scale = Math.min(LARGEST, stage.clientWidth / (box.right - box.left));
+  const scale = Math.min(1, stage.clientWidth / (box.right - box.left));
   const height = Math.max(200, Math.min(640, (box.bottom - box.top) * scale));
   stage.style.height = `${Math.round(height)}px`;
   network.setSize("100%", `${Math.round(height)}px`);
   network.redraw();
   const least = Math.max(SMALLEST, Math.min(scale, height / (box.bottom - box.top)));
-  const seed = memory.data.nodes.find((node) => node.seed);
+  const seed = memory.data.nodes.find((node) => node.seed), half = stage.clientWidth / 2 / least;
   const wide = (box.right - box.left) * least > stage.clientWidth + 1;
-  const middle = wide && seed ? Math.max(box.left + stage.clientWidth / 2 / least, Math.min(box.right - stage.clientWidth / 2 / least, memory.at.get(seed.id).x)) : (box.left + box.right) / 2;
+  const middle = wide && seed ? Math.max(box.left + half, Math.min(box.right - half, memory.at.get(seed.id).x)) : (box.left + box.right) / 2;
   network.moveTo({ position: { x: middle, y: (box.top + box.bottom) / 2 }, scale: least, animation: false });
 }
 
@@ -235,16 +238,14 @@ function describe({ byId, data }, id) {
 }
 
 function show(memory, text, at) {
-  const box = memory.stage.getBoundingClientRect();
-  const dom = memory.network.canvasToDOM(at);
+  const box = memory.stage.getBoundingClientRect(), dom = memory.network.canvasToDOM(at);
   const left = box.left + dom.x, top = box.top + dom.y;
   memory.tip.show(text, { left, top: top - 24 * memory.network.getScale(), bottom: top + 24 }, left + 12);
 }
 
 function hover(memory, node, edge) {
   if (memory.hovered === node && memory.hoveredEdge === edge) return;
-  memory.hovered = node;
-  memory.hoveredEdge = edge;
+  Object.assign(memory, { hovered: node, hoveredEdge: edge });
   memory.stage.style.cursor = node || edge ? "pointer" : "default";
   restyle(memory);
   if (node) { show(memory, describe(memory, node), memory.at.get(node)); return; }
@@ -355,8 +356,7 @@ function drawBar(memory) {
     button.setAttribute("aria-label", title);
     return button;
   };
-  const tools = make("span", { className: "tools" },
-    tool("−", "smaller", () => zoom(memory, 1 / 1.2)), tool("+", "larger", () => zoom(memory, 1.2)), tool("fit", "show all of it", () => fit(memory)));
+  const tools = make("span", { className: "tools" }, tool("−", "smaller", () => zoom(memory, 1 / 1.2)), tool("+", "larger", () => zoom(memory, 1.2)), tool("fit", "show all of it", () => fit(memory)));
   const scale = data.heat ? [make("span", { className: "legend" }, make("span", { className: "quiet number" }, "0"), make("span", { className: "ramp" }), make("span", { className: "quiet" }, data.heat_legend))] : [];
   memory.bar.replaceChildren(make("span", { className: "quiet" }, "comes from"), ...keys, ...scale, make("span", { className: "spring" }), tools);
 }

@@ -148,19 +148,18 @@ def pins(view: flow.FlowState, graph: FlowGraph, named: Named) -> None:
     if not view.pins:
         return
     here = {node.id for node in graph.nodes}
-    best = {
-        pin: max((edge.cosine for edge in graph.edges if pin in (str(edge.source), str(edge.target))), default=0.0) for pin in view.pins
-    }
+    ends = [(edge.cosine, {str(edge.source), str(edge.target)}) for edge in graph.edges]
+    best = {pin: max((cosine for cosine, pair in ends if pin in pair), default=0.0) for pin in view.pins if pin in here}
     pairs = [(LatentId.parse(pin), cosine) for pin, cosine in best.items()]
-    rows = present_latent.related_rows(pairs, graph.ask.seed, named, "strongest link in this graph")
     heading, clear = st.columns([3, 1], vertical_alignment="center")
-    away = sum(pin not in here for pin in view.pins)
-    heading.markdown(
-        f"**Pinned** :gray[{len(view.pins)}{f', {away} of them not in this graph' if away else ''}; the bar is the strongest link here]"
-    )
+    heading.markdown("**Pinned** :gray[the bar is the strongest link in this graph]")
     clear.button("Unpin all", key=f"{flow.PINNED}_clear", on_click=flow.unpin_all, type="tertiary")
-    latent_list(rows, key=flow.PINNED, on_show=flow.act_on_pin, on_pin=flow.act_on_pin, keep="unpin")
-    _list_box(tuple(latent for latent, _ in pairs), f"{flow.LISTS}_pins", "Add all pinned to a list")
+    if pairs:
+        rows = present_latent.related_rows(pairs, graph.ask.seed, named, "strongest link in this graph")
+        latent_list(rows, key=flow.PINNED, on_show=flow.act_on_pin, on_pin=flow.act_on_pin, keep="unpin")
+    if away := [pin for pin in view.pins if pin not in here]:
+        st.caption(failures.plain(f"Not in this graph: {', '.join(away)}."))
+    _list_box(tuple(map(LatentId.parse, view.pins)), f"{flow.LISTS}_pins", "Add all pinned to a list")
 
 
 def _facts(latent: LatentId) -> LatentFacts | None:

@@ -108,10 +108,17 @@ def choice_box(pictures: Sequence[FlowPicture], selected: str) -> None:
 def exports(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
     """The graph as files; a file of ours looked at again."""
     title = f"Flow of {view.seed}"
-    lines = [("Seed", str(view.seed)), *((name, str(value)) for name, value in record.items()), *(("Note", note) for note in graph.notes)]
+    shown = "the span only" if view.pruned else "every layer"
+    drawn_from = f"residual links from {view.t_res:g}, MLP and attention from {view.t_module:g}, {view.top} of each, {shown}"
+    lines = [
+        ("Seed", str(view.seed)),
+        ("Drawn", drawn_from),
+        *((name, str(value)) for name, value in record.items()),
+        *(("Note", note) for note in graph.notes),
+    ]
     stem = str(view.seed).replace("/", "_")
     circuit = partial(
-        circuit_json, drawn.nodes, drawn.edges, slug=stem, scan=str(record.get("model", "")), description=title,
+        circuit_json, drawn.nodes, drawn.edges, slug=stem, scan=str(record.get("Model", "")), description=title,
         generator="latents", pinned=view.pins, selected=view.selected, groups=groups,
         settings={"t_res": view.t_res, "t_module": view.t_module, "top": view.top, "pruned": view.pruned},
     )  # fmt: skip

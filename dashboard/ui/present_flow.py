@@ -92,12 +92,15 @@ def said_in_short(graph: FlowGraph) -> str:
     n_modules = sum(row_of(node) is not GraphRow.RESID for node in graph.nodes)
     links = [edge.cosine for edge in graph.edges if edge.source in graph.path and edge.target in graph.path]
     least = f", each link at least {min(links):.2f}" if links else ""
-    layers = f"{on_path[0].site.layer} to {on_path[-1].site.layer}"
-    said = f"One direction in layers {layers}: {len(on_path)} residual latents{least}, fed by {n_modules} of MLP and attention."
+    if len(on_path) == 1:
+        where = f"One residual latent, of layer {on_path[0].site.layer}"
+    else:
+        where = f"One direction in layers {on_path[0].site.layer} to {on_path[-1].site.layer}: {len(on_path)} residual latents{least}"
+    said = f"{where}, fed by {n_modules} of MLP and attention."
     if graph.ask.pruned and len(on_path) > 1:
         return said
     if first == last:
-        return f"{said} No link at layer {first} reaches {graph.ask.t_res:.2f}: the span is the seed's own layer."
+        return f"{said} No residual link there reaches {graph.ask.t_res:.2f}."
     return f"{said} The span, where every link is at least {graph.ask.t_res:.2f}, is layers {first} to {last}."
 
 
@@ -115,7 +118,7 @@ def heat(graph: FlowGraph, lit: LitGraph, token: int) -> dict[str, GraphHeat]:
 
 def token_name(texts: Sequence[str], i: int) -> str:
     """A token in a slider."""
-    return f"{i}  {texts[i]!r}"
+    return f"{i}  {texts[i]!r}" if texts[i] else f"{i}  (continues)"
 
 
 def choices(picture_of: FlowPicture) -> dict[str, str]:
