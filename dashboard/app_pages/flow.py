@@ -8,7 +8,7 @@ from components.flow_canvas import flow_canvas
 from components.flow_graph import FlowPicture
 from components.hotkeys import hotkeys
 from dashboard.analysis.flow_types import FlowGraph, LitGraph
-from dashboard.ui import failures, flow_answers, flow_card, flow_controls, flow_url, present_flow, sidebar, state
+from dashboard.ui import failures, flow_answers, flow_card, flow_controls, flow_panels, flow_url, present_flow, sidebar, state
 from dashboard.ui import flow_state as flow
 from dashboard.ui.naming import names
 from dashboard.ui.resources import get_catalog, get_engine
@@ -72,9 +72,12 @@ def draw(view: flow.FlowState) -> flow.FlowState:
             flow_controls.text_strip(view, lits[0])
         flow_card.pins(view, graphs[0], named)
         groups = present_flow.supernodes(graphs[0], named) if view.grouped else ()
-        flow_controls.exports(view, graphs[0], pictures[0], groups, {"model": str(engine.describe().model)})
+        flow_controls.exports(view, graphs[0], pictures[0], groups, {"Model": str(engine.describe().model)})
     with rest, failures.shown():
         later()
+    with st.expander("On text: origins, deactivation, steering", icon=":material/science:", key=flow.ON_TEXT, on_change="rerun") as text:
+        if text.open:
+            flow_panels.panels(graphs[0])
     return view
 
 
