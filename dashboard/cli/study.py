@@ -71,7 +71,7 @@ def study_entities(
 
         base_ = UncertaintySettings(n_questions=60 if preview else 300, seed=seed)
         _made("uncertainty", study.run_uncertainty(runner, store, found, base_, runner.catalog))
-    written = study.write_study(store, found, out) if out is not None else ()
+    written = _written(store, found, out) if out is not None else []
     answer = study.summary(store, found)
     if as_json:
         emit({**answer, "files": [str(file) for file in written]})
@@ -117,6 +117,18 @@ def _saes(known: list[Any], patterns: list[str]) -> list[Any]:
         if not fnmatch.filter(names, pattern):
             raise UnknownSae(pattern, names[:3])
     return [sae for sae, name in zip(known, names, strict=True) if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+
+
+def _written(store: Any, found: Any, out: Path) -> list[Path]:
+    """The tables, the record and the report."""
+    from dashboard.analysis import known_unknown as study
+    from dashboard.ui.known_report import report
+
+    files = study.write_study(store, found, out)
+    parts = study.find_causality(store, found.key), study.find_uncertainty(store, found.key)
+    page = out / "report.html"
+    page.write_text(report(found, lambda latent: study.activations(store, found, (latent,))[0], *parts), "utf-8")
+    return [*files, page]
 
 
 def _made(what: str, steps: Iterator[Any]) -> Any:
