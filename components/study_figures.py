@@ -44,7 +44,7 @@ def frequency_scatter(points: Sequence[FrequencyPoint], *, chosen: str | None = 
         _add_points(figure, picked[:1], {"size": 17, "color": TONES[Tone.PLAIN], "symbol": "circle-open", "line": {"width": 2.5}}, "chosen")
     axis = {"range": [0, 1], "tickformat": ".0%", "dtick": 0.25, "zeroline": False, "constrain": "domain"}
     figure.update_layout(
-        height=520,
+        height=480,
         margin=_MARGIN,
         xaxis={**axis, "title": "share of known entities on which it fires"},
         yaxis={**axis, "title": "share of unknown entities on which it fires", "scaleanchor": "x"},
@@ -113,18 +113,17 @@ def kind_bars(shares: Sequence[KindShares]) -> go.Figure:
             error_y={**interval(bars), "thickness": 1.3, "width": 5, "color": TONES[Tone.PLAIN]},
             name=_NAMES[tone],
             marker={"color": TONES[tone]},
-            text=[f"{bar.k}/{bar.n}" if bar.n else "not known" for bar in bars],
-            textposition="inside",
-            insidetextanchor="start",
-            customdata=[[share.kind, bar.low, bar.high] for share, bar in zip(shares, bars, strict=True)],
-            hovertemplate="%{x}: %{y:.0%} [%{customdata[1]:.0%}, %{customdata[2]:.0%}], %{text}<extra>%{fullData.name}</extra>",
+            customdata=[[share.kind, bar.low, bar.high, counted(bar)] for share, bar in zip(shares, bars, strict=True)],
+            hovertemplate="%{x}: %{y:.0%} [%{customdata[1]:.0%}, %{customdata[2]:.0%}], %{customdata[3]}<extra>%{fullData.name}</extra>",
             unselected={"marker": {"opacity": 1}},
         )
+    names = [escaped(share.kind) for share in shares]
+    beneath = [f"{name}<br>{counted(share.known)}<br>{counted(share.unknown)}" for name, share in zip(names, shares, strict=True)]
     figure.update_layout(
-        height=300,
+        height=310,
         margin=_MARGIN,
         barmode="group",
-        xaxis={"title": "", "type": "category"},
+        xaxis={"title": "", "type": "category", "tickvals": names, "ticktext": beneath, "tickangle": 0},
         yaxis={"title": "share on which it fires", "range": [0, 1], "tickformat": ".0%"},
         legend=_LEGEND,
         clickmode="event+select",
@@ -210,6 +209,11 @@ def norm_curves(points: Sequence[NormPoint]) -> go.Figure:
 def escaped(text: str, most: int = _MAX_NAME) -> str:
     """Text that Plotly, which reads a little HTML, draws as it is; cut where it is longer than `most`."""
     return html.escape(text if len(text) <= most else text[: most - 1] + "…", quote=False)
+
+
+def counted(bar: ShareBar) -> str:
+    """As "12/15"."""
+    return f"{bar.k}/{bar.n}" if bar.n else "not known"
 
 
 def interval(bars: Sequence[ShareBar]) -> dict[str, Any]:

@@ -16,7 +16,10 @@ page = st.navigation(
             st.Page("app_pages/search.py", title="Search", icon=":material/search:"),
             st.Page("app_pages/lists.py", title="Lists", icon=":material/list:"),
         ],
-        "Ask": [st.Page("app_pages/flow.py", title="Flow", icon=":material/conversion_path:")],
+        "Ask": [
+            st.Page("app_pages/known_unknown.py", title="Known or unknown", icon=":material/psychology_alt:"),
+            st.Page("app_pages/flow.py", title="Flow", icon=":material/conversion_path:"),
+        ],
         "Act": [st.Page("app_pages/steer.py", title="Steer", icon=":material/tune:")],
     }
 )

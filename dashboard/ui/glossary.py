@@ -57,4 +57,14 @@ TERMS = {
     "long path the eight nearest to the seed.",
     "near miss": "The fastest test of a label: texts that should fit it if it were all that counts, yet the latent stays silent all "
     "through the document.",
+    "labels": "What makes an entity known: its file says so (famous, known against obscure, invented; the model is not asked); the model "
+    "answers questions about it; or it finds the right one of some choices likeliest.",
+    "preview": "Up to 60 entities of each type and a few SAEs: about a minute on two cores. The whole takes all of them.",
+    "knowledge rule": "Of k sampled answers, r right ones make an attribute count; an entity with that many attributes is known, one with "
+    "none unknown, and the rest is set aside.",
+    "separation": "Share of known entities on which the latent fires - share of unknown ones: -1 to 1. For unknown entities the other way "
+    "round. The least over the types says how general it is; MaxMin is the largest of these at one layer.",
+    "smallest separation": "With so many test entities, a latent of this separation, named beforehand, has p below 5 % by Fisher's exact "
+    "test 4 times in 5. Below it nothing can be said.",
+    "splits": "Latents are chosen on train entities (one half) and shown on test entities (40 %), which had no say.",
 }

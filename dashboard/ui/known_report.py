@@ -48,7 +48,7 @@ def _overview(study: KnownUnknownStudy) -> list[Section]:
     text += f"{len(study.ask.saes)} SAEs with {present_known.thin(study.columns.n)} latents."
     return [
         Section("What was found", "\n".join([text, *lines])),
-        Section("Entities", tables=(("", present_known.type_rows(study.types)),)),
+        Section("Entities", tables=(("", present_known.type_rows(study)),)),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from components.study_data import EntityBar, FrequencyPoint, KindShares, LayerCurve, LayerPoint, NormPoint, ShareBar, Tone
-from dashboard.analysis.known.types import EntityActivations, GradedAnswer, KnownUnknownStudy, StudyEntity, TypeSummary
+from dashboard.analysis.known.types import EntityActivations, GradedAnswer, KnownUnknownStudy, StudyEntity
 from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
 from dashboard.analysis.methods.latent_choice import Chosen
@@ -19,7 +19,8 @@ ALL = "all types"
 """What stands for every type together, where one can be chosen."""
 MAX_POINTS = 4000
 """Points that are drawn; of more, those nearest to the diagonal are left out, and the caption says so."""
-WAYS = {LabelWay.FILE: "by the file", LabelWay.ANSWERS: "by the model's answers", LabelWay.CHOICES: "by the model's choices"}
+WAYS = {LabelWay.FILE: "by the file", LabelWay.ANSWERS: "by answers", LabelWay.CHOICES: "by choices"}
+_SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 _TONES = {Knowledge.KNOWN: Tone.KNOWN, Knowledge.UNKNOWN: Tone.UNKNOWN, Knowledge.ASIDE: Tone.ASIDE}
 
 
@@ -46,7 +47,7 @@ def scatter(study: KnownUnknownStudy, kind: str, split: Split | None, sae: SaeId
     block = slice(None) if sae is None else study.columns.block(sae)
     mask = np.zeros(len(fires), dtype=bool)
     mask[block] = True
-    ringed = {one.column: side for side, best in ((Tone.KNOWN, study.known), (Tone.UNKNOWN, study.unknown)) for one in best}
+    ringed = {column: _TONES[side] for side in _SIDES for column in best_columns_of(study, kind, side)}
     drawn = np.flatnonzero(fires & mask)
     distance = np.abs(known / n_known - unknown / n_unknown)
     near = 0
@@ -71,7 +72,20 @@ def scatter(study: KnownUnknownStudy, kind: str, split: Split | None, sae: SaeId
     said = f"{thin(len(points))} latents on {n_known} known and {n_unknown} unknown entities of {kind}, {name_of(split)}"
     said += f"; {thin(silent)} fire on none of them" if silent else ""
     said += f"; {thin(near)} near the diagonal are not drawn" if near else ""
-    return Scatter(points, said + ". Rings: the best by train entities.")
+    by = "smallest separation over the types" if kind == ALL else f"separation of {kind}"
+    return Scatter(points, f"{said}. Rings: the best on train, by the {by}.")
+
+
+def best_columns_of(study: KnownUnknownStudy, kind: str, side: Knowledge) -> list[int]:
+    """The latents with the largest separation of one type on train, among those that the noise filter keeps; for ALL the chosen ones."""
+    if kind == ALL:
+        return [one.column for one in study.chosen(side)]
+    train = study.separation(Split.TRAIN)
+    if kind not in train.kinds:
+        return []
+    score = train.s(side)[train.kinds.index(kind)]
+    kept = np.flatnonzero(study.noise.kept(study.ask.settings.most_noise) & (score > 0))
+    return [int(column) for column in kept[np.argsort(-score[kept], kind="stable")][: study.ask.settings.n_chosen]]
 
 
 def same_place(points: Sequence[FrequencyPoint], key: str) -> list[str]:
@@ -96,6 +110,24 @@ def curves(study: KnownUnknownStudy, side: Knowledge, saes: Sequence[SaeId] | No
             if drawn:
                 lines.append(LayerCurve(label, tuple(drawn), kind is None))
     return lines
+
+
+def curve_rows(lines: Sequence[LayerCurve]) -> list[dict[str, Any]]:
+    """Every point of some curves."""
+    return [
+        {
+            "line": line.label,
+            "layer": point.layer,
+            "mean": round(point.mean, 3),
+            "least": round(point.low, 3),
+            "most": round(point.high, 3),
+            "best": point.key,
+            "known": point.n_known,
+            "unknown": point.n_unknown,
+        }
+        for line in lines
+        for point in line.points
+    ]
 
 
 def kind_shares(study: KnownUnknownStudy, latent: LatentId, split: Split | None) -> list[KindShares]:
@@ -147,20 +179,21 @@ def norm_points(study: KnownUnknownStudy, kind: str) -> list[NormPoint]:
     return points
 
 
-def type_rows(types: Sequence[TypeSummary]) -> list[dict[str, Any]]:
-    """How many entities of each type are known, and what the test split can show."""
+def type_rows(study: KnownUnknownStudy) -> list[dict[str, Any]]:
+    """How many entities of each type are known, what the test split can show, and the best latent of each type by train, on test."""
     rows: list[dict[str, Any]] = []
-    for one in types:
+    for one in study.types:
         test = one.size(Split.TEST)
         row: dict[str, Any] = {
             "type": one.title,
             "known": one.tally.n_known,
             "unknown": one.tally.n_unknown,
             "set aside": one.tally.n_aside,
-            "test known": test.n_known,
-            "test unknown": test.n_unknown,
-            "smallest separation that shows": "none" if test.smallest is None else f"{test.smallest:.2f}",
+            "in test": f"{test.n_known} | {test.n_unknown}",
+            "smallest that shows": "none" if test.smallest is None else f"{test.smallest:.2f}",
         }
+        for side in _SIDES:
+            row |= _best_of_kind(study, one.kind, side)
         if one.n_questions:
             row |= {"questions": one.n_questions, "given away": one.n_given_away}
         if one.chance is not None:
@@ -178,7 +211,6 @@ def chosen_rows(study: KnownUnknownStudy, side: Knowledge, label: Callable[[Late
     for one in study.chosen(side):
         row: dict[str, Any] = {
             "latent": str(one.latent),
-            "about": label(one.latent),
             "train": round(one.train, 2),
             "test": None if one.test is None else round(one.test, 2),
             "weakest type": one.weakest_kind or "not known",
@@ -187,18 +219,25 @@ def chosen_rows(study: KnownUnknownStudy, side: Knowledge, label: Callable[[Late
             "random tokens": "not known" if one.noise is None or not one.noise.n else f"{one.noise.k / one.noise.n:.1%}",
         }
         row |= {pair.kind: f"{percent(pair.known)} | {percent(pair.unknown)}" for pair in one.pairs}
-        rows.append(row)
+        rows.append({**row, "about": label(one.latent)})
     return rows
 
 
 def headline(study: KnownUnknownStudy, side: Knowledge) -> str:
-    """One sentence on the best latent of a side, with its counts; empty if there is none."""
+    """One sentence on the most general latent of a side, and whether it is more than chance; empty if there is none."""
     chosen: Sequence[Chosen] = study.chosen(side)
     if not chosen or chosen[0].test is None:
         return ""
     best = chosen[0]
-    parts = [f"{percent(pair.known)} of known and {percent(pair.unknown)} of unknown {pair.kind} names" for pair in best.pairs]
-    return f"Best for {side.value}: {best.latent} fires on {'; '.join(parts)} (test entities)."
+    null = next((one for one in study.nulls if one.side is side and one.kind is None), None)
+    p = None if null is None else null.p_of(best.test or 0.0)
+    verdict = (
+        "" if p is None else f", p {tiny(p)}: " + ("more than shuffled labels give" if p < 0.05 else "no more than shuffled labels give")
+    )
+    return (
+        f"Most general for {side.value} entities: {best.latent}. Its smallest separation over {len(best.pairs)} types is "
+        f"{best.test:.2f} on test entities ({best.weakest_kind}){verdict}."
+    )
 
 
 def baseline_rows(study: KnownUnknownStudy) -> list[dict[str, Any]]:
@@ -278,6 +317,21 @@ def thin(n: int) -> str:
 def name_of(split: Split | None) -> str:
     """A split in words."""
     return "all splits" if split is None else f"{split.value} split"
+
+
+def _best_of_kind(study: KnownUnknownStudy, kind: str, side: Knowledge) -> dict[str, str]:
+    """The first latent of a type and side: known | unknown on test, and p against the best under shuffled labels."""
+    columns, test = best_columns_of(study, kind, side), study.separation(Split.TEST)
+    if not columns or kind not in test.kinds:
+        return {f"best for {side.value}": "not known", f"known | unknown, {side.value}": "", f"p, {side.value}": ""}
+    pair = test.pair(kind, columns[0])
+    null = next((one for one in study.nulls if one.kind == kind and one.side is side), None)
+    value = (pair.separation or 0.0) * (1 if side is Knowledge.KNOWN else -1)
+    return {
+        f"best for {side.value}": str(study.columns.latent(columns[0])),
+        f"known | unknown, {side.value}": f"{percent(pair.known)} | {percent(pair.unknown)}",
+        f"p, {side.value}": "not known" if null is None else tiny(null.p_of(value)),
+    }
 
 
 def _counted(found: Separation, kind: str) -> tuple[np.ndarray, int, np.ndarray, int]:

@@ -1,12 +1,14 @@
 """What all sessions share: the engine, the catalogue, the notebook. The only file that caches a resource."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
 from dashboard.analysis.corpora import find_corpus
-from dashboard.analysis.corpus import Corpus
+from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
 from dashboard.analysis.engine import Engine
+from dashboard.analysis.entities.kinds import EntityKinds, find_kinds
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.facts import IndexHead
 from dashboard.analysis.installation import open_engine
@@ -61,6 +63,27 @@ def get_jobs() -> Jobs:
 def get_store() -> ResultStore:
     """Results that were kept."""
     return ResultStore(get_settings().cache / "results")
+
+
+def get_shipped_corpus() -> Corpus:
+    """The text that ships, of which studies take random tokens.
+
+    Raises:
+        NotMeasured: if it is not there.
+    """
+    return read_corpus(SHIPPED)
+
+
+def get_kinds() -> EntityKinds:
+    """The types of entities that ship, those of the settings, and those that were uploaded."""
+    settings, own = get_settings(), uploaded_kinds()
+    own.mkdir(parents=True, exist_ok=True)
+    return find_kinds(settings.model_copy(update={"entity_folders": (*settings.entity_folders, own)}))
+
+
+def uploaded_kinds() -> Path:
+    """The folder of types that were uploaded."""
+    return get_settings().cache / "entities"
 
 
 @st.cache_resource(show_spinner=False)

@@ -3,6 +3,7 @@
 import json
 import re
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -126,10 +127,31 @@ def test_the_best_table_says_train_test_and_both_shares(made) -> None:
 
 
 def test_types_say_how_many_are_known_and_what_can_be_seen(made) -> None:
-    study, _ = made
-    rows = present_known.type_rows(study.types)
+    study, values = made
+    rows = present_known.type_rows(study)
     assert [row["known"] + row["unknown"] + row["set aside"] for row in rows] == [60, 60]
-    assert 0 < float(rows[0]["smallest separation that shows"]) < 1
+    assert 0 < float(rows[0]["smallest that shows"]) < 1
+    assert (rows[1]["best for known"], rows[1]["best for unknown"]) == (str(FOR_KNOWN), str(FOR_UNKNOWN))
+    k, n = share_of(study, values, FOR_KNOWN, "song", Knowledge.KNOWN, Split.TEST)
+    assert rows[1]["known | unknown, known"].startswith(f"{100 * k / n:.0f} % of {n} | 0 % of ") and float(rows[1]["p, known"]) < 0.05
+
+
+def test_the_headline_says_whether_shuffled_labels_give_as_much(made) -> None:
+    study, _ = made
+    assert "more than shuffled labels give" in present_known.headline(study, Knowledge.KNOWN)
+    chance = replace(study, nulls=tuple(replace(one, null=np.ones(50)) for one in study.nulls))
+    assert "no more than shuffled labels give" in present_known.headline(chance, Knowledge.KNOWN)
+
+
+def test_rings_of_a_type_are_its_own_best_and_never_a_noisy_latent(made) -> None:
+    study, _ = made
+    train = study.separation(Split.TRAIN)
+    score = train.s(Knowledge.UNKNOWN)[train.kinds.index("song")]
+    assert present_known.best_columns_of(study, "song", Knowledge.UNKNOWN)[:3] == [int(i) for i in np.argsort(-score, kind="stable")[:3]]
+    fires = study.noise.fires.copy()
+    fires[study.columns.column(FOR_UNKNOWN)] = 100
+    noisy = replace(study, noise=replace(study.noise, fires=fires))
+    assert study.columns.column(FOR_UNKNOWN) not in present_known.best_columns_of(noisy, "song", Knowledge.UNKNOWN)
 
 
 def test_norms_over_all_types_are_those_of_all_entities_together(made) -> None:

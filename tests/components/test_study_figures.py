@@ -87,9 +87,11 @@ def test_no_two_of_a_dozen_curves_look_the_same() -> None:
 def test_bars_of_a_type_say_their_counts_and_what_is_not_known() -> None:
     city = KindShares("city", ShareBar(12, 15, 0.5, 0.9), ShareBar(1, 20, 0.0, 0.2))
     shares = [city, KindShares("song", ShareBar(0, 0, 0, 1), ShareBar(2, 4, 0.1, 0.9))]
-    known, unknown = kind_bars(shares).data
+    figure = kind_bars(shares)
+    known, unknown = figure.data
     assert tuple(known.y) == (0.8, None) and tuple(unknown.y) == (0.05, 0.5)
-    assert tuple(known.text) == ("12/15", "not known") and tuple(unknown.text) == ("1/20", "2/4")
+    assert figure.layout.xaxis.ticktext == ("city<br>12/15<br>1/20", "song<br>not known<br>2/4")
+    assert [row[3] for row in known.customdata] == ["12/15", "not known"]
     assert known.error_y.array == pytest.approx((0.1, 0)) and known.error_y.arrayminus == pytest.approx((0.3, 0))
     assert (known.marker.color, unknown.marker.color) == (TONES["known"], TONES["unknown"])
 

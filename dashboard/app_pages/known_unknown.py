@@ -1,0 +1,109 @@
+"""Known or unknown: which latents fire on what the model knows?"""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard.analysis import known_unknown
+from dashboard.analysis.known.types import KnownUnknownStudy
+from dashboard.analysis.methods.knowledge import Knowledge
+from dashboard.ui import (
+    failures,
+    known_controls,
+    known_effects,
+    known_entities,
+    known_exports,
+    known_latents,
+    latent_state,
+    present_known,
+    sidebar,
+    state,
+)
+from dashboard.ui import known_state as known
+from dashboard.ui.glossary import TERMS
+from dashboard.ui.known_report import TITLE
+from dashboard.ui.resources import get_engine, get_store
+
+Draw = Callable[[KnownUnknownStudy, known.KnownState], None]
+DRAW: dict[str, Draw] = dict(
+    zip(
+        known.TABS,
+        (
+            known_latents.latents,
+            known_latents.layers,
+            known_entities.entities,
+            known_entities.questions,
+            known_effects.causality,
+            known_effects.uncertainty,
+            known_exports.downloads,
+        ),
+        strict=True,
+    )
+)
+
+
+def take_result(study: KnownUnknownStudy) -> None:
+    """A study that has just been made is shown."""
+    known.change(study=study.key, chosen="", entity="")
+    st.rerun()
+
+
+def what_was_found(study: KnownUnknownStudy) -> None:
+    """Both best latents in a sentence, how many entities are known, and what so many can show."""
+    for side in (Knowledge.KNOWN, Knowledge.UNKNOWN):
+        if said := present_known.headline(study, side):
+            st.markdown(failures.plain(said))
+    power = st.column_config.TextColumn(help=TERMS["smallest separation"])
+    rows = present_known.type_rows(study)
+    st.dataframe(rows, hide_index=True, height="content", column_config={"smallest that shows": power})
+    with st.expander(f"Before believing it: {len(study.notes)} notes"):
+        for note in study.notes:
+            st.markdown("- " + failures.plain(note))
+
+
+def one_study(view: known.KnownState) -> None:
+    """The study that is chosen, and the part of it that is open."""
+    heads = known_unknown.list_studies(get_store())
+    if not heads:
+        st.info(
+            "Here will stand, for every latent, the share of known and of unknown entities that it fires on. "
+            "Run the preview above: it takes about a minute.",
+            icon=":material/info:",
+        )
+        return
+    keys = [head.key for head in heads]
+    if view.study and view.study not in keys:
+        st.warning(
+            failures.plain(f"There is no study {view.study[:40]!r} on this machine; the newest is shown."), icon=":material/link_off:"
+        )
+    with st.spinner("reading the study"):
+        study = known_unknown.load_study(get_store(), view.study if view.study in keys else keys[0])
+    view, problems = known.settle(view, study, study.counts.kinds)
+    for problem in problems:
+        st.warning(failures.plain(problem), icon=":material/link_off:")
+    known_controls.study_box(heads)
+    what_was_found(study)
+    known.write_url(view)
+    if opened := known.to_open():
+        latent_state.show(*opened)
+    st.segmented_control(
+        "Part", known.TABS, key=known.TAB, required=True, on_change=known.follow, args=(known.TAB, "tab"), label_visibility="collapsed"
+    )
+    with failures.shown():
+        DRAW[view.tab](study, view)
+
+
+problems = known.open_url(arrived=state.arrived())
+st.title(TITLE)
+for problem in problems:
+    st.warning(failures.plain(problem), icon=":material/link_off:")
+with failures.shown():
+    with st.expander("New study", expanded=not get_store().keys(known_unknown.KIND)):
+        known_controls.new_study()
+    known_controls.watch(known_controls.STUDY_JOB, take_result)
+with failures.shown():
+    one_study(known.known_state())
+with failures.shown():
+    sidebar.model_card(get_engine().describe())
+sidebar.jobs()
+sidebar.keys()

@@ -1,0 +1,166 @@
+"""What a study is to be made of, the study that is made, and how far it is."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from dashboard.analysis import known_unknown
+from dashboard.analysis.entities.kinds import EntityKinds
+from dashboard.analysis.entities.tables import read_table
+from dashboard.analysis.errors import AnalysisError, BadAsk
+from dashboard.analysis.jobs import Job
+from dashboard.analysis.known.types import TOTAL
+from dashboard.analysis.known_unknown import StudyHead
+from dashboard.analysis.methods.knowledge import LabelWay
+from dashboard.analysis.names import Point, SaeId
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.study import StudyRunner
+from dashboard.ui import failures, present_known, sources
+from dashboard.ui import known_state as known
+from dashboard.ui.glossary import TERMS
+from dashboard.ui.known_types import keep_type
+from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds, get_shipped_corpus, get_store, uploaded_kinds
+
+STUDY_JOB = "study"
+_POLL_S = 0.7
+_PREVIEW_SAES = 4
+
+
+def new_study() -> None:
+    """The inputs of a study, and the button that makes it."""
+    kinds, catalog = get_kinds(), get_catalog()
+    known.first_choices(list(kinds.kinds))
+    kept = {"persist_state": "session"}
+    titles = {name: kind.title for name, kind in kinds.kinds.items()}
+    st.pills("Types of entities", list(titles), format_func=lambda name: titles[name], selection_mode="multi", key=known.TYPES, **kept)
+    first, second, third = st.columns([4, 3, 3], vertical_alignment="bottom")
+    first.segmented_control(
+        "Labels", [*LabelWay], format_func=present_known.WAYS.__getitem__, key=known.WAY, required=True, help=TERMS["labels"], **kept
+    )
+    second.segmented_control("Extent", [known.PREVIEWED, known.WHOLE], key=known.EXTENT, required=True, help=TERMS["preview"], **kept)
+    saes = chosen_saes(catalog)
+    with st.expander(f"Settings: {sources.how_many(len(saes), catalog)}, thresholds, types of your own"):
+        _settings(kinds, catalog)
+    for error in kinds.broken:
+        st.warning(failures.plain(str(error)), icon=":material/broken_image:")
+    label = "Run the preview" if known.is_preview() else "Run the study"
+    if third.button(label, key=known.RUN, type="primary", icon=":material/play_arrow:", width="stretch"):
+        with failures.shown():
+            _start(kinds, catalog, saes)
+
+
+def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
+    """The SAEs of a new study; a preview takes a few of the residual stream, unless some were chosen."""
+    chosen = sources.Sources.read(known.SOURCES)
+    found = chosen.saes(catalog)
+    if not known.is_preview() or chosen != sources.Sources():
+        return found
+    residual = [spec for spec in catalog.specs if spec.site.point is Point.RESID_POST] or list(catalog.specs)
+    own = [spec.id for spec in residual if spec.id.release == residual[0].id.release]
+    # From the middle of the model on, where names have been put together.
+    step = max(1, len(own) // (_PREVIEW_SAES + 1))
+    return tuple(own[step * (place + 1)] for place in range(_PREVIEW_SAES) if step * (place + 1) < len(own)) or tuple(own)
+
+
+def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
+    kept = {"persist_state": "session"}
+    sources.inputs(catalog, known.SOURCES, lambda: None)
+    first, second, third, fourth = st.columns(4)
+    first.number_input("Answers sampled (k)", 1, 64, key=known.K, help=TERMS["knowledge rule"], **kept)
+    second.number_input("Right ones from which an attribute counts (r)", 1, 64, key=known.R, help=TERMS["knowledge rule"], **kept)
+    third.number_input("Attributes of a known entity", 1, 20, key=known.KNOWN_AT, help=TERMS["knowledge rule"], **kept)
+    fourth.number_input("Entities of each type (0: all)", 0, 100_000, key=known.MOST, **kept)
+    first.number_input("Seed", 0, 2**31 - 1, key=known.SEED, **kept)
+    second.toggle("Ask as a chat message", key=known.CHAT, **kept)
+    third.text_input("Text in which names are read", key=known.TEMPLATE, placeholder="The {type} '{name}'", **kept)
+    st.markdown("**A type of your own**: a TOML file (questions, matchers) and a CSV file (name, familiarity, attributes)")
+    files = st.file_uploader("TOML and CSV", ["toml", "csv"], accept_multiple_files=True, key=known.UPLOADS, label_visibility="collapsed")
+    if files:
+        toml, table = (next((file for file in files if file.name.endswith(end)), None) for end in (".toml", ".csv"))
+        if toml is None or table is None:
+            st.caption(f"The {'TOML' if toml is None else 'CSV'} file is still missing.")
+        elif st.button("Add this type", icon=":material/add:"):
+            with failures.shown():
+                found = keep_type(toml, table, uploaded_kinds(), frozenset(kinds.kinds))
+                said = f"{found.kind.title}: {len(found)} entities"
+                st.toast(failures.plain(f"{said}, {len(found.left_out)} rows left out" if found.left_out else said), icon=":material/add:")
+                st.rerun()
+
+
+def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> None:
+    names = st.session_state[known.TYPES]
+    if not names:
+        raise BadAsk("No type of entity is chosen. Choose at least one above.")
+    corpus = get_shipped_corpus()
+    tables = [read_table(kinds.get(name)) for name in names]
+    ask = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus)
+    runner, store = StudyRunner(get_engine()), get_store()
+    steps = partial(known_unknown.run_study, runner, ask, tables, store, catalog, corpus)
+    said = ", ".join(names) if len(names) < 3 else f"{len(names)} types"
+    start_job(STUDY_JOB, f"{known.TITLE}: {said}", steps, runner)
+
+
+def start_job(name: str, title: str, steps: Callable[[], Iterator[Any]], runner: StudyRunner) -> None:
+    """Begin a job of this page and remember it."""
+    known.keep_job(name, get_jobs().submit(title, TOTAL, steps, runner.stop))
+
+
+def watched(name: str) -> Job | None:
+    """The job of this tab under a name; a study's also if another tab has started it and it is going."""
+    jobs = get_jobs()
+    if id := known.job(name):
+        try:
+            return jobs.get(id)
+        except AnalysisError:
+            return None
+    if name != STUDY_JOB:
+        return None
+    return next((job for job in jobs.list() if job.title.startswith(f"{known.TITLE}: ") and not job.state.ended), None)
+
+
+def watch(name: str, on_done: Callable[[Any], None]) -> None:
+    """How far a job is, with a cancel; when it has ended the page is drawn anew, and its result shown once by `on_done`."""
+    job = watched(name)
+    if job is None:
+        return
+    if job.state.ended:
+        known.forget_job(name)
+        result = getattr(job.latest, "study", None) or getattr(job.latest, "result", None)
+        if job.error:
+            st.error(failures.plain(job.error), icon=":material/error:")
+        elif result is not None:
+            on_done(result)
+        else:
+            said = f"Cancelled at {job.done / TOTAL:.0%}. What was read is kept: run it again to go on from there."
+            st.info(failures.plain(said), icon=":material/pause:")
+        return
+
+    @st.fragment(run_every=_POLL_S)
+    def draw() -> None:
+        now = get_jobs().get(job.id)
+        if now.state.ended:
+            known.keep_job(name, job.id)
+            st.rerun()
+        words = getattr(now.latest, "words", "waiting for its turn")
+        bar, cancel = st.columns([6, 1], vertical_alignment="center")
+        bar.progress(now.done / TOTAL, text=failures.plain(f"{now.state.value}: {words}, {now.done / TOTAL:.0%}"))
+        cancel.button("Cancel", key=f"{known.CANCEL}_{name}", on_click=get_jobs().cancel, args=(job.id,), icon=":material/close:")
+
+    draw()
+
+
+def study_box(heads: tuple[StudyHead, ...]) -> None:
+    """Which of the studies of this machine is shown."""
+    names = {head.key: _named(head) for head in heads}
+    st.selectbox(
+        "Study", list(names), format_func=lambda key: names[key], key=known.STUDY, on_change=known.follow, args=(known.STUDY, "study")
+    )
+
+
+def _named(head: StudyHead) -> str:
+    types = ", ".join(one.name for one in head.ask.types)
+    way = present_known.WAYS[head.ask.settings.way]
+    when = head.created[:16].replace("T", " ")
+    return f"{types} · {head.n_entities} entities, labels {way} · {len(head.ask.saes)} SAEs · {when} UTC"

@@ -1,0 +1,74 @@
+"""Taking a study along: one report, a bundle of tables, the command that makes it again."""
+
+import io
+import json
+import shlex
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import streamlit as st
+
+from dashboard.analysis import known_unknown
+from dashboard.analysis.known.causality import find_causality
+from dashboard.analysis.known.types import EntityActivations, KnownUnknownStudy
+from dashboard.analysis.known.uncertainty import find_uncertainty
+from dashboard.analysis.names import LatentId
+from dashboard.ui import known_state as known
+from dashboard.ui.known_report import report
+from dashboard.ui.resources import get_store
+
+
+def downloads(study: KnownUnknownStudy, view: known.KnownState) -> None:
+    """The report, the bundle and the record, made when they are asked for."""
+    del view
+    name = f"known-unknown-{study.key}"
+    with st.container(horizontal=True):
+        for label, make, ending, mime, tip in (
+            ("Report, HTML", lambda: html_of(study), "html", "text/html", "Every figure, in one file that opens without a network."),
+            ("Tables, ZIP", lambda: bundle_of(study), "zip", "application/zip", "CSV and Parquet: enough to redraw every figure."),
+            ("Record, JSON", lambda: _record(study), "json", "application/json", "What the study was made with."),
+        ):
+            st.download_button(
+                label, make, f"{name}.{ending}", mime, key=f"known_{ending}", help=tip, icon=":material/download:", on_click="ignore"
+            )
+    st.markdown("**How this was made**")
+    st.code(command(study), language="bash", wrap_lines=True)
+    st.json(study.record.__dict__, expanded=1)
+
+
+def html_of(study: KnownUnknownStudy) -> str:
+    """The report, with the parts that were made."""
+    store = get_store()
+
+    def of(latent: LatentId) -> EntityActivations:
+        return known_unknown.activations(store, study, (latent,))[0]
+
+    return report(study, of, find_causality(store, study.key), find_uncertainty(store, study.key))
+
+
+def bundle_of(study: KnownUnknownStudy) -> bytes:
+    """Every table of the study and the report, packed."""
+    packed = io.BytesIO()
+    with TemporaryDirectory() as scratch, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+        known_unknown.write_study(get_store(), study, Path(scratch))
+        for file in sorted(Path(scratch).rglob("*")):
+            if file.is_file():
+                bundle.write(file, file.relative_to(scratch))
+        bundle.writestr("report.html", html_of(study))
+    return packed.getvalue()
+
+
+def command(study: KnownUnknownStudy) -> str:
+    """What makes the study again, for a shell; thresholds that no option has stand in its record."""
+    ask = study.ask
+    words = ["latents", "study", "entities", "--types", ",".join(one.name for one in ask.types)]
+    for sae in ask.saes:
+        words += ["--sae", str(sae)]
+    words += ["--labels", ask.settings.way.value, "--out", f"study-{study.key}"]
+    return shlex.join(words)
+
+
+def _record(study: KnownUnknownStudy) -> str:
+    return json.dumps(asdict(study.record), ensure_ascii=False, indent=1)

@@ -1,0 +1,255 @@
+"""Typed state of the known-or-unknown page <-> session and address bar. With `state.py`, one of the places where keys are spelt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.known.types import PREVIEW, KnownUnknownStudy, StudySettings
+from dashboard.analysis.methods.entity_counts import Split
+from dashboard.analysis.methods.knowledge import KnowledgeRule, LabelWay
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import state
+from dashboard.ui.present_known import ALL
+from dashboard.ui.sources import SourceKeys
+
+TITLE = "known or unknown"
+"""Jobs of this page begin with it."""
+TYPES, WAY, EXTENT, UPLOADS, RUN, CANCEL = "known_types", "known_way", "known_extent", "known_uploads", "known_run", "known_cancel"
+SOURCES = SourceKeys("known_releases", "known_layers", "known_points")
+K, R, KNOWN_AT, CHAT, TEMPLATE, MOST, SEED = (
+    "known_k", "known_r", "known_at", "known_chat", "known_template", "known_most", "known_seed",
+)  # fmt: skip
+STUDY, KIND, SPLIT, SAE, CHOSEN, ENTITY, TAB = (
+    "known_study", "known_kind", "known_split", "known_sae", "known_chosen", "known_entity", "known_tab",
+)  # fmt: skip
+SCATTER, STRIP, TEXTS, ANSWERS, FIND, DETECTORS = (
+    "known_scatter", "known_strip", "known_texts", "known_answers", "known_find", "known_detectors",
+)  # fmt: skip
+EFFECTS = "known_effects"
+PREVIEWED, WHOLE = "Preview", "Whole"
+ANY_SAE = "all SAEs"
+SPLITS = {"test": Split.TEST, "train": Split.TRAIN, "all": None}
+TABS = ("Latents", "Layers", "Entities", "Questions", "Causality", "Uncertainty", "Report")
+_VIEW, _WRITTEN, _PROBLEMS, _OPEN, _JOB, _EDITION = (
+    "known_view", "known_written", "known_problems", "known_open", "known_job", "known_edition",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KnownState:
+    """What is shown of a study: all that a link needs."""
+
+    study: str = ""
+    """Key; empty for the newest."""
+    kind: str = ALL
+    split: str = "test"
+    sae: str = ANY_SAE
+    chosen: str = ""
+    """A latent; empty for the best for known."""
+    entity: str = ""
+    """TYPE/NAME; empty for none."""
+    tab: str = TABS[0]
+
+
+def known_state() -> KnownState:
+    """The state of this tab."""
+    return st.session_state[_VIEW]
+
+
+def take(view: KnownState) -> None:
+    """Show this: widgets follow."""
+    kept = st.session_state
+    kept[_VIEW] = view
+    kept[KIND], kept[SPLIT], kept[SAE], kept[TAB] = view.kind, view.split, view.sae, view.tab
+    if view.study:
+        kept[STUDY] = view.study
+    if view.chosen:
+        kept[CHOSEN] = view.chosen
+
+
+def change(**new: Any) -> None:
+    """Callback: show something else of the study."""
+    state.note_change()
+    take(KnownState(**{**known_state().__dict__, **new}))
+
+
+def follow(key: str, field: str) -> None:
+    """Callback of a widget: what it says is shown."""
+    change(**{field: st.session_state[key] or getattr(KnownState, field)})
+
+
+def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> tuple[KnownState, list[str]]:
+    """The state with what the study has, and what of it the study has not, for people."""
+    problems: list[str] = []
+
+    def one_of(name: str, value: str, choices: Sequence[str], otherwise: str) -> str:
+        if value not in choices:
+            problems.append(f"This study has no {name} {value[:60]!r}.")
+            return otherwise
+        return value
+
+    kind = one_of("type", view.kind, (*kinds, ALL), ALL)
+    sae = one_of("SAE", view.sae, (*map(str, study.ask.saes), ANY_SAE), ANY_SAE)
+    chosen = view.chosen
+    try:
+        if chosen:
+            study.columns.column(LatentId.parse(chosen))
+    except AnalysisError as error:
+        problems.append(str(error))
+        chosen = ""
+    best = [one.latent for one in (*study.known, *study.unknown)]
+    chosen = chosen or (str(best[0]) if best else str(study.columns.latent(0)))
+    settled = KnownState(study.key, kind, view.split, sae, chosen, view.entity, view.tab)
+    take(settled)
+    return settled, problems
+
+
+def open_url(*, arrived: bool) -> list[str]:
+    """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
+
+    `arrived` means that the tab comes from another page: an address that says nothing then leaves everything as it was.
+    """
+    kept, url = st.session_state, _address()
+    is_same = state.has_acted() or url == kept.get(_WRITTEN) or (arrived and not url)
+    if is_same and _VIEW in kept:
+        take(kept[_VIEW])
+        return kept.get(_PROBLEMS, [])
+    problems: list[str] = []
+
+    def choice(name: str, choices: Sequence[str], otherwise: str) -> str:
+        text = url.get(name, [otherwise])[-1]
+        if text not in choices:
+            problems.append(f"{name}={text[:20]!r} is none of {', '.join(choices)}.")
+            return otherwise
+        return text
+
+    def said(name: str, otherwise: str) -> str:
+        return url.get(name, [otherwise])[-1][:400]
+
+    names = (said("study", ""), said("type", ALL), choice("split", [*SPLITS], "test"), said("sae", ANY_SAE), said("chosen", ""))
+    take(KnownState(*names, said("entity", ""), choice("tab", TABS, TABS[0])))
+    return _remember(problems, url)
+
+
+def write_url(view: KnownState) -> None:
+    """Make the address bar say what is on the screen."""
+    url = {"study": [view.study], "type": [view.kind], "chosen": [view.chosen]}
+    for name, standard in (("split", "test"), ("sae", ANY_SAE), ("entity", ""), ("tab", TABS[0])):
+        if (value := getattr(view, name)) != standard:
+            url[name] = [value]
+    if url != st.session_state.get(_WRITTEN) or url != _address():
+        st.query_params.from_dict(url)
+        st.session_state[_WRITTEN] = url
+
+
+def first_choices(kinds: Sequence[str]) -> None:
+    """What the boxes of a new study say before anybody has touched them."""
+    kept, own = st.session_state, PREVIEW
+    standard: dict[str, Any] = {
+        TYPES: [*kinds], WAY: own.way.value, EXTENT: PREVIEWED, SOURCES.releases: [], SOURCES.layers: [], SOURCES.points: [],
+        K: own.rule.k, R: own.rule.r, KNOWN_AT: own.rule.known_at, CHAT: False, TEMPLATE: "", MOST: 0, SEED: own.seed,
+    }  # fmt: skip
+    for key, value in standard.items():
+        kept.setdefault(key, value)
+    kept[TYPES] = [name for name in kept[TYPES] if name in kinds]
+
+
+def asked_settings() -> StudySettings:
+    """What the boxes say of a new study.
+
+    Raises:
+        BadAsk: naming what cannot be.
+    """
+    kept = st.session_state
+    rule = KnowledgeRule(int(kept[K]), int(kept[R]), int(kept[KNOWN_AT]))
+    own = PREVIEW if kept[EXTENT] == PREVIEWED else StudySettings()
+    return replace(
+        own,
+        way=LabelWay(kept[WAY]),
+        rule=rule,
+        chat=bool(kept[CHAT]),
+        template=str(kept[TEMPLATE]).strip(),
+        most_entities=int(kept[MOST]) or own.most_entities,
+        seed=int(kept[SEED]),
+    )
+
+
+def is_preview() -> bool:
+    """Whether few SAEs are taken."""
+    return st.session_state[EXTENT] == PREVIEWED
+
+
+def pick_point(key: str, field: str = "chosen") -> None:
+    """Callback of a figure: what was clicked is chosen; a latent is opened too."""
+    event = st.session_state.get(key)
+    points = event["selection"]["points"] if event else []
+    found = next((str(row[0]) for point in points if (row := _row(point.get("customdata")))), "")
+    if found:
+        change(**{field: found})
+        if field == "chosen":
+            ask_to_open(LatentId.parse(found))
+
+
+def pick_row(key: str, latents: Sequence[str]) -> None:
+    """Callback of a table of latents: the row is chosen."""
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows:
+        change(chosen=latents[rows[0]])
+
+
+def ask_to_open(latent: LatentId, text: str = "") -> None:
+    """Callback: go to the page of a latent, with a text to test it on."""
+    st.session_state[_OPEN] = (str(latent), text)
+
+
+def to_open() -> tuple[LatentId, Prompt | None] | None:
+    """A latent whose page was asked for, and a text; asking forgets it."""
+    if (found := st.session_state.pop(_OPEN, None)) is None:
+        return None
+    return LatentId.parse(found[0]), Prompt(found[1]) if found[1] else None
+
+
+def edition() -> int:
+    """Counts what was overruled in this tab: an editor begins anew with each."""
+    return st.session_state.get(_EDITION, 0)
+
+
+def next_edition() -> None:
+    """An editor is to begin anew."""
+    st.session_state[_EDITION] = edition() + 1
+
+
+def keep_job(name: str, id: str) -> None:
+    """Remember the job of this tab: the study's, or that of one of its parts."""
+    st.session_state[_JOB] = {**st.session_state.get(_JOB, {}), name: id}
+
+
+def job(name: str) -> str | None:
+    """The job that this tab started last under a name."""
+    return st.session_state.get(_JOB, {}).get(name)
+
+
+def forget_job(name: str) -> None:
+    """Nothing more is said of it."""
+    st.session_state[_JOB] = {key: id for key, id in st.session_state.get(_JOB, {}).items() if key != name}
+
+
+def _row(data: Any) -> Any:
+    """Custom data of a point as a list; Streamlit gives it as a list or as an object of its places."""
+    if isinstance(data, dict):
+        return [data[key] for key in sorted(data, key=int)]
+    return data if isinstance(data, (list, tuple)) else [data] if data else []
+
+
+def _address() -> dict[str, list[str]]:
+    """What the URL says of this page. Who goes back from a latent's page comes with that page's address."""
+    return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
+    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = problems, url
+    return problems

@@ -1,0 +1,196 @@
+"""The known-or-unknown page without a browser: a study made and shown on the tiny model, its address, its figures, its grades."""
+
+import json
+import time
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.analysis import known_unknown
+from dashboard.analysis.entities import kinds as entity_kinds
+from dashboard.analysis.entities.matching import Verdict
+from dashboard.analysis.entities.tables import read_table
+from dashboard.analysis.errors import BadAsk, BrokenEntityFile
+from dashboard.analysis.known.types import Overrule
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.methods.knowledge import LabelWay
+from dashboard.analysis.store import ResultStore
+from dashboard.ui import known_exports, known_state, present_known, resources
+from dashboard.ui.known_types import keep_type
+from tests.analysis.studying import KIND, QUICK, corpus, names
+from tests.app_pages.conftest import Open, drawn, told
+
+PAGE = "app_pages/known_unknown.py"
+WORDS = ("famous", "known", "obscure", "invented")
+
+
+@pytest.fixture(autouse=True)
+def types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two small types take the place of those that ship, random tokens that of the corpus."""
+    folder = tmp_path / "types"
+    folder.mkdir()
+    for seed, name in enumerate(("bird", "town")):
+        (folder / f"{name}.toml").write_text(KIND.format(name=name.capitalize(), word=name), "utf-8")
+        rows = [f"{each},{WORDS[i % 4]},Place{i % 7},{i % 50}" for i, each in enumerate(names(40, seed))]
+        (folder / f"{name}.csv").write_text("\n".join(["name,familiarity,home,age", *rows]), "utf-8")
+    monkeypatch.setattr(entity_kinds, "FOLDER", folder)
+    monkeypatch.setattr(resources, "read_corpus", lambda file: corpus())
+    monkeypatch.setattr(known_state, "PREVIEW", QUICK)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    return ResultStore(tmp_path / "results")
+
+
+def made(runner: LocalRunner, store: ResultStore, **settings: object) -> known_unknown.KnownUnknownStudy:
+    kinds = entity_kinds.find_kinds(resources.get_settings()).kinds
+    tables = [read_table(kind) for kind in kinds.values()]
+    ask = known_unknown.make_ask(tables, [spec.id for spec in runner.catalog.specs][:2], replace(QUICK, **settings), corpus())
+    *_, last = known_unknown.run_study(runner, ask, tables, store, runner.catalog, corpus())
+    assert last.study is not None
+    return last.study
+
+
+def chart(app: AppTest, key: str) -> dict:
+    """A figure by the key of its element."""
+    return next(json.loads(one.proto.spec) for one in app.get("plotly_chart") if key in one.proto.id)
+
+
+def keys_of(figure: dict) -> set[str]:
+    return {row[0] for trace in figure["data"] for row in trace.get("customdata", [])}
+
+
+def run_until_done(app: AppTest) -> AppTest:
+    for _ in range(120):
+        if not any(not job.state.ended for job in resources.get_jobs().list()):
+            return app.run()
+        time.sleep(0.25)
+    raise AssertionError("the study did not end")
+
+
+def test_without_a_study_the_page_says_what_would_be_here(open_page: Open) -> None:
+    app = open_page(PAGE)
+    assert not app.exception and "Run the preview above" in told(app)
+
+
+def test_the_button_makes_a_study_and_the_page_shows_it(open_page: Open, store: ResultStore) -> None:
+    app = open_page(PAGE)
+    next(one for one in app.button if one.label == "Run the preview").click().run()
+    run_until_done(app)
+    assert not app.exception and not app.error
+    (head,) = known_unknown.list_studies(store)
+    assert app.query_params["study"] in (head.key, [head.key])
+    study = known_unknown.load_study(store, head.key)
+    points = present_known.scatter(study, present_known.ALL, known_state.Split.TEST).points
+    figure = chart(app, known_state.SCATTER)
+    assert len(points) > 20
+    assert keys_of(figure) == {point.key for point in points}
+
+
+@pytest.mark.parametrize("tab", known_state.TABS)
+def test_every_part_of_a_study_is_drawn(open_page: Open, runner: LocalRunner, store: ResultStore, tab: str) -> None:
+    study = made(runner, store)
+    app = open_page(PAGE, study=study.key, tab=tab)
+    assert not app.exception and not app.error, told(app)
+    assert {one.value for one in app.selectbox if one.label == "Study"} == {study.key}
+
+
+def test_the_link_gives_the_same_view_again(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
+    study = made(runner, store)
+    latent = str(study.columns.latent(70))
+    query = {"study": study.key, "chosen": latent, "type": "town", "split": "train", "sae": str(study.ask.saes[1])}
+    app = open_page(PAGE, **query)
+    assert {name: app.query_params[name] for name in query} in (query, {name: [value] for name, value in query.items()})
+    shown = chart(app, known_state.SCATTER)
+    points = present_known.scatter(study, "town", known_state.Split.TRAIN, study.ask.saes[1]).points
+    assert keys_of(shown) == {point.key for point in points}
+    if latent in {point.key for point in points}:
+        assert shown["data"][-1]["name"] == "chosen" and shown["data"][-1]["customdata"][0][0] == latent
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"study": "feedfeedfeedfeed"}, "There is no study 'feedfeedfeedfeed'"),
+        ({"type": "planet"}, "This study has no type 'planet'"),
+        ({"chosen": "tiny/9.resid_post/1"}, "is not among"),
+        ({"chosen": "nonsense"}, "RELEASE/NAME/INDEX"),
+        ({"split": "half"}, "split='half' is none of"),
+        ({"tab": "Magic"}, "tab='Magic' is none of"),
+    ],
+)
+def test_what_is_wrong_in_a_link_is_said_and_the_page_lives(
+    open_page: Open, runner: LocalRunner, store: ResultStore, query: dict[str, str], message: str
+) -> None:
+    made(runner, store)
+    app = open_page(PAGE, **query)
+    assert not app.exception and message in told(app)
+    assert chart(app, known_state.SCATTER)["data"]
+
+
+def test_the_strip_shows_every_entity_of_the_type_and_texts_shaded_at_their_names(
+    open_page: Open, runner: LocalRunner, store: ResultStore
+) -> None:
+    study = made(runner, store)
+    app = open_page(PAGE, study=study.key, tab="Entities", type="town")
+    figure = chart(app, known_state.STRIP)
+    drawn_keys = [row[0] for trace in figure["data"] for row in trace["customdata"]]
+    assert sorted(drawn_keys) == sorted(present_known.entity_key(one) for one in study.entities if one.kind == "town")
+    rows = drawn(app, "example_list")["rows"]
+    (found,) = known_unknown.activations(store, study, (study.columns.latent(study.known[0].column),))
+    of = {present_known.entity_key(one): float(value) for one, value in zip(study.entities, found.values, strict=True)}
+    assert rows and all(row["value"] == pytest.approx(of[row["key"]], rel=1e-4) for row in rows)
+    assert all(row["values"][row["anchor"]] == pytest.approx(row["value"], rel=1e-3) for row in rows)
+
+
+def test_an_overruled_grade_counts_at_once_and_can_be_taken_back(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
+    study = made(runner, store, way=LabelWay.CHOICES, most_entities=8)
+    app = open_page(PAGE, study=study.key, tab="Questions", type="town")
+    assert not app.exception and not app.error, told(app)
+    answers = list(known_unknown.read_answers(store, study, "town"))
+    table = next(one for one in app.dataframe if "grade" in one.value.columns).value
+    assert list(table["grade"]) == [one.verdict.value for one in answers] and len(answers) > 5
+    one = answers[0]
+    other = Verdict.ERROR if one.verdict is Verdict.CORRECT else Verdict.CORRECT
+    changed = known_unknown.overrule(store, study.key, Overrule(one.kind, one.name, one.attribute, one.sample, other))
+    app.run()
+    table = next(each for each in app.dataframe if "grade" in each.value.columns).value
+    assert changed.n_overruled == 1 and table["grade"].iloc[0] == other.value and table["matcher"].iloc[0] == one.graded.value
+
+
+def test_the_bundle_holds_tables_record_and_report(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
+    study = made(runner, store)
+    open_page(PAGE, study=study.key, tab="Report")
+    bundle = zipfile.ZipFile(BytesIO(known_exports.bundle_of(study)))
+    assert {"entities.parquet", "counts.parquet", "record.json", "report.html"} <= set(bundle.namelist())
+    assert study.key in bundle.read("record.json").decode()
+    assert "--types bird,town" in known_exports.command(study) and "--labels file" in known_exports.command(study)
+
+
+class File:
+    """A file as it is uploaded."""
+
+    def __init__(self, name: str, content: str) -> None:
+        self.name, self._content = name, content
+
+    def getvalue(self) -> bytes:
+        return self._content.encode()
+
+
+def test_two_files_make_a_type_and_one_that_is_wrong_leaves_nothing(types: Path, tmp_path: Path) -> None:
+    folder, toml = tmp_path / "own", KIND.format(name="River", word="river")
+    table = File("anything.csv", "name,familiarity,home,age\nRhine,famous,Basel,9\nXyl,invented,,\n")
+    found = keep_type(File("river.toml", toml), table, folder, frozenset({"town"}))
+    assert [one.name for one in found.entities] == ["Rhine", "Xyl"]
+    assert sorted(file.name for file in folder.iterdir()) == ["river.csv", "river.toml"]
+    with pytest.raises(BrokenEntityFile):
+        keep_type(File("lake.toml", toml), File("lake.csv", "title\nx\n"), folder, frozenset())
+    with pytest.raises(BadAsk, match="There is a type town already"):
+        keep_type(File("town.toml", toml), table, folder, frozenset({"town"}))
+    assert sorted(file.name for file in folder.iterdir()) == ["river.csv", "river.toml"]
