@@ -96,6 +96,7 @@ def two_sided(total: int, n_first: int, n_second: int) -> tuple[int, Float64[np.
 
 def fisher_greater(first: np.ndarray, second: np.ndarray, n_first: int, n_second: int) -> Float64[np.ndarray, " tests"]:
     """One-sided p that `first` of `n_first` is as many or more, given the margins, elementwise."""
-    pairs, which = np.unique(np.stack([first, second]), axis=1, return_inverse=True)
-    p = hypergeom.sf(pairs[0] - 1, n_first + n_second, n_first, pairs[0] + pairs[1])
-    return np.minimum(p, 1.0)[which.reshape(-1)]
+    pairs, which = np.unique(np.asarray(first, dtype=np.int64) * (n_second + 1) + second, return_inverse=True)
+    k, other = np.divmod(pairs, n_second + 1)
+    p = hypergeom.sf(k - 1, n_first + n_second, n_first, k + other)
+    return np.minimum(p, 1.0)[which]
