@@ -7,7 +7,7 @@ from dashboard.analysis.flow_types import FlowGraph, LitGraph
 from dashboard.analysis.methods import flow as method
 from dashboard.analysis.names import LatentId
 from dashboard.ui import flow_state as flow
-from dashboard.ui.resources import get_catalog, get_engine
+from dashboard.ui.resources import get_catalog, get_engine, get_notice
 
 
 def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
@@ -19,7 +19,7 @@ def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
     ask, catalog = view.ask(seed), get_catalog()
     graph = flow.kept_graph(ask)
     if graph is None:
-        with st.spinner("matching latents layer by layer"):
+        with st.spinner(get_notice().line or "matching latents layer by layer"):
             graph = method.with_facts(method.build(get_engine(), find_suite(catalog, seed.sae), ask), catalog)
         flow.keep_graph(ask, graph)
     return graph

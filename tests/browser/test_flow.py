@@ -20,7 +20,10 @@ CITIES = ["11.resid_post/1898", "15.resid_post/501", "16.resid_post/174", "17.re
 
 
 def opened(open_page: Open, query: str = "", **more: object) -> Page:
-    return open_page(f"flow{query}", ready=STAGE, **more)
+    page = open_page(f"flow{query}", ready="h1", **more)
+    page.wait_for_selector(STAGE, timeout=200_000)  # the first page of a server loads the model and matches 36 dictionaries
+    settle(page)
+    return page
 
 
 def named(short: str) -> str:
