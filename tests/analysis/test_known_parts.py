@@ -175,5 +175,10 @@ def test_the_bundle_is_enough_to_count_everything_again(runner: LocalRunner, sto
     assert total == made.counts.fires_of(Knowledge.KNOWN, Split.TEST).sum()
     ((n,),) = duckdb.sql(f"select count(*) from read_csv('{out}/generations.csv')").fetchall()
     assert n == 12 * 6
+    for name in ("entities", "types", "norms", "rates", "generations", "self_reports"):
+        columns = duckdb.sql(f"select * from '{out}/{name}.parquet'").columns
+        assert "type" in columns and not {"kind", "knowledge"} & {*columns}, name
+    norms = duckdb.sql(f"select sum(n), min(mean) from '{out}/norms.parquet' where site = '1.resid_post'").fetchall()
+    assert norms[0][0] == len(made.entities) and norms[0][1] > 0
     record = json.loads((out / "record.json").read_text())
     assert record["study"]["ask"] == made.ask.plain_data() and record["key"] == made.key and record["causality"]["ask"]["study"] == made.key

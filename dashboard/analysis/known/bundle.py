@@ -15,6 +15,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from dashboard.analysis.known.effects import Causality, Uncertainty
+from dashboard.analysis.known.plain import to_plain
 from dashboard.analysis.known.types import GradedAnswer, KnownUnknownStudy
 from dashboard.analysis.methods.entity_counts import LABELS, SPLITS
 from dashboard.analysis.methods.knowledge import Knowledge
@@ -41,7 +42,7 @@ def write_bundle(
         "curves": _curves(study),
         "nulls": _nulls(study),
         "baselines": _baselines(study),
-        "norms": [{**asdict(one), "site": str(one.site), "knowledge": one.knowledge.value} for one in study.norms],
+        "norms": [_named(one) for one in study.norms],
         "activations": _activations(study, activations),
         **_causality(causality),
         **_uncertainty(uncertainty),
@@ -304,7 +305,7 @@ def _causality(found: Causality | None) -> dict[str, Iterable[Row]]:
         }
         for one in found.generations
     ]
-    reports = [{**asdict(one), "knowledge": one.knowledge.value, "condition": one.condition.value} for one in found.self_reports]
+    reports = [_named(one) for one in found.self_reports]
     tests = [
         {
             "side": one.side.value,
@@ -345,9 +346,14 @@ def _uncertainty(found: Uncertainty | None) -> dict[str, Iterable[Row]]:
     names = ("type", "name", "attribute", "wrong", "activation")
     return {
         "uncertainty": rows,
-        "uncertainty_tallies": [asdict(one) for one in found.tallies],
+        "uncertainty_tallies": [_named(one) for one in found.tallies],
         "uncertainty_test": [dict(zip(names, row, strict=True)) for row in found.test],
     }
+
+
+def _named(one: Any) -> Row:
+    """A flat record as a row, columns called as in the other tables."""
+    return {{"kind": "type", "knowledge": "label"}.get(name, name): value for name, value in to_plain(one).items()}
 
 
 def _flat(table: pa.Table) -> pa.Table:
