@@ -91,7 +91,7 @@ def layer_curves(curves: Sequence[LayerCurve], *, y_title: str, chosen: str | No
             unselected={"marker": {"opacity": 1}},
         )
     figure.update_layout(
-        height=340,
+        height=340 if len(curves) <= 5 else 420,
         margin=_MARGIN,
         xaxis={"title": "layer", "dtick": 5, "zeroline": False},
         yaxis={"title": y_title, "rangemode": "tozero"},
@@ -151,7 +151,7 @@ def entity_strip(bars: Sequence[EntityBar], *, chosen: str | None = None) -> go.
             customdata=[_entity(bar) for _, bar in firing],
             marker={"color": TONES[tone], "line": {"width": [3 if bar.key == chosen else 0 for _, bar in firing]}},
             unselected={"marker": {"opacity": 1}},
-            showlegend=True,
+            showlegend=bool(firing),
             **shared,
         )
         figure.add_scatter(
@@ -161,7 +161,7 @@ def entity_strip(bars: Sequence[EntityBar], *, chosen: str | None = None) -> go.
             mode="markers",
             marker={"size": 4, "color": TONES[tone], "symbol": "line-ns", "line": {"width": 1.2, "color": TONES[tone]}},
             unselected={"marker": {"opacity": 1}},
-            showlegend=False,
+            showlegend=not firing,
             **shared,
         )
     figure.update_layout(

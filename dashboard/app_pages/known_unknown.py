@@ -55,7 +55,7 @@ def what_was_found(study: KnownUnknownStudy) -> None:
             st.markdown(failures.plain(said))
     power = st.column_config.TextColumn(help=TERMS["smallest separation"])
     rows = present_known.type_rows(study)
-    st.dataframe(rows, hide_index=True, height="content", column_config={"smallest that shows": power})
+    st.dataframe(rows, hide_index=True, height="content", column_config={"shows from": power})
     with st.expander(f"Before believing it: {len(study.notes)} notes"):
         for note in study.notes:
             st.markdown("- " + failures.plain(note))

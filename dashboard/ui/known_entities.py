@@ -107,7 +107,7 @@ def _texts(rows: Sequence[tuple[StudyEntity, float]], latent: LatentId, maximum:
             known.ask_to_open(latent, entity.text)
 
     scale = Scale(str(latent), maximum, "largest at a name of this study")
-    example_list(drawn, scale, legend=True, wrapped=False, action="test", key=known.TEXTS, on_act=opened)
+    example_list(drawn, scale, legend=True, wrapped=False, action="open", key=known.TEXTS, on_act=opened)
 
 
 def _text(entity: StudyEntity, latent: LatentId, value: float) -> ExampleRow:

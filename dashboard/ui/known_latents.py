@@ -1,6 +1,7 @@
 """Latents of a study: the scatter, the best ones, one of them type by type, and layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -36,6 +37,7 @@ def latents(study: KnownUnknownStudy, view: known.KnownState) -> None:
                 st.dataframe(_scatter_rows(found.points), hide_index=True)
     with right:
         _chosen(study, view, found.points)
+    _best_of_kinds(study)
     for side in _SIDES:
         _best(study, side)
     if study.baselines:
@@ -71,11 +73,9 @@ def open_button(latent: LatentId, key: str) -> None:
 def _choices(study: KnownUnknownStudy, view: known.KnownState) -> None:
     """Which type, split and SAE the scatter is of."""
     kinds = [*study.counts.kinds, present_known.ALL]
-    first, second, third = st.columns([3, 3, 4], vertical_alignment="bottom")
+    first, second, third = st.columns([3, 2, 5], vertical_alignment="bottom")
     first.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"))
-    second.segmented_control(
-        "Split", [*known.SPLITS], key=known.SPLIT, required=True, on_change=known.follow, args=(known.SPLIT, "split"), help=TERMS["splits"]
-    )
+    second.selectbox("Split", [*known.SPLITS], key=known.SPLIT, on_change=known.follow, args=(known.SPLIT, "split"), help=TERMS["splits"])
     saes = [known.ANY_SAE, *map(str, study.ask.saes)]
     third.selectbox("SAE", saes, key=known.SAE, on_change=known.follow, args=(known.SAE, "sae"))
 
@@ -106,6 +106,14 @@ def _chosen(study: KnownUnknownStudy, view: known.KnownState, points: Sequence[F
         st.caption(failures.plain(f"{len(others)} more on the very same point: {few}{' …' if len(others) > 4 else ''}"))
 
 
+def _best_of_kinds(study: KnownUnknownStudy) -> None:
+    """The best latent of each type on each side; a row that is clicked is chosen."""
+    rows = [present_known.best_of_kind(study, kind, side) for side in _SIDES for kind in study.counts.kinds]
+    rows = [row for row in rows if "/" in row["latent"]]
+    st.markdown("**The best of each type**, chosen on train and shown on test; p is against the best latent under shuffled labels")
+    _table(rows, "known_best_of_kinds")
+
+
 def _best(study: KnownUnknownStudy, side: Knowledge) -> None:
     """The best latents of a side; a row that is clicked is chosen."""
     rows = present_known.chosen_rows(study, side, names(get_catalog()))
@@ -114,8 +122,12 @@ def _best(study: KnownUnknownStudy, side: Knowledge) -> None:
     st.markdown(
         f"**The best for {side.value} entities**, chosen on train; shares are known | unknown of the test split", help=TERMS["separation"]
     )
-    key = f"known_best_{side.name}"
-    latents_of = [row["latent"] for row in rows]
+    _table(rows, f"known_best_{side.name}")
+
+
+def _table(rows: Sequence[Mapping[str, Any]], key: str) -> None:
+    """Rows of latents, of which one can be chosen."""
+    latents_of = [str(row["latent"]) for row in rows]
     st.dataframe(
         rows, hide_index=True, height="content", key=key, on_select=lambda: known.pick_row(key, latents_of), selection_mode="single-row"
     )

@@ -9,11 +9,11 @@ import streamlit as st
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.known.types import PREVIEW, KnownUnknownStudy, StudySettings
 from dashboard.analysis.methods.entity_counts import Split
-from dashboard.analysis.methods.knowledge import KnowledgeRule, LabelWay
+from dashboard.analysis.methods.knowledge import Knowledge, KnowledgeRule, LabelWay
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import state
-from dashboard.ui.present_known import ALL
+from dashboard.ui.present_known import ALL, best_columns_of
 from dashboard.ui.sources import SourceKeys
 
 TITLE = "known or unknown"
@@ -49,7 +49,7 @@ class KnownState:
     split: str = "test"
     sae: str = ANY_SAE
     chosen: str = ""
-    """A latent; empty for the best for known."""
+    """A latent; empty for the best of the type."""
     entity: str = ""
     """TYPE/NAME; empty for none."""
     tab: str = TABS[0]
@@ -101,8 +101,8 @@ def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> 
     except AnalysisError as error:
         problems.append(str(error))
         chosen = ""
-    best = [one.latent for one in (*study.known, *study.unknown)]
-    chosen = chosen or (str(best[0]) if best else str(study.columns.latent(0)))
+    best = [column for side in (Knowledge.KNOWN, Knowledge.UNKNOWN) for column in best_columns_of(study, kind, side)]
+    chosen = chosen or str(study.columns.latent(best[0] if best else 0))
     settled = KnownState(study.key, kind, view.split, sae, chosen, view.entity, view.tab)
     take(settled)
     return settled, problems

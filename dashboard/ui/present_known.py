@@ -190,16 +190,36 @@ def type_rows(study: KnownUnknownStudy) -> list[dict[str, Any]]:
             "unknown": one.tally.n_unknown,
             "set aside": one.tally.n_aside,
             "in test": f"{test.n_known} | {test.n_unknown}",
-            "smallest that shows": "none" if test.smallest is None else f"{test.smallest:.2f}",
+            "shows from": "nothing" if test.smallest is None else f"{test.smallest:.2f}",
         }
-        for side in _SIDES:
-            row |= _best_of_kind(study, one.kind, side)
+        if not any(each.tally.n_aside for each in study.types):
+            del row["set aside"]
+        best = best_of_kind(study, one.kind, Knowledge.KNOWN)
+        row |= {"best for known": best["latent"], "known | unknown": best["known | unknown"], "p": best["p"]}
         if one.n_questions:
             row |= {"questions": one.n_questions, "given away": one.n_given_away}
         if one.chance is not None:
             row |= {"known by guessing": f"{one.chance.known:.0%}"}
         rows.append(row)
     return rows
+
+
+def best_of_kind(study: KnownUnknownStudy, kind: str, side: Knowledge) -> dict[str, str]:
+    """The first latent of a type and side by train: its shares on test, and p against the best under shuffled labels."""
+    columns, test = best_columns_of(study, kind, side), study.separation(Split.TEST)
+    if not columns or kind not in test.kinds:
+        return {"type": kind, "side": side.value, "latent": "not known", "known | unknown": "", "separation": "", "p": ""}
+    pair = test.pair(kind, columns[0])
+    null = next((one for one in study.nulls if one.kind == kind and one.side is side), None)
+    value = (pair.separation or 0.0) * (1 if side is Knowledge.KNOWN else -1)
+    return {
+        "type": kind,
+        "side": side.value,
+        "latent": str(study.columns.latent(columns[0])),
+        "known | unknown": f"{percent(pair.known)} | {percent(pair.unknown)}",
+        "separation": f"{value:.2f}",
+        "p": "not known" if null is None else tiny(null.p_of(value)),
+    }
 
 
 def chosen_rows(study: KnownUnknownStudy, side: Knowledge, label: Callable[[LatentId], str]) -> list[dict[str, Any]]:
@@ -317,21 +337,6 @@ def thin(n: int) -> str:
 def name_of(split: Split | None) -> str:
     """A split in words."""
     return "all splits" if split is None else f"{split.value} split"
-
-
-def _best_of_kind(study: KnownUnknownStudy, kind: str, side: Knowledge) -> dict[str, str]:
-    """The first latent of a type and side: known | unknown on test, and p against the best under shuffled labels."""
-    columns, test = best_columns_of(study, kind, side), study.separation(Split.TEST)
-    if not columns or kind not in test.kinds:
-        return {f"best for {side.value}": "not known", f"known | unknown, {side.value}": "", f"p, {side.value}": ""}
-    pair = test.pair(kind, columns[0])
-    null = next((one for one in study.nulls if one.kind == kind and one.side is side), None)
-    value = (pair.separation or 0.0) * (1 if side is Knowledge.KNOWN else -1)
-    return {
-        f"best for {side.value}": str(study.columns.latent(columns[0])),
-        f"known | unknown, {side.value}": f"{percent(pair.known)} | {percent(pair.unknown)}",
-        f"p, {side.value}": "not known" if null is None else tiny(null.p_of(value)),
-    }
 
 
 def _counted(found: Separation, kind: str) -> tuple[np.ndarray, int, np.ndarray, int]:

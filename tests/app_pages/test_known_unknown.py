@@ -17,7 +17,8 @@ from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk, BrokenEntityFile
 from dashboard.analysis.known.types import Overrule
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.knowledge import LabelWay
+from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
+from dashboard.analysis.names import LatentId
 from dashboard.analysis.store import ResultStore
 from dashboard.ui import known_exports, known_state, present_known, resources
 from dashboard.ui.known_types import keep_type
@@ -143,7 +144,8 @@ def test_the_strip_shows_every_entity_of_the_type_and_texts_shaded_at_their_name
     drawn_keys = [row[0] for trace in figure["data"] for row in trace["customdata"]]
     assert sorted(drawn_keys) == sorted(present_known.entity_key(one) for one in study.entities if one.kind == "town")
     rows = drawn(app, "example_list")["rows"]
-    (found,) = known_unknown.activations(store, study, (study.columns.latent(study.known[0].column),))
+    (found,) = known_unknown.activations(store, study, (LatentId.parse(drawn(app, "example_list")["scale"]["label"]),))
+    assert found.latent == study.columns.latent(present_known.best_columns_of(study, "town", Knowledge.KNOWN)[0])
     of = {present_known.entity_key(one): float(value) for one, value in zip(study.entities, found.values, strict=True)}
     assert rows and all(row["value"] == pytest.approx(of[row["key"]], rel=1e-4) for row in rows)
     assert all(row["values"][row["anchor"]] == pytest.approx(row["value"], rel=1e-3) for row in rows)

@@ -130,10 +130,12 @@ def test_types_say_how_many_are_known_and_what_can_be_seen(made) -> None:
     study, values = made
     rows = present_known.type_rows(study)
     assert [row["known"] + row["unknown"] + row["set aside"] for row in rows] == [60, 60]
-    assert 0 < float(rows[0]["smallest that shows"]) < 1
-    assert (rows[1]["best for known"], rows[1]["best for unknown"]) == (str(FOR_KNOWN), str(FOR_UNKNOWN))
+    assert 0 < float(rows[0]["shows from"]) < 1
+    assert rows[1]["best for known"] == str(FOR_KNOWN)
     k, n = share_of(study, values, FOR_KNOWN, "song", Knowledge.KNOWN, Split.TEST)
-    assert rows[1]["known | unknown, known"].startswith(f"{100 * k / n:.0f} % of {n} | 0 % of ") and float(rows[1]["p, known"]) < 0.05
+    assert rows[1]["known | unknown"].startswith(f"{100 * k / n:.0f} % of {n} | 0 % of ") and float(rows[1]["p"]) < 0.05
+    other = present_known.best_of_kind(study, "song", Knowledge.UNKNOWN)
+    assert other["latent"] == str(FOR_UNKNOWN) and float(other["separation"]) > 0.7 and float(other["p"]) < 0.05
 
 
 def test_the_headline_says_whether_shuffled_labels_give_as_much(made) -> None:
