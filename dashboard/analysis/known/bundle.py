@@ -353,7 +353,9 @@ def _uncertainty(found: Uncertainty | None) -> dict[str, Iterable[Row]]:
 
 def _named(one: Any) -> Row:
     """A flat record as a row, columns called as in the other tables."""
-    return {{"kind": "type", "knowledge": "label"}.get(name, name): value for name, value in to_plain(one).items()}
+    called = {"kind": "type", "knowledge": "label"}
+    rows: Row = to_plain(one)
+    return {called.get(name) or name: value for name, value in rows.items()}
 
 
 def _flat(table: pa.Table) -> pa.Table:
