@@ -22,6 +22,8 @@ class Settings(BaseSettings):
 
     cache: Path = Field(default_factory=lambda: user_cache_path("latents"))
     """Folder for the prepared model, unpacked dictionaries and training runs."""
+    model: str = ""
+    """The language model: a Hugging Face name (`google/gemma-2-2b`, `...@REVISION`) or a folder; empty for the default one."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the model runs; auto takes CUDA, then MPS, then CPU."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"

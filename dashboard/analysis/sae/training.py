@@ -260,7 +260,7 @@ def _start_from(trainer: SAETrainer[Any, Any], rows: torch.Tensor) -> None:
 
 
 def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedule) -> SAETrainer[Any, Any]:
-    shared = {"d_in": model.d_model, "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
+    shared = {"d_in": model.width(site), "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
     # sae-lens draws the initial weights from the CPU's default generator and takes no other: it is lent our seed and
     # given back as it was. Drawn on the CPU, the weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
