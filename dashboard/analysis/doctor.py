@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import AnalysisError, DeviceUnavailable
 from dashboard.analysis.files import is_whole_safetensors
-from dashboard.analysis.model.prepare import chosen_model, is_prepared, model_path
+from dashboard.analysis.model.prepare import is_prepared, model_path
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.settings import ASSETS, Settings
 

@@ -4,7 +4,7 @@ What is in its cache is used when the hub cannot be reached. Nothing that is fet
 npz and JSON by name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def hub_file(repo: str, name: str, revision: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     with hub_errors(name, repo):
-        return Path(hf_hub_download(repo, name, revision=revision))
+        return _or_cached(lambda here: Path(hf_hub_download(repo, name, revision=revision, local_files_only=here)))
 
 
 def hub_folder(repo: str, revision: str | None, patterns: Sequence[str], unwanted: Sequence[str] = ()) -> Path:
@@ -78,7 +78,21 @@ def hub_folder(repo: str, revision: str | None, patterns: Sequence[str], unwante
     from huggingface_hub import snapshot_download
 
     with hub_errors(repo, repo):
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns), ignore_patterns=list(unwanted)))
+        wanted = {"revision": revision, "allow_patterns": list(patterns), "ignore_patterns": list(unwanted)}
+        return _or_cached(lambda here: Path(snapshot_download(repo, **wanted, local_files_only=here)))
+
+
+def _or_cached(fetch: Callable[[bool], Path]) -> Path:
+    """What the hub gives; what its cache has where the line breaks in a way that the hub's client takes for an answer."""
+    import httpx2
+
+    try:
+        return fetch(False)
+    except httpx2.TransportError as error:
+        try:
+            return fetch(True)
+        except OSError:
+            raise error from None
 
 
 def hub_sizes(repo: str, revision: str | None = None) -> dict[str, int | None]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import load_model
-from dashboard.analysis.model.prepare import chosen_model
 from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import Settings

@@ -120,8 +120,8 @@ def model_prepare(
     import torch
 
     from dashboard.analysis.budget import free_bytes
+    from dashboard.analysis.chosen import chosen_model
     from dashboard.analysis.model.bridge import choose_device, choose_dtype
-    from dashboard.analysis.model.prepare import chosen_model
     from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
 
     settings = get_settings().model_copy(update={"model": name}) if name else get_settings()

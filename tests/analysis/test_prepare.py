@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import BadAsk, CacheUnwritable, DeviceUnavailable, ModelTooLarge, ModelUnavailable
 from dashboard.analysis.files import build_folder
 from dashboard.analysis.model import prepare, sources
@@ -140,7 +141,7 @@ def copy_of(tiny_path: Path, folder: Path) -> Path:
 
 def test_a_folder_is_a_model_under_its_own_name(tiny_path: Path, tmp_path: Path) -> None:
     settings = chosen(copy_of(tiny_path, tmp_path / "my-llama"))
-    facts = look_at(prepare_model(settings, print), prepare.chosen_model(settings))
+    facts = look_at(prepare_model(settings, print), chosen_model(settings))
     assert str(facts.id) == "my-llama" and facts.architecture == "LlamaForCausalLM"
     weights = load_file(tmp_path / "my-llama" / "model.safetensors")
     assert facts.n_parameters == sum(tensor.numel() for tensor in weights.values())
@@ -149,7 +150,7 @@ def test_a_folder_is_a_model_under_its_own_name(tiny_path: Path, tmp_path: Path)
 
 def test_a_folder_of_the_hubs_cache_has_the_repositorys_name(tiny_path: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny_path, tmp_path / "models--acme--tiny-llama" / "snapshots" / ("0" * 40))
-    assert prepare.chosen_model(chosen(folder)) == ModelId("acme/tiny-llama")
+    assert chosen_model(chosen(folder)) == ModelId("acme/tiny-llama")
 
 
 def test_what_is_written_like_a_folder_and_is_none_is_no_name(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_damaged_weights_are_refused_before_they_are_read(
 
 def test_a_model_that_does_not_fit_is_refused_with_both_numbers(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = chosen(copy_of(tiny_path, tmp_path / "m"))
-    facts = look_at(prepare_model(settings, print), prepare.chosen_model(settings))
+    facts = look_at(prepare_model(settings, print), chosen_model(settings))
     monkeypatch.setattr(sources, "free_bytes", lambda device: facts.bytes_in(torch.bfloat16) * 3 // 2)
     with pytest.raises(ModelTooLarge, match=r"about \d+ MiB on cpu in float32; \d+ MiB are free.*Set LATENTS_DTYPE=bfloat16") as refused:
         admit_model(facts, settings)

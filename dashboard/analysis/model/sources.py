@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from dashboard.analysis.budget import free_bytes
+from dashboard.analysis.chosen import chosen_folder, chosen_model
 from dashboard.analysis.errors import HubRefused, ModelTooLarge, ModelUnavailable
 from dashboard.analysis.files import safetensors_shapes
 from dashboard.analysis.hub import hub_folder, hub_sizes
 from dashboard.analysis.model.bridge import choose_device, choose_dtype
-from dashboard.analysis.model.prepare import chosen_folder, chosen_model, is_prepared, model_path, prepare_default_model
+from dashboard.analysis.model.prepare import is_prepared, model_path, prepare_default_model
 from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
 
