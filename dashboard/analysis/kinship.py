@@ -45,6 +45,18 @@ def caution(made_for: ModelId | None, loaded: ModelId) -> str | None:
             return None
 
 
+_OWNERS = {"gemma": "google", "gpt2": "openai-community", "pythia": "EleutherAI", "qwen": "Qwen", "mistral": "mistralai"}
+
+
+def hub_name(model: ModelId) -> str:
+    """The hub's name of a model that a release names in an older spelling: `gemma-2-2b` -> `google/gemma-2-2b`; others as they are."""
+    if "/" in model.repo:
+        return str(model)
+    name = _SPELLINGS.get(model.repo.lower(), model.repo)
+    owner = next((owner for start, owner in _OWNERS.items() if name.lower().startswith(start)), None)
+    return name if owner is None else f"{owner}/{name}"
+
+
 def _plain(model: ModelId) -> str:
     name = model.repo.rpartition("/")[2].lower().removeprefix("meta-")
     return _BASE.sub("", _SPELLINGS.get(name, name))
