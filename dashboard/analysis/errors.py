@@ -17,6 +17,8 @@ AnalysisError
 |   `-- RunMismatch
 |-- NotAvailable                something outside the ask is missing
 |   |-- ModelUnavailable
+|   |   `-- ModelTooLarge
+|   |-- HubRefused
 |   |-- DeviceUnavailable
 |   |-- CacheUnwritable
 |   |-- ServiceUnavailable
@@ -130,7 +132,21 @@ class OtherModel(NotUsable):
 
     def __init__(self, sae: str, wants: str, model: str) -> None:
         self.sae, self.wants = sae, wants
-        super().__init__(f"{sae} was trained on {wants}; {model} is loaded. Its latents mean nothing here: choose an SAE of this model.")
+        super().__init__(
+            f"{sae} was trained on {wants}; {model} is loaded. Its latents mean nothing here: "
+            f"choose an SAE of this model, or set LATENTS_MODEL={wants}."
+        )
+
+
+class OtherBos(NotUsable):
+    """An SAE that was trained on texts with a BOS token before them where there is none now, or the other way round."""
+
+    def __init__(self, sae: str, wants: bool) -> None:
+        trained, here = ("with", "without") if wants else ("without", "with")
+        super().__init__(
+            f"{sae} was trained on texts {trained} a BOS token before them; here they are read {here} one, which changes what "
+            f"its latents do. Set LATENTS_BOS={int(wants)} and start again, or choose another SAE."
+        )
 
 
 class NotMeasured(NotUsable):
@@ -161,6 +177,20 @@ class NotAvailable(AnalysisError):
 
 class ModelUnavailable(NotAvailable):
     """The model is neither in the cache nor to be had."""
+
+
+class ModelTooLarge(ModelUnavailable):
+    """A model whose weights do not fit on the device."""
+
+    def __init__(self, model: str, needed_bytes: int, free_bytes: int, device: str, dtype: str, fits: str) -> None:
+        self.needed_bytes, self.free_bytes, self.device = needed_bytes, free_bytes, device
+        super().__init__(
+            f"{model} needs about {needed_bytes / 2**20:,.0f} MiB on {device} in {dtype}; {free_bytes / 2**20:,.0f} MiB are free. {fits}"
+        )
+
+
+class HubRefused(NotAvailable):
+    """The Hugging Face hub did not give what was asked of it."""
 
 
 class DeviceUnavailable(NotAvailable):

@@ -1,6 +1,7 @@
 """Files that other processes may be reading or making at the same moment."""
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -25,6 +26,35 @@ def is_whole_safetensors(path: Path) -> bool:
             return True
     except (OSError, SafetensorError):
         return False
+
+
+_LONGEST_HEADER = 100 << 20
+"""Bytes; the limit of safetensors itself."""
+
+
+def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a safetensors file, by name. Reads the header only, and believes none of its claims.
+
+    Raises:
+        ValueError: if the header is damaged, or claims more bytes than the file has.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(_LONGEST_HEADER, size - 8):
+            raise ValueError(f"{path.name} is {size:,} bytes, its header claims {length:,}")
+        try:
+            header = json.loads(file.read(length))
+            tensors = {name: value for name, value in header.items() if name != "__metadata__"}
+            claimed = max((int(value["data_offsets"][1]) for value in tensors.values()), default=0)
+            shapes = {name: tuple(int(n) for n in value["shape"]) for name, value in tensors.items()}
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(f"{path.name} has no readable safetensors header ({type(error).__name__})") from error
+    if claimed != size - 8 - length:
+        raise ValueError(f"{path.name} claims {claimed:,} bytes of weights, it has {size - 8 - length:,}")
+    if not is_whole_safetensors(path):
+        raise ValueError(f"{path.name} is not what its safetensors header says")
+    return shapes
 
 
 def build_folder(target: Path, is_complete: Callable[[], bool], build: Callable[[Path], None]) -> Path:

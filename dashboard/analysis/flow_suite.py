@@ -17,7 +17,7 @@ def find_suite(catalog: Catalog, sae: SaeId) -> FlowSuite:
         BadAsk: if it is of no site that a flow has, or its layer has no residual dictionary.
     """
     own = catalog.get(sae)
-    if own.site.point is Point.EMBED:
+    if own.site.point in (Point.EMBED, Point.RESID_MID):
         raise BadAsk(f"{sae} reads {own.site}; a flow runs through residual, mlp and attention dictionaries. Choose one of these.")
     specs = [spec for spec in catalog.release_of(sae) if spec.model == own.model and _fits(spec, own)]
 

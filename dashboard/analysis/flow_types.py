@@ -17,7 +17,7 @@ T_RES, T_MODULE = 0.5, 0.15
 """Thresholds of the paper: of a residual link for the span, and of a module's latent to be shown."""
 MAX_TOP = 20
 """Most matches of one latent in one dictionary."""
-_RANK = {Point.EMBED: 0, Point.ATTN_Z: 1, Point.ATTN_OUT: 1, Point.MLP_OUT: 2, Point.RESID_POST: 3}
+_RANK = {Point.EMBED: 0, Point.ATTN_Z: 1, Point.ATTN_OUT: 1, Point.RESID_MID: 2, Point.MLP_OUT: 3, Point.RESID_POST: 4}
 
 
 def forward_order(site: Site) -> tuple[int, int]:

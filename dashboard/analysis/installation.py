@@ -1,11 +1,12 @@
-"""Opening an installation: the default model, prepared if need be, and every SAE that is there."""
+"""Opening an installation: its model, prepared if need be, and every SAE that is there."""
 
 from collections.abc import Callable
 
+from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import load_model
-from dashboard.analysis.model.prepare import DEFAULT_MODEL, prepare_default_model
+from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import Settings
 
@@ -14,11 +15,12 @@ def open_runner(settings: Settings, say: Callable[[str], None], catalog: Catalog
     """A runner in this thread.
 
     Raises:
-        ModelUnavailable, DeviceUnavailable: if the model cannot be had or run.
+        ModelUnavailable, HubRefused, DeviceUnavailable: if the model cannot be had or run.
     """
-    path = prepare_default_model(settings.cache, say)
+    path, name = prepare_model(settings, say), chosen_model(settings)
+    admit_model(look_at(path, name), settings)
     say("Loading the model ...")
-    model = load_model(path, DEFAULT_MODEL, settings)
+    model = load_model(path, name, settings)
     return LocalRunner(model, catalog or read_catalog(settings), settings.cache)
 
 

@@ -1,5 +1,6 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from dashboard.analysis.model.orthogonal import without_direction
 from dashboard.analysis.model.reading import read_texts
 from dashboard.analysis.model.rescaling import PlacedSae, Plan, rescale_at
 from dashboard.analysis.model.scoring import score_text
-from dashboard.analysis.names import LatentId, Point, SaeId, Site
+from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.results import (
     Capture,
     Dose,
@@ -71,6 +72,8 @@ from dashboard.analysis.study_asks import (
 )
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
 
+log = logging.getLogger(__name__)
+
 CALIBRATION = ASSETS / "prompts" / "calibration.txt"
 """The text over which a site's mean norm is taken."""
 
@@ -83,6 +86,8 @@ class LocalRunner:
         self._cache = cache
         self.matcher = Matcher(model, catalog, cache, self.sae)
         self._loaded: dict[SaeId, SAE] = {}
+        self.cautions: dict[SaeId, str] = {}
+        """Of the SAEs that were loaded, what a reader must know before believing them."""
         self._norms: dict[Site, float] = {}
         self._decoders: dict[int, Decoder] = {}
 
@@ -94,9 +99,9 @@ class LocalRunner:
         """
         if sae not in self._loaded:
             spec = self.catalog.get(sae)
-            if spec.site.point is Point.ATTN_Z:
-                raise BadAsk(f"{sae} reads {spec.site}, the heads' outputs before W_O: only the flow's matching uses it. Choose another.")
-            check_fits(spec, self.model)
+            if caution := check_fits(spec, self.model):
+                self.cautions[sae] = caution
+                log.warning("%s: %s", sae, caution)
             self._loaded[sae] = load_sae(spec, self._cache, self.model.device)
         return self._loaded[sae]
 
@@ -218,7 +223,8 @@ class LocalRunner:
     def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
         """See `Runner.promoted`."""
         with torch.inference_mode():
-            logits = self.model.unembed(self._direction(ask.direction).vector)
+            row = self._direction(ask.direction).vector
+            logits = self.model.unembed(self.model.to_residual(self._site(ask.direction), row[None])[0])
             best = torch.topk(logits, ask.top).indices
         return tuple(self.model.tokenizer.decode([int(token)]) for token in best)
 
@@ -313,8 +319,8 @@ class LocalRunner:
         if isinstance(direction, LatentId):
             sae = self._with_latent(direction)
             return LoadedDirection(sae.W_dec[direction.index], sae, direction.index)
-        if len(direction.values) != self.model.d_model:
-            raise WidthMismatch(str(direction), "a model of width", len(direction.values), str(self.model.id), self.model.d_model)
+        if len(direction.values) != (width := self.model.width(direction.site)):
+            raise WidthMismatch(str(direction), "a model of width", len(direction.values), str(self.model.id), width)
         if direction.site.layer >= self.model.n_layers:
             raise WidthMismatch(str(direction), "layer", direction.site.layer, str(self.model.id), self.model.n_layers)
         return LoadedDirection(torch.tensor(direction.values, device=self.model.device))

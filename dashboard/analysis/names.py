@@ -11,15 +11,17 @@ class Point(StrEnum):
     """Where in a transformer block an activation is read. Terms as in TransformerLens."""
 
     EMBED = "embed"
-    """Output of the token embedding, before block 0."""
+    """Residual stream before block 0: the token embedding as the block gets it, with positions where the model adds them there."""
     RESID_POST = "resid_post"
     """Residual stream after the block."""
+    RESID_MID = "resid_mid"
+    """Residual stream between attention and MLP."""
     ATTN_OUT = "attn_out"
     """What the attention layer adds to the residual stream."""
+    ATTN_Z = "attn_z"
+    """Outputs of all heads side by side, before the attention layer's output matrix."""
     MLP_OUT = "mlp_out"
     """What the MLP adds to the residual stream."""
-    ATTN_Z = "attn_z"
-    """The outputs of the attention heads, before W_O mixes them. Only matching knows it, by way of W_O."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,9 +58,12 @@ _HOOK_POINTS = {
     "hook_out": "resid_post",
     "hook_resid_pre": "resid_pre",
     "hook_in": "resid_pre",
+    "hook_resid_mid": "resid_mid",
     "hook_attn_out": "attn_out",
-    "attn.hook_out": "attn_out",
     "attn.hook_z": "attn_z",
+    "hook_z": "attn_z",
+    "attn.o.hook_in": "attn_z",
+    "attn.hook_out": "attn_out",
     "hook_mlp_out": "mlp_out",
     "mlp.hook_out": "mlp_out",
 }
@@ -66,9 +71,9 @@ _HOOK_POINTS = {
 
 def hook_of_site(site: Site) -> str:
     """The hook name that an SAE's record gives for a site: `15.resid_post` -> `blocks.15.hook_resid_post`."""
-    if site.point is Point.ATTN_Z:
-        return f"blocks.{site.layer}.attn.hook_z"
-    return "hook_embed" if site.point is Point.EMBED else f"blocks.{site.layer}.hook_{site.point.value}"
+    if site.point is Point.EMBED:
+        return "blocks.0.hook_resid_pre"
+    return f"blocks.{site.layer}.attn.hook_z" if site.point is Point.ATTN_Z else f"blocks.{site.layer}.hook_{site.point.value}"
 
 
 def site_of_hook(hook_name: str) -> Site:

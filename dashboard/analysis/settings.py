@@ -22,10 +22,14 @@ class Settings(BaseSettings):
 
     cache: Path = Field(default_factory=lambda: user_cache_path("latents"))
     """Folder for the prepared model, unpacked dictionaries and training runs."""
+    model: str = ""
+    """The language model: a Hugging Face name (`google/gemma-2-2b`, `...@REVISION`) or a folder; empty for the default one."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the model runs; auto takes CUDA, then MPS, then CPU."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Number format of the model; auto takes bfloat16 where the device computes it natively."""
+    bos: bool = True
+    """Begin every text with the model's BOS token; off for SAEs that were trained without it (OpenAI's of GPT-2)."""
     max_tokens: int = Field(default=2048, ge=1)
     """Longest prompt, in tokens."""
     sae_folders: Annotated[tuple[Path, ...], NoDecode] = ()

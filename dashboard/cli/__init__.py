@@ -7,11 +7,12 @@ import sys
 import typer
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.cli import corpus, entities, flow, flow_data, index, look, sae, search, steer, study
+from dashboard.cli import bring, corpus, entities, flow, flow_data, index, look, sae, search, steer, study
 from dashboard.cli.output import screen
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
 app.add_typer(look.app)
+app.add_typer(bring.app)
 app.add_typer(search.app)
 app.add_typer(steer.app)
 app.add_typer(sae.app, name="sae")

@@ -111,7 +111,7 @@ def latent(
     from dashboard.analysis.index import read_facts
     from dashboard.analysis.methods.latent import report
     from dashboard.analysis.model.bridge import token_texts
-    from dashboard.analysis.model.prepare import prepare_default_model
+    from dashboard.analysis.model.sources import prepare_model
     from dashboard.analysis.names import LatentId
     from dashboard.analysis.sae.catalog import read_catalog
 
@@ -119,7 +119,7 @@ def latent(
     asked = LatentId.parse(name)
     facts = read_facts(read_catalog(settings).get(asked.sae), asked.index)
     corpus = find_corpus(facts.head, settings)
-    tokenizer = AutoTokenizer.from_pretrained(prepare_default_model(settings.cache, say))
+    tokenizer = AutoTokenizer.from_pretrained(prepare_model(settings, say))
     answer = report(facts, corpus, lambda ids: token_texts(tokenizer, ids))
     if as_json:
         emit(answer)

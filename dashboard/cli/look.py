@@ -27,7 +27,7 @@ def run(
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = False,
 ) -> None:
     """Prepare the model if need be, then serve the dashboard on this machine."""
-    from dashboard.analysis.model.prepare import prepare_default_model
+    from dashboard.analysis.model.sources import prepare_model
 
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,7 +37,7 @@ def run(
             raise BadAsk(
                 f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another: PORT={port + 1}."
             ) from error
-    prepare_default_model(get_settings().cache, say)
+    prepare_model(get_settings(), say)
     url = f"http://127.0.0.1:{port}"
     say(f"The dashboard is on {url}  (Ctrl+C stops it)")
     if browser:
@@ -112,12 +112,40 @@ def highlight(
 
 
 @model_app.command("prepare")
-def model_prepare(as_json: Json = False) -> None:
-    """Fetch and convert the default model, if that is not done yet."""
-    from dashboard.analysis.model.prepare import prepare_default_model
+def model_prepare(
+    name: Annotated[str, typer.Argument(help="Hugging Face name (OWNER/NAME[@REVISION]) or folder; default: LATENTS_MODEL.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Fetch a model if it is not here, and say whether it can run: its size, and what the device has free."""
+    import torch
 
-    path = prepare_default_model(get_settings().cache, say)
+    from dashboard.analysis.budget import free_bytes
+    from dashboard.analysis.chosen import chosen_model
+    from dashboard.analysis.model.bridge import choose_device, choose_dtype
+    from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
+
+    settings = get_settings().model_copy(update={"model": name}) if name else get_settings()
+    facts = look_at(prepare_model(settings, say), chosen_model(settings))
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    answer = {
+        "model": str(facts.id),
+        "model_path": str(facts.path),
+        "architecture": facts.architecture,
+        "parameters": facts.n_parameters,
+        "bytes": {str(one).removeprefix("torch."): facts.bytes_in(one) for one in (torch.bfloat16, torch.float32)},
+        "device": device,
+        "dtype": str(dtype).removeprefix("torch."),
+        "free_bytes": free_bytes(device),
+    }
     if as_json:
-        emit({"model_path": str(path)})
+        emit(answer)
     else:
-        paper.print(str(path), soft_wrap=True, markup=False)
+        paper.print(str(facts.path), soft_wrap=True, markup=False)
+        say(
+            f"{facts.id}, {facts.architecture}: {facts.n_parameters / 1e6:,.1f} million parameters, "
+            f"{facts.bytes_in(dtype) / 2**20:,.0f} MiB in {answer['dtype']}; {device} has {answer['free_bytes'] / 2**20:,.0f} MiB free"
+        )
+    admit_model(facts, settings)
+    if name and not get_settings().model:
+        say(f"To use it: LATENTS_MODEL={name}")

@@ -1,4 +1,4 @@
-"""Commands on dictionaries: `sae list`, `sae train`, `sae pack`, `sae eval`."""
+"""Commands on dictionaries: `sae list`, `sae find`, `sae get`, `sae train`, `sae pack`, `sae eval`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from dashboard.analysis.settings import ASSETS, get_settings
 from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, progress, say, screen
 
-app = typer.Typer(no_args_is_help=True, help="Dictionaries: list, train, pack, evaluate.")
+app = typer.Typer(no_args_is_help=True, help="Dictionaries: list, find, get, train, pack, evaluate.")
 
 Text = Annotated[
     list[str], typer.Option("--text", help="FILE (.txt, .md, .jsonl), FOLDER of them, or hf:DATASET. May be given more than once.")
@@ -54,6 +54,44 @@ def sae_list(as_json: Json = False) -> None:
     for row in rows:
         table.add_row(*(figure(row[key]) for key in list(row)[:-1]))
     paper.print(table)
+
+
+@app.command("find")
+def sae_find(
+    query: Annotated[list[str], typer.Argument(help="Words that must all occur in release, id, model or Neuronpedia id.")],
+    limit: Annotated[int, typer.Option(min=1, help="Rows that are shown.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Search sae-lens' directory of public SAEs. What it does not say is not known (null)."""
+    from dashboard.analysis.sae.directory import find
+
+    hits = find(" ".join(query))
+    say(f"{len(hits):,} SAEs" + (f"; the first {limit} are shown" if len(hits) > limit else ""))
+    if as_json:
+        emit([{"name": one.name, **asdict(one)} for one in hits[:limit]])
+        return
+    table = Table("name", "model", "site", "latents", "L0", "Neuronpedia", "", box=None, pad_edge=False)
+    for one in hits[:limit]:
+        row = (one.site, one.n_latents, one.l0, one.neuronpedia_id)
+        table.add_row(one.name, one.model, *map(figure, row), "" if one.refused is None else f"cannot be used: {one.refused}")
+    paper.print(table)
+
+
+@app.command("get")
+def sae_get(
+    name: Annotated[list[str], typer.Argument(help="RELEASE/ID as `sae find` shows it, or OWNER/REPO/ID in sae-lens' layout.")],
+    as_json: Json = False,
+) -> None:
+    """Fetch SAEs; from then on they need no hub."""
+    from dashboard.analysis.sae.catalog import fetched_folder
+    from dashboard.analysis.sae.fetching import get_sae
+
+    cache = get_settings().cache
+    got = [get_sae(one, cache, say) for one in name]
+    if as_json:
+        emit([{"name": str(sae), "path": str(fetched_folder(sae, cache))} for sae in got])
+    else:
+        paper.print(*map(str, got), sep="\n", soft_wrap=True)
 
 
 @app.command("train")

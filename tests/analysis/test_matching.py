@@ -8,16 +8,17 @@ import pytest
 import torch
 from sae_lens import SAE
 
+from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import BadAsk, UnknownLatent
 from dashboard.analysis.flow_types import MatchAsk, MatchBy
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.model.z_space import residual_rows, to_residual
-from dashboard.analysis.names import SaeId
+from dashboard.analysis.names import Point, SaeId, Site
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.sae.matching import assigned_rows, fold, nearest_rows, random_rows
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.tokens import Prompt
 from tests.conftest import D_MODEL, N_LATENTS, random_weights, save_sae
 
 ONE, TWO = SaeId("tiny", "1.resid_post"), SaeId("tiny", "2.resid_post")
@@ -131,14 +132,13 @@ def test_widths_that_differ_and_too_many_matches_are_refused_with_numbers() -> N
         MatchAsk(ONE, TWO, top=2, by=MatchBy.PERMUTATION)
 
 
-def test_a_z_space_row_writes_what_its_heads_write_through_w_o() -> None:
-    """Two heads of two numbers each in a stream of three."""
-    w_o = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 0]]])
-    rows = torch.tensor([[1.0, 0, 0, 2], [0, 3, 1, 0]])
-    by_head = torch.einsum("rhe,hed->rd", rows.view(2, 2, 2), w_o)
-    torch.testing.assert_close(residual_rows(rows, w_o.reshape(4, 3), None), by_head)
-    gain = torch.tensor([2.0, 1.0, 0.5])
-    torch.testing.assert_close(residual_rows(rows, w_o.reshape(4, 3), gain), by_head * gain)
+def test_a_z_space_row_writes_what_its_heads_write_through_w_o(tiny_model: LoadedModel) -> None:
+    """Head by head, each through its own part of W_O."""
+    w_o = tiny_model.bridge.blocks[2].attn.W_O.detach()
+    rows = torch.randn(6, D_MODEL, generator=torch.Generator().manual_seed(1))
+    by_head = torch.einsum("rhe,hed->rd", rows.view(6, *w_o.shape[:2]), w_o)
+    torch.testing.assert_close(tiny_model.to_residual(Site(2, Point.ATTN_Z), rows), by_head, rtol=1e-5, atol=1e-6)
+    assert tiny_model.to_residual(Site(2, Point.ATTN_OUT), rows) is rows
 
 
 def test_z_space_rows_go_through_the_models_own_output_projection(tiny_model: LoadedModel) -> None:
@@ -146,10 +146,12 @@ def test_z_space_rows_go_through_the_models_own_output_projection(tiny_model: Lo
     rows = torch.randn(6, D_MODEL, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         theirs = tiny_model.bare.model.layers[2].self_attn.o_proj(rows)
-    torch.testing.assert_close(to_residual(tiny_model, 2, rows, "z"), theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(tiny_model.to_residual(Site(2, Point.ATTN_Z), rows), theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_a_z_space_dictionary_is_matched_and_refused_elsewhere(tiny_model: LoadedModel, tiny_release: Path, tmp_path: Path) -> None:
+def test_a_z_space_dictionary_is_matched_through_w_o_and_read_like_any_other(
+    tiny_model: LoadedModel, tiny_release: Path, tmp_path: Path
+) -> None:
     release = tmp_path / "tiny"
     weights = random_weights(11)
     save_sae(release / "1.z", "blocks.1.attn.hook_z", weights)
@@ -161,8 +163,8 @@ def test_a_z_space_dictionary_is_matched_and_refused_elsewhere(tiny_model: Loade
         rows = tiny_model.bare.model.layers[1].self_attn.o_proj(weights["W_dec"])
     index, _ = brute_force(random_weights(0)["W_dec"], rows, 2)
     np.testing.assert_array_equal(runner.matches(MatchAsk(ONE, z, top=2)).index, index)
-    with pytest.raises(BadAsk, match="only the flow's matching uses it"):
-        runner.sae(z)
+    read = runner.capture(CaptureAsk(Prompt("The dog barked."), (z,))).activations[z]
+    assert len(read.value) and read.n_latents == N_LATENTS
 
 
 def test_local_runner_and_engine_give_equal_tables(runner: LocalRunner, engine: Engine) -> None:

@@ -56,7 +56,7 @@ def test_what_is_not_a_latent_is_refused_with_the_form(text: str) -> None:
         LatentId.parse(text)
 
 
-@pytest.mark.parametrize("hook", ["None", "blocks.x.hook_resid_post", "blocks.3.attn.hook_z", "transformer.h.3"])
+@pytest.mark.parametrize("hook", ["None", "blocks.x.hook_resid_post", "blocks.3.mlp.hook_post", "transformer.h.3"])
 def test_a_hook_that_is_no_site_of_ours_is_refused(hook: str) -> None:
     with pytest.raises(BadName):
         site_of_hook(hook)

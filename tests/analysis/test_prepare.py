@@ -1,16 +1,22 @@
 """Getting the model: repaired after a kill, refused when wrong, and one clear message without a network."""
 
+import json
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dashboard.analysis.errors import BadAsk, CacheUnwritable, DeviceUnavailable, ModelUnavailable
+from dashboard.analysis.chosen import chosen_model
+from dashboard.analysis.errors import BadAsk, CacheUnwritable, DeviceUnavailable, ModelTooLarge, ModelUnavailable
 from dashboard.analysis.files import build_folder
-from dashboard.analysis.model import prepare
+from dashboard.analysis.model import prepare, sources
 from dashboard.analysis.model.bridge import choose_device, load_model
+from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
+from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings, get_settings
 from tests.conftest import TINY
 
@@ -122,3 +128,95 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
             get_settings()
     finally:
         get_settings.cache_clear()
+
+
+def chosen(folder: object) -> Settings:
+    return Settings(model=str(folder), device="cpu", dtype="float32")
+
+
+def copy_of(tiny_path: Path, folder: Path) -> Path:
+    shutil.copytree(tiny_path, folder)
+    return folder
+
+
+def test_a_folder_is_a_model_under_its_own_name(tiny_path: Path, tmp_path: Path) -> None:
+    settings = chosen(copy_of(tiny_path, tmp_path / "my-llama"))
+    facts = look_at(prepare_model(settings, print), chosen_model(settings))
+    assert str(facts.id) == "my-llama" and facts.architecture == "LlamaForCausalLM"
+    weights = load_file(tmp_path / "my-llama" / "model.safetensors")
+    assert facts.n_parameters == sum(tensor.numel() for tensor in weights.values())
+    assert facts.bytes_in(torch.bfloat16) == 2 * facts.n_parameters
+
+
+def test_a_folder_of_the_hubs_cache_has_the_repositorys_name(tiny_path: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_path, tmp_path / "models--acme--tiny-llama" / "snapshots" / ("0" * 40))
+    assert chosen_model(chosen(folder)) == ModelId("acme/tiny-llama")
+
+
+def test_what_is_written_like_a_folder_and_is_none_is_no_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="is no folder"):
+        prepare_model(chosen(tmp_path / "nothing"), print)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architectures": ["BertForMaskedLM"], "model_type": "bert"}, "BertForMaskedLM; a causal language model.*Nearest that work"),
+        ({"model_type": "novel", "auto_map": {"AutoModel": "code.Model"}}, "run code of its own .auto_map., which is never done"),
+        ({"model_type": ["deep"]}, "transformers does not know"),
+    ],
+)
+def test_an_unknown_architecture_is_refused_with_what_is_possible(
+    tiny_path: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    folder = copy_of(tiny_path, tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelUnavailable, match=message):
+        prepare_model(chosen(folder), print)
+
+
+def test_pickled_weights_are_refused_and_not_opened(tiny_path: Path, tmp_path: Path) -> None:
+    folder = copy_of(tiny_path, tmp_path / "m")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelUnavailable, match=r"only pickled weights \(pytorch_model.bin\): reading a pickle can run any code"):
+        prepare_model(chosen(folder), print)
+
+
+def _claims_10_gb(file: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [50_000, 50_000], "data_offsets": [0, 10_000_000_000]}}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
+
+
+def _deep(file: Path) -> None:
+    header = b"[" * 100_000
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_claims_10_gb, "claims 10,000,000,000 bytes of weights, it has 64"),
+        (_deep, "no readable safetensors header"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "claims .* bytes of weights"),
+        (lambda file: file.write_bytes(b"\xff" * 40), "its header claims"),
+        (lambda file: file.write_bytes(b""), "its header claims|0 bytes"),
+    ],
+)
+def test_damaged_weights_are_refused_before_they_are_read(
+    tiny_path: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    folder = copy_of(tiny_path, tmp_path / "m")
+    spoil(folder / "model.safetensors")
+    with pytest.raises(ModelUnavailable, match=message):
+        prepare_model(chosen(folder), print)
+
+
+def test_a_model_that_does_not_fit_is_refused_with_both_numbers(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = chosen(copy_of(tiny_path, tmp_path / "m"))
+    facts = look_at(prepare_model(settings, print), chosen_model(settings))
+    monkeypatch.setattr(sources, "free_bytes", lambda device: facts.bytes_in(torch.bfloat16) * 3 // 2)
+    with pytest.raises(ModelTooLarge, match=r"about \d+ MiB on cpu in float32; \d+ MiB are free.*Set LATENTS_DTYPE=bfloat16") as refused:
+        admit_model(facts, settings)
+    assert refused.value.needed_bytes == facts.bytes_in(torch.float32) > refused.value.free_bytes
+    admit_model(facts, settings.model_copy(update={"dtype": "bfloat16"}))

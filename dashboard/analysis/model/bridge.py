@@ -16,8 +16,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from dashboard.analysis.errors import DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
-from dashboard.analysis.names import ModelId
+from dashboard.analysis.errors import BadAsk, DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
+from dashboard.analysis.names import ModelId, Point, Site
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
 
@@ -38,6 +38,8 @@ class LoadedModel:
     dtype: torch.dtype
     max_tokens: int
     """Longest prompt: the smaller of the settings' limit and the model's own context."""
+    prepends_bos: bool = True
+    """False where the settings say that no BOS is put before a text."""
 
     @property
     def n_layers(self) -> int:
@@ -51,8 +53,37 @@ class LoadedModel:
 
     @property
     def bos_id(self) -> int | None:
-        """The token that every text begins with, if the model has one."""
-        return self.tokenizer.bos_token_id
+        """The token that every text begins with, if the model has one and the settings want it."""
+        return self.tokenizer.bos_token_id if self.prepends_bos else None
+
+    @property
+    def has_chat(self) -> bool:
+        """True for a model with a chat template."""
+        return bool(self.tokenizer.chat_template)
+
+    def width(self, site: Site) -> int:
+        """Length of an activation at a site: that of the residual stream, but for the heads' outputs."""
+        config = self.bridge.cfg
+        return int(config.n_heads) * int(config.d_head) if site.point is Point.ATTN_Z else self.d_model
+
+    def to_residual(self, site: Site, rows: torch.Tensor) -> torch.Tensor:
+        """What rows [row, width] of a site add to the residual stream, up to the size that a norm after them sets.
+
+        The heads' outputs go through W_O in float32, without its bias; a norm after attention (Gemma 2) scales dimensions by its gain.
+        """
+        if site.point is not Point.ATTN_Z:
+            return rows
+        block: Any = self.bridge.blocks[site.layer]
+        with torch.inference_mode():
+            added = rows.float() @ block.attn.W_O.detach().reshape(-1, self.d_model).float()
+            if "ln1_post" not in block.submodules:
+                return added
+            # A row of ones has size 1, so an RMS norm gives its gain back, whatever its arithmetic.
+            ones = torch.ones(1, self.d_model, device=self.device, dtype=self.dtype)
+            return added * self._module(f"blocks.{site.layer}.ln1_post")(ones).float()
+
+    def _module(self, component: str) -> torch.nn.Module:
+        return self.bare.get_submodule(self.bridge.adapter.translate_transformer_lens_path(component))
 
     def ordinary(self, ids: torch.Tensor) -> torch.Tensor:
         """True, in the shape of `ids`, for tokens that are not special: those that count in statistics."""
@@ -79,7 +110,7 @@ class LoadedModel:
 
     @property
     def _final_norm(self) -> torch.nn.Module:
-        return self.bare.get_submodule(self.bridge.adapter.translate_transformer_lens_path("ln_final"))
+        return self._module("ln_final")
 
     def with_bos(self, row: tuple[int, ...]) -> tuple[int, ...]:
         """The row after the model's BOS, if it has one and the row does not begin with it."""
@@ -131,17 +162,24 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     transformers_logging.disable_progress_bar()
     try:
         # Eager attention on both sides: it is what the bridge runs, and what attention patterns are read from.
-        wrapped: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager")
+        wrapped: Any = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+        )
         wrapped.to(device).eval()
         weights = {id(tensor): tensor for tensor in (*wrapped.parameters(), *wrapped.buffers())}
         bare = copy.deepcopy(wrapped, weights)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        if not tokenizer.is_fast:
+            raise ValueError("its tokenizer has no fast form, which character ranges need")
         bridge = TransformerBridge.boot_transformers(str(path), hf_model=wrapped, tokenizer=tokenizer, device=device, dtype=dtype)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise ModelUnavailable(f"{model_id} does not fit on {device} in {dtype}: {error}. Choose a smaller model or device.") from error
         raise ModelUnavailable(f"{model_id} cannot be loaded from {path}: {error}. Delete that folder and start again.") from error
     bridge.eval()
-    context = int(getattr(bridge.original_model.config, "max_position_embeddings", settings.max_tokens))
-    return LoadedModel(model_id, path, bridge, bare, bridge.tokenizer, device, dtype, min(settings.max_tokens, context))
+    text = wrapped.config.get_text_config()
+    context = int(getattr(text, "max_position_embeddings", None) or settings.max_tokens)
+    return LoadedModel(model_id, path, bridge, bare, bridge.tokenizer, device, dtype, min(settings.max_tokens, context), settings.bos)
 
 
 def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
@@ -158,6 +196,8 @@ def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
     tokenizer = model.tokenizer
     text = whole_characters(prompt.text)
     if prompt.chat:
+        if not tokenizer.chat_template:
+            raise BadAsk(f"{model.id} has no chat template: it is no chat model. Read the text as it is, or load its chat model.")
         text = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids: list[int] = encoded["input_ids"]

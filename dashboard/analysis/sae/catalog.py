@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import BadName, BrokenSaeFile, UnknownLatent, UnknownSae
+from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, ModelId, SaeId, Site, site_of_hook
 from dashboard.analysis.settings import ASSETS, Settings
+
+FETCHED = "releases"
+"""Folder of the cache with what was fetched by name: RELEASE/NAME/ in sae-lens' layout."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,10 @@ def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
 
     shipped = sorted((assets / "saes").glob("*/*.json"))
     own = [record for release in settings.sae_folders for record in sorted(release.glob("*.json"))]
+    loaded = chosen_model(settings)
+    if settings.model:
+        # Folders that somebody named are shown whatever the model; what merely lies here, if it is of this model.
+        shipped = [record for record in shipped if _is_of(record, loaded)]
     for record in [*shipped, *(record for record in own if record.with_suffix(".safetensors").is_file())]:
         name = SaeId(record.parent.name, record.stem)
         try:
@@ -110,6 +119,14 @@ def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
             add(folder_spec(folder))
         except BrokenSaeFile as error:
             broken[folder_id(folder)] = error
+    for folder in sorted((settings.cache / FETCHED).rglob("cfg.json")):
+        sae = fetched_id(folder.parent, settings.cache)
+        try:
+            spec = _folder_spec(sae, folder.parent)
+            if kinship(spec.model, loaded) is not Kinship.OTHER:
+                add(spec)
+        except BrokenSaeFile as error:
+            broken[sae] = error
     return Catalog(tuple(sorted(found, key=lambda spec: (spec.id.release, spec.site, spec.id.name))), broken)
 
 
@@ -125,10 +142,40 @@ def folder_spec(folder: Path) -> SaeSpec:
     Raises:
         BrokenSaeFile: if cfg.json is missing or says nothing of the site.
     """
+    return _folder_spec(folder_id(folder), folder)
+
+
+def fetched_folder(sae: SaeId, cache: Path) -> Path:
+    """Where an SAE that was fetched by name lies.
+
+    Raises:
+        BadName: if its name would lead out of the cache.
+    """
+    parts = [sae.release, *sae.name.split("/")]
+    if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+        raise BadName("an SAE", str(sae), "RELEASE/NAME, for example gemma-scope-2b-pt-res-canonical/layer_12/width_16k/canonical")
+    return cache.joinpath(FETCHED, *parts)
+
+
+def fetched_id(folder: Path, cache: Path) -> SaeId:
+    """The name of an SAE by where it lies among those that were fetched."""
+    release, *name = folder.relative_to(cache / FETCHED).parts
+    return SaeId(release, "/".join(name) or "sae")
+
+
+def _is_of(record: Path, model: ModelId) -> bool:
+    try:
+        named = _read_json(record, record)["config"]["metadata"]["model_name"]
+        return kinship(ModelId.parse(str(named)), model) in (Kinship.SAME, Kinship.TWIN)
+    except (BadName, BrokenSaeFile, KeyError, TypeError):
+        return False
+
+
+def _folder_spec(sae: SaeId, folder: Path) -> SaeSpec:
     config = _read_json(folder / "cfg.json", folder)
     record_file = folder / "record.json"
     record = _read_json(record_file, folder) if record_file.is_file() else {}
-    return _spec(folder_id(folder), folder, config, record)
+    return _spec(sae, folder, config, record)
 
 
 def _packed_spec(name: SaeId, record_file: Path) -> SaeSpec:

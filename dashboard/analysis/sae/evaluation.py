@@ -114,7 +114,7 @@ def evaluate(
     Raises:
         BrokenText: if the text cannot be read, or its held-out part is shorter than one window.
     """
-    windows = token_windows(text, Split.HELD_OUT, model.tokenizer, WINDOW, dialogues_as_chat)
+    windows = token_windows(text, Split.HELD_OUT, model.tokenizer, WINDOW, dialogues_as_chat, model.prepends_bos)
     # Spread over all files: the windows come file by file.
     windows = windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))][: max(1, n_tokens // WINDOW)]
     sites = list(dict.fromkeys(site for site, _ in saes.values()))

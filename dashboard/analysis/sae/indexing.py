@@ -85,7 +85,11 @@ def build_indexes(
             progress(_READING + (1 - _READING) * done / len(specs), f"{spec.id}: facts of {spec.n_latents:,} latents")
             near = {other.id: rows[other.id] for other in catalog.release_of(spec.id) if other.id in rows and other.d_in == spec.d_in}
             reading = read_parts(parts[spec.id], corpus, spec.n_latents)
-            columns = _columns(reading, corpus, document_of) | _logits(rows[spec.id], model) | _neighbours(spec.id, near)
+            columns = (
+                _columns(reading, corpus, document_of)
+                | _logits(model.to_residual(spec.site, rows[spec.id]), model)
+                | _neighbours(spec.id, near)
+            )
             columns["label"] = labels(reading.firings, corpus.ids, columns["promoted"], vocabulary)
             write_index(index_file(spec), _table(columns), _head(spec, corpus, model, reading, tuple(near)))
         for part in parts.values():

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from sae_lens import SAE
 
-from dashboard.analysis.errors import BrokenSaeFile, OtherModel, WidthMismatch
+from dashboard.analysis.errors import BrokenSaeFile, OtherBos, OtherModel, WidthMismatch
+from dashboard.analysis.kinship import Kinship, caution, kinship
 from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.names import Point
+from dashboard.analysis.model.hooks import has_site
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
 
@@ -28,6 +29,9 @@ def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
         sae = SAE.load_from_disk(folder, device=device, dtype="float32")
     except Exception as error:  # sae-lens lets every reader's own exception through; each means the files are bad
         raise BrokenSaeFile(folder, str(error).splitlines()[0]) from error
+    if sae.cfg.reshape_activations == "hook_z":
+        # Sites give the heads side by side already.
+        sae.turn_off_forward_pass_hook_z_reshaping()
     if sae.W_dec.shape != (spec.n_latents, spec.d_in):
         raise BrokenSaeFile(folder, f"decoder {tuple(sae.W_dec.shape)}, config {(spec.n_latents, spec.d_in)}")
     if not all(torch.isfinite(parameter).all() for parameter in sae.parameters()):
@@ -35,16 +39,32 @@ def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
     return sae.eval().requires_grad_(False)
 
 
-def check_fits(spec: SaeSpec, model: LoadedModel) -> None:
-    """Refuse an SAE that was made for another model, or one of another width or depth.
+def check_fits(spec: SaeSpec, model: LoadedModel) -> str | None:
+    """Refuse an SAE that was made for another model, or one of another width or depth; returns a caution if its model is a relative.
 
     Raises:
         OtherModel: with both names.
         WidthMismatch: with both numbers.
+        BrokenSaeFile: if the model has no such site.
+        OtherBos: if it wants a BOS token where none is put, or none where one is.
     """
-    if spec.model is not None and spec.model.repo.rpartition("/")[2].lower() != model.id.repo.rpartition("/")[2].lower():
+    if kinship(spec.model, model.id) is Kinship.OTHER:
         raise OtherModel(str(spec.id), str(spec.model), str(model.id))
-    if spec.d_in != model.d_model and spec.site.point is not Point.ATTN_Z:
-        raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), model.d_model)
     if spec.site.layer >= model.n_layers:
         raise WidthMismatch(str(spec.id), "layer", spec.site.layer, str(model.id), model.n_layers)
+    if spec.d_in != (width := model.width(spec.site)):
+        raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), width)
+    if not has_site(model.bridge, spec.site):
+        raise BrokenSaeFile(spec.source, f"{model.id} has no site {spec.site}: its attention and MLP read the same stream")
+    wants = wants_bos(spec)
+    if model.tokenizer.bos_token_id is not None and wants is not None and wants != model.prepends_bos:
+        raise OtherBos(str(spec.id), wants)
+    return caution(spec.model, model.id)
+
+
+def wants_bos(spec: SaeSpec) -> bool | None:
+    """Whether it was trained on texts that begin with a BOS token; None if its record does not say."""
+    inner = spec.config.get("metadata")
+    said = inner.get("prepend_bos") if isinstance(inner, dict) else None
+    said = spec.config.get("prepend_bos") if said is None else said
+    return said if isinstance(said, bool) else None

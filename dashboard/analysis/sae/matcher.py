@@ -18,18 +18,16 @@ from safetensors.numpy import load_file, save_file
 from dashboard.analysis.errors import UnknownLatent
 from dashboard.analysis.flow_types import FlowSuite, MatchAsk, MatchBy, MatchTable
 from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.model.z_space import to_residual
 from dashboard.analysis.names import Point, SaeId
 from dashboard.analysis.records import weights_sha256
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-from dashboard.analysis.sae.loading import check_fits, load_sae
 from dashboard.analysis.sae.matching import Nearest, Rows, assigned_rows, fold, nearest_rows, random_rows
 
 SCHEMA = 1
 
 
 class Matcher:
-    """Answers `MatchAsk`s. `load` gives a dictionary of the residual stream's width, from memory where it can."""
+    """Answers `MatchAsk`s. `load` gives a dictionary that fits the model, from memory where it can."""
 
     def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path, load: Callable[[SaeId], SAE]) -> None:
         self._model, self._catalog, self._cache, self._load = model, catalog, cache, load
@@ -79,15 +77,14 @@ class Matcher:
 
     def _rows(self, spec: SaeSpec, folded: bool) -> Rows:
         """Decoder rows as directions of the residual stream."""
+        sae = self._load(spec.id)
+        rows = sae.W_dec
         if spec.site.point is Point.ATTN_Z:
             if spec.id not in self._written:
-                check_fits(spec, self._model)
-                z_rows = load_sae(spec, self._cache, self._model.device).W_dec
-                self._written[spec.id] = to_residual(self._model, spec.site.layer, z_rows, str(spec.id))
-            return self._written[spec.id]
-        sae = self._load(spec.id)
+                self._written[spec.id] = self._model.to_residual(spec.site, rows)
+            rows = self._written[spec.id]
         threshold = getattr(sae, "threshold", None)
-        return fold(sae.W_dec, threshold) if folded and threshold is not None else sae.W_dec
+        return fold(rows, threshold) if folded and threshold is not None else rows
 
     def _file(self, ask: MatchAsk, of: SaeSpec, among: SaeSpec) -> Path:
         writes = str(self._model.id) if Point.ATTN_Z in (of.site.point, among.site.point) else None

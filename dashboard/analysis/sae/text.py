@@ -50,15 +50,15 @@ def read_documents(sources: Sequence[str], split: Split) -> Iterator[str]:
 
 
 def token_windows(
-    sources: Sequence[str], split: Split, tokenizer: Any, length: int, dialogues_as_chat: bool = False
+    sources: Sequence[str], split: Split, tokenizer: Any, length: int, dialogues_as_chat: bool = False, with_bos: bool = True
 ) -> Int32[torch.Tensor, "windows length"]:
     """Every window of the split, in reading order. `dialogues_as_chat` puts "User: ... Assistant: ..." documents
-    through the chat template.
+    through the chat template; `with_bos` puts the BOS, if there is one, before each window and each document.
 
     Raises:
         BrokenText: if there is not one whole window.
     """
-    bos = tokenizer.bos_token_id
+    bos = tokenizer.bos_token_id if with_bos else None
 
     def ids() -> Iterator[torch.Tensor]:
         for document in read_documents(sources, split):

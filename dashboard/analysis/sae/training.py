@@ -136,7 +136,7 @@ def train(ask: TrainAsk, run: Path, model: LoadedModel, report: Callable[[ChunkM
         folders = [run / "saes" / str(site) for site in sites]
         if all((folder / "cfg.json").is_file() for folder in folders):
             return folders
-        windows = token_windows(ask.text, Split.TRAIN, model.tokenizer, ask.context, ask.dialogues_as_chat)
+        windows = token_windows(ask.text, Split.TRAIN, model.tokenizer, ask.context, ask.dialogues_as_chat, model.prepends_bos)
         _claim(run / "data.json", {"windows_sha256": hashlib.sha256(windows.numpy().tobytes()).hexdigest(), "dtype": str(model.dtype)})
         schedule = Schedule(ask, len(windows))
         trainers = {site: _new_trainer(ask, site, model, schedule) for site in sites}
@@ -260,7 +260,7 @@ def _start_from(trainer: SAETrainer[Any, Any], rows: torch.Tensor) -> None:
 
 
 def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedule) -> SAETrainer[Any, Any]:
-    shared = {"d_in": model.d_model, "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
+    shared = {"d_in": model.width(site), "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
     # sae-lens draws the initial weights from the CPU's default generator and takes no other: it is lent our seed and
     # given back as it was. Drawn on the CPU, the weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
@@ -274,7 +274,7 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
     metadata.hook_name = hook_of_site(site)
     metadata.model_name = str(model.id)
     metadata.context_size = ask.context
-    metadata.prepend_bos = True
+    metadata.prepend_bos = model.prepends_bos
     total = schedule.n_chunks * ask.windows_per_chunk * (ask.context - 1)
     steps = max(1, total // ask.batch)
     config = SAETrainerConfig(
