@@ -209,7 +209,7 @@ def read_attention_weights(
 
     with torch.inference_mode(), ExitStack() as placed:
         for layer in range(model.n_layers):
-            module = _bare_module(model, Site(layer, Point.ATTN_OUT))
+            module = _module(model, f"blocks.{layer}.attn")
             placed.callback(module.register_forward_hook(keep(layer)).remove)
         placed.enter_context(hooked_bare(model, edits))
         model.bare(ids, use_cache=False, logits_to_keep=1)
