@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from components.data import GraphRole
 from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar, thinned
-from components.palette import CURVES, DARK, LIGHT, ORIGINS
+from components.palette import CURVES, DARK, LIGHT, ORIGINS, TONES
 
 MAX_POINTS = 250
 """Latents of a group that are drawn over its box at most."""
@@ -34,7 +34,8 @@ def origin_bars(bars: Sequence[OriginBar], *, x_title: str, dark: bool = False) 
             hovertemplate=f"{name}, %{{x}}<br>%{{y:.1%}} [%{{customdata[3]:.1%}}, %{{customdata[4]:.1%}}], "
             "%{customdata[1]} of %{customdata[2]}<extra></extra>",
         )
-    figure.update_layout(barmode="stack", **_layout(360), clickmode="event+select")
+    gap = max(0.2, 1 - 0.13 * len(order))  # a bar alone is no wall
+    figure.update_layout(barmode="stack", bargap=gap, **_layout(360), clickmode="event+select")
     figure.update_xaxes(title=x_title, type="category", categoryorder="array", categoryarray=order, automargin=True)
     figure.update_yaxes(title="share of what is active", range=[0, 1], tickformat=".0%")
     return figure
@@ -69,7 +70,7 @@ def score_boxes(points: Sequence[ScoredLatent], *, y_title: str, dark: bool = Fa
             fillcolor="rgba(0,0,0,0)",
             hovertemplate="%{customdata[0]}<br>%{y:.3f}<extra></extra>",
         )
-    figure.update_layout(**_layout(300) | {"showlegend": False}, clickmode="event+select")
+    figure.update_layout(**_layout(280, top=12) | {"showlegend": False}, clickmode="event+select")
     figure.update_yaxes(title=y_title)
     return figure
 
@@ -191,6 +192,7 @@ def _whiskers(ends: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
         "arrayminus": [value - low for value, low, _ in ends],
         "thickness": 1.2,
         "width": 3,
+        "color": TONES["plain"],
     }
 
 

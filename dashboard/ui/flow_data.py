@@ -54,7 +54,7 @@ def origins(seed: LatentId) -> None:
 
         numbers = [layer.layer for layer in layers]
         options = {"--layers": commas(numbers), "--texts": ask.n_rows, "--tokens": ask.n_tokens, "--kinds": commas(ask.kinds)}
-        about = f"Layers {_said(numbers)} of {seed.sae.release}, {ask.n_rows} texts, {ask.n_tokens} tokens of each"
+        about = f"{_said(numbers)} of {seed.sae.release}, {ask.n_rows} texts, {ask.n_tokens} tokens of each"
         about += f", {commas(ask.kinds)}" if ask.kinds else ""
         asked = {"release": seed.sae.release, "layers": numbers, "top": 1} | ask.plain_data() | _text(corpus)
         saes = _saes(layers)
@@ -207,7 +207,7 @@ def deactivation(seed: LatentId) -> None:
         by = [Matching(way).name.lower() for way in ways]
         options = {"--layers": commas(of), "--texts": sample.n_rows, "--tokens": sample.n_tokens, "--targets": ask.max_targets}
         options |= {"--factors": commas(ask.factors), "--matching": commas(by), "--exhaustive": exhaustive, "--by-subset": True}
-        about = f"Layers {_said(of)} of {release}, {sample.n_rows} texts, {sample.n_tokens} tokens of each, r {commas(ask.factors)}"
+        about = f"{_said(of)} of {release}, {sample.n_rows} texts, {sample.n_tokens} tokens of each, r {commas(ask.factors)}"
         asked = {"release": release, "layers": of, "matching": by} | ask.plain_data() | _text(corpus)
         again = command(("flow", "deactivate", release), options, _shell())
         total = sample.n_rows * int(n_tokens) * len(layers)
@@ -271,9 +271,9 @@ def _shell() -> str:
 
 
 def _said(layers: Sequence[int]) -> str:
-    """9 to 19, or each of them."""
+    """Layers 9 to 19, or each of them."""
     whole = len(layers) > 2 and list(layers) == list(range(layers[0], layers[-1] + 1))
-    return f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers))
+    return f"Layer{'s' * (len(layers) > 1)} " + (f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers)))
 
 
 def _pages(key: str | None) -> None:
