@@ -131,7 +131,7 @@ def watch(panel: str, counted: str, draw: Callable[[Any], None]) -> None:
 
 
 def _made(panel: str, plan: Plan, created: str) -> None:
-    with st.expander("How this was made", key=kept.key(panel, "made"), on_change="rerun") as made:
+    with st.expander(f"How this was made: {plan.kind}", key=kept.key(panel, "made"), on_change="rerun") as made:
         if made.open:
             st.code(plan.command, language="bash", wrap_lines=True)
             st.json(replace(plan.record(), created=created).__dict__, expanded=False)
