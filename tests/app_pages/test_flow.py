@@ -284,3 +284,12 @@ def test_light_is_a_share_of_the_largest_that_is_known(runner: LocalRunner) -> N
             assert (one.id in heat) == (values[token] > 0)
             if one.id in heat:
                 assert heat[one.id].share == pytest.approx(values[token] / values.max())
+
+
+def test_predecessors_are_removed_on_the_chosen_token_when_asked(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, prompt=FOX)
+    assert not any("it fires at" in one.value for one in app.markdown)
+    app = opened(open_page)
+    app.session_state["flow_without"] = True
+    app.run()
+    assert not app.exception and any("Type a text below the graph" in one.value for one in app.caption)
