@@ -221,10 +221,11 @@ def flow_steer(
     initial = tuple(flow_recipes.PlacedLatent(latent, runner.catalog.get(latent.sae).site.layer) for latent in latents)
     graphs = [build(runner, find_suite(runner.catalog, one.sae), FlowAsk(one, t_res, t_module)) for one in latents]
     flow_set = tuple(dict.fromkeys([*initial, *(one for graph in graphs for one in flow_recipes.path_latents(graph, modules))]))
-    lines, other_lines = _lines(reference), _lines(others)
+    held = tuple(runner.catalog.latent(LatentId.parse(name)) for name in held_out or ())
+    lines, other_lines = _lines(reference, "--reference"), _lines(others, "--others")
     lexicon = Lexicon(_words(words), lines) if words else None
     classifier = Classifier(lines, other_lines) if other_lines else None
-    behaviour = flow_steering.Behaviour(theme, lexicon, classifier, tuple(LatentId.parse(name) for name in held_out or ()), lines)
+    behaviour = flow_steering.Behaviour(theme, lexicon, classifier, held, lines)
     grid = _floats(strengths or ("0,0.5,1,2" if goal == "activate" else "1,0,-1,-2"), "--strengths")
     sampling = Sampling(max_new_tokens, temperature, top_p, seed)
     settings = flow_recipes.settings_of(initial, flow_set, recipe)
@@ -262,8 +263,11 @@ def _corpus(file: Path | None) -> Any:
     return read_corpus(file or SHIPPED)
 
 
-def _lines(file: Path | None) -> tuple[str, ...]:
-    return tuple(line.strip() for line in file.read_text().splitlines() if line.strip()) if file else ()
+def _lines(file: Path | None, option: str) -> tuple[str, ...]:
+    try:
+        return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()) if file else ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadAsk(f"{option} {file} cannot be read: {error}. Give a file of UTF-8 text, one text a line.") from error
 
 
 def _words(text: str | None) -> tuple[str, ...]:

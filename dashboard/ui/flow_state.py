@@ -204,6 +204,13 @@ def unpin_all() -> None:
     step(replace(flow_state(), pins=()))
 
 
+def unpin_in_strip() -> None:
+    """Callback of the strip's legend: take the pin away that was clicked, and no other."""
+    state.note_change()
+    if unpinned := st.session_state[STRIP].get("unpinned"):
+        step(replace(flow_state(), pins=tuple(pin for pin in flow_state().pins if pin != unpinned)))
+
+
 def act_on_pin() -> None:
     """Callback of the list of pins: choose one, or take its pin away."""
     state.note_change()

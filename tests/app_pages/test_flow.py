@@ -212,6 +212,26 @@ def test_clicks_choose_and_pin_and_stale_ones_are_refused_with_a_word() -> None:
     ]
 
 
+def unpins() -> None:
+    import streamlit as st
+
+    from dashboard.analysis.names import LatentId
+    from dashboard.ui import flow_state
+
+    pins = ("tiny/1.resid_post/1", "tiny/2.resid_post/2", "tiny/2.mlp_out/3")
+    flow_state.take(flow_state.FlowState(LatentId.parse(pins[0]), pins=pins))
+    for unpinned in (pins[1], None):
+        st.session_state[flow_state.STRIP] = {"unpinned": unpinned}
+        flow_state.unpin_in_strip()
+        st.text(" ".join(flow_state.flow_state().pins))
+
+
+def test_the_cross_of_one_pin_takes_away_no_other() -> None:
+    app = AppTest.from_function(unpins, default_timeout=60).run()
+    assert not app.exception
+    assert [one.value for one in app.text] == ["tiny/1.resid_post/1 tiny/2.mlp_out/3"] * 2
+
+
 def node(site: str, index: int = 0, **has: object) -> FlowNode:
     return FlowNode(LatentId(SaeId("r", site), index), Site.parse(site), True, True, **has)  # pyright: ignore[reportArgumentType]
 
