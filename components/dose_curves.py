@@ -40,10 +40,10 @@ def dose_curves(
         )
     figure.update_layout(
         height=300,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        margin={"l": 8, "r": 8, "t": 44, "b": 8},
         xaxis={"title": x_title, "zeroline": True},
         yaxis={"title": y_title},
-        legend={"orientation": "h", "y": -0.35, "x": 0},
+        legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0},
         showlegend=len(curves) > 1,
         hovermode="closest",
     )

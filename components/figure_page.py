@@ -62,7 +62,12 @@ def page(title: str, sections: Sequence[Section], records: Mapping[str, str]) ->
         mount = mount.replace(f"INK_{name}", theme["ink"]).replace(f"LINE_{name}", theme["line"])
     drawn = {f"figure{place}": section.figure for place, section in enumerate(sections) if section.figure is not None}
     # A template of Plotly's own would bring its colours; none of its blanks may begin a tag.
-    figures = {name: json.loads(figure.update_layout(template="none").to_json() or "{}") for name, figure in drawn.items()}
+    figures = {
+        name: json.loads(
+            figure.update_layout(template="none").update_xaxes(automargin=True).update_yaxes(automargin=True).to_json() or "{}"
+        )
+        for name, figure in drawn.items()
+    }
     inert = json.dumps(figures, allow_nan=False).replace("<", "\\u003c")
     body = "\n".join(_section(section, f"figure{place}") for place, section in enumerate(sections))
     made = "".join(_record(name, record) for name, record in records.items())

@@ -1,6 +1,8 @@
 """Plain data of the figures of the flow on text: strings, whole numbers and finite floats only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from components.data import GraphRole
 
@@ -15,6 +17,14 @@ SHORT_ROLE = {
     GraphRole.RES_MLP_ATT: "all three",
 }
 """The eight groups of origins, in the paper's order, as they stand on axes."""
+
+T = TypeVar("T")
+
+
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """As many of the items as can be drawn, evenly taken."""
+    step = -(-len(items) // most)
+    return list(items[::step]) if step > 1 else list(items)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from components.data import GraphRole
-from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar
-from components.palette import CURVES, DARK, LIGHT, ORIGINS
+from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar, thinned
+from components.palette import CURVES, DARK, LIGHT, ORIGINS, TONES
 
+MAX_POINTS = 250
+"""Latents of a group that are drawn over its box at most."""
 _SOURCE_ROLE = {"RES": GraphRole.RES, "MLP": GraphRole.MLP, "ATT": GraphRole.ATT}
 
 
@@ -32,30 +34,43 @@ def origin_bars(bars: Sequence[OriginBar], *, x_title: str, dark: bool = False) 
             hovertemplate=f"{name}, %{{x}}<br>%{{y:.1%}} [%{{customdata[3]:.1%}}, %{{customdata[4]:.1%}}], "
             "%{customdata[1]} of %{customdata[2]}<extra></extra>",
         )
-    figure.update_layout(barmode="stack", **_layout(360), clickmode="event+select")
-    figure.update_xaxes(title=x_title, type="category", categoryorder="array", categoryarray=order)
+    gap = max(0.2, 1 - 0.13 * len(order))  # a bar alone is no wall
+    figure.update_layout(barmode="stack", bargap=gap, **_layout(360), clickmode="event+select")
+    figure.update_xaxes(title=x_title, type="category", categoryorder="array", categoryarray=order, automargin=True)
     figure.update_yaxes(title="share of what is active", range=[0, 1], tickformat=".0%")
     return figure
 
 
 def score_boxes(points: Sequence[ScoredLatent], *, y_title: str, dark: bool = False) -> go.Figure:
-    """A box a group with its latents beside it; n stands under each."""
+    """A box a group over all of its latents, n under each; over it MAX_POINTS of them at most, evenly taken by their names' order."""
     figure = go.Figure()
-    for role, name in SHORT_ROLE.items():
-        own = [one for one in points if one.role is role]
+    groups = {role: [one for one in points if one.role is role] for role in SHORT_ROLE}
+    names = {role: f"{name}<br>n {len(groups[role]):,}" for role, name in SHORT_ROLE.items()}
+    for role, own in groups.items():
         figure.add_box(
             y=[one.value for one in own],
-            name=f"{name}<br>n {len(own):,}",
-            customdata=[[one.key] for one in own],
+            name=names[role],
+            boxpoints=False,
+            line={"color": _colour(role, dark), "width": 1.5},
+            fillcolor="rgba(0,0,0,0)",
+            hoverinfo="y",
+        )
+    for role, own in groups.items():
+        drawn = thinned(own, MAX_POINTS)
+        figure.add_box(
+            y=[one.value for one in drawn],
+            name=names[role],
+            customdata=[[one.key] for one in drawn],
             boxpoints="all",
             jitter=0.6,
             pointpos=0,
-            marker={"color": _colour(role, dark), "size": 3, "opacity": 0.35},
-            line={"color": _colour(role, dark), "width": 1.5},
+            hoveron="points",
+            marker={"color": _colour(role, dark), "size": 4, "opacity": 0.4},
+            line={"width": 0, "color": "rgba(0,0,0,0)"},
             fillcolor="rgba(0,0,0,0)",
             hovertemplate="%{customdata[0]}<br>%{y:.3f}<extra></extra>",
         )
-    figure.update_layout(**_layout(340) | {"showlegend": False}, clickmode="event+select")
+    figure.update_layout(**_layout(280, top=12) | {"showlegend": False}, clickmode="event+select")
     figure.update_yaxes(title=y_title)
     return figure
 
@@ -64,7 +79,7 @@ def significance_bars(bars: Sequence[TestBar]) -> go.Figure:
     """A panel a module: share of significant tests by whose cosine is compared, a colour for AO, AB, IB."""
     modules, sorts = list(dict.fromkeys(one.module for one in bars)), ("AO", "AB", "IB")
     said = {"AO": "active in one group only", "AB": "active in both", "IB": "inactive in both"}
-    figure = make_subplots(1, max(1, len(modules)), shared_yaxes=True, subplot_titles=[f"{module} is" for module in modules])
+    figure = make_subplots(1, max(1, len(modules)), shared_yaxes=True, subplot_titles=[f"{module} is ..." for module in modules])
     for column, module in enumerate(modules, start=1):
         for place, sort in enumerate(sorts):
             own = [one for one in bars if one.module == module and one.sort == sort]
@@ -82,7 +97,8 @@ def significance_bars(bars: Sequence[TestBar]) -> go.Figure:
                 row=1,
                 col=column,
             )
-    figure.update_layout(barmode="group", **_layout(280))
+    figure.update_layout(barmode="group", **_layout(320, top=72), clickmode="event+select")
+    figure.update_annotations(font_size=13)
     figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
     figure.update_yaxes(title="share of tests with p < 0.001", col=1)
     return figure
@@ -176,6 +192,7 @@ def _whiskers(ends: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
         "arrayminus": [value - low for value, low, _ in ends],
         "thickness": 1.2,
         "width": 3,
+        "color": TONES["plain"],
     }
 
 
@@ -183,10 +200,11 @@ def _colour(role: GraphRole, dark: bool) -> str:
     return ORIGINS[role.value][int(dark)]
 
 
-def _layout(height: int) -> dict[str, Any]:
+def _layout(height: int, top: int = 44) -> dict[str, Any]:
+    """The legend stands above: under the axis long names would run into it."""
     return {
         "height": height,
-        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
-        "legend": {"orientation": "h", "y": -0.3, "x": 0},
+        "margin": {"l": 8, "r": 8, "t": top, "b": 8},
+        "legend": {"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0, "traceorder": "normal"},
         "hovermode": "closest",
     }

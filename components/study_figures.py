@@ -148,6 +148,7 @@ def entity_strip(bars: Sequence[EntityBar], *, chosen: str | None = None) -> go.
         figure.add_bar(
             x=[place for place, _ in firing],
             y=[bar.value for _, bar in firing],
+            width=0.95,  # by itself a trace would fill the gaps that the others' bars stand in
             customdata=[_entity(bar) for _, bar in firing],
             marker={"color": TONES[tone], "line": {"width": [3 if bar.key == chosen else 0 for _, bar in firing]}},
             unselected={"marker": {"opacity": 1}},
@@ -168,7 +169,6 @@ def entity_strip(bars: Sequence[EntityBar], *, chosen: str | None = None) -> go.
         height=280,
         margin=_MARGIN,
         barmode="overlay",
-        bargap=0.05,
         xaxis={"title": f"{len(ordered)} entities, the strongest first", "zeroline": False, "showgrid": False},
         yaxis={"title": "activation", "rangemode": "tozero"},
         legend=_LEGEND,

@@ -76,6 +76,8 @@ def test_steering_lists_every_setting_and_strength_with_b_and_c_beside_the_total
         (("deactivate", "tiny", "--factors", "a"), "not a list of numbers"),
         (("steer", "tiny/2.resid_post/7"), "0 proxies"),
         (("steer", "tiny/2.resid_post/7", "--decay", "cubic"), "linear or exponential"),
+        (("steer", "tiny/2.resid_post/7", "--reference", "/nowhere/texts"), "--reference /nowhere/texts cannot be read"),
+        (("steer", "tiny/2.resid_post/7", "--held-out", "tiny/1.resid_post/99999", "--reference", __file__), "Latent 99999 is not in"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_a_cure(latents: Command, words: tuple[str, ...], said: str) -> None:

@@ -64,6 +64,8 @@ class Job:
     """Why it failed, for people."""
     created: str
     """UTC, ISO 8601."""
+    key: str = ""
+    """Equal for equal work, where the submitter says so; empty for nothing."""
 
 
 @dataclass(eq=False)
@@ -86,8 +88,10 @@ class Jobs:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, title: str, total: int, steps: Callable[[], Iterator[Progress]], stop: Callable[[], None] | None = None) -> str:
-        """Queue a job and return its id. `steps` is called, iterated and closed on a worker's thread.
+    def submit(
+        self, title: str, total: int, steps: Callable[[], Iterator[Progress]], stop: Callable[[], None] | None = None, key: str = ""
+    ) -> str:
+        """Queue a job and return its id. `steps` is called, iterated and closed on a worker's thread. `find` finds it by its `key`.
 
         `stop` is called once from the canceller's thread when a running job is cancelled, so that the item in the making
         ends early, in Cancelled or whatever else: nothing that comes after a cancel is shown.
@@ -95,7 +99,7 @@ class Jobs:
         Raises:
             QueueFull: if too many wait.
         """
-        job = Job(uuid.uuid4().hex[:12], title[:_MAX_TITLE], JobState.QUEUED, 0, total, None, None, _now())
+        job = Job(uuid.uuid4().hex[:12], title[:_MAX_TITLE], JobState.QUEUED, 0, total, None, None, _now(), key)
         with self._lock:
             unfinished = sum(not known.state.ended for known in self._jobs.values())
             if unfinished >= MAX_KEPT:
@@ -115,6 +119,11 @@ class Jobs:
         """
         with self._lock:
             return self._known(id)
+
+    def find(self, key: str) -> Job | None:
+        """The newest job of equal work that is done or still to come; None if there is none, or the key is empty."""
+        good = [job for job in self.list() if key and job.key == key and job.state not in (JobState.FAILED, JobState.CANCELLED)]
+        return good[0] if good else None
 
     def list(self) -> tuple[Job, ...]:
         """All jobs that are remembered, newest first."""

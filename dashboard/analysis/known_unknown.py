@@ -286,9 +286,10 @@ def _step_keys(card: ModelCard, record: RunRecord, ask: StudyAsk, plan: _Plan) -
     """Names of the steps that a study needs."""
     own = ask.settings
     texts = [[text.text, text.marked] for text in plan.reading.texts]
+    saes = [str(sae) for sae in ask.saes]  # in order: it is that of the columns
     keys = {
-        "noise": step_key("noise", card, record.saes, [ask.corpus_sha256, own.noise_documents, own.noise_tokens, own.seed]),
-        "reading": step_key("reading", card, record.saes, [texts, own.n_baseline, own.seed]),
+        "noise": step_key("noise", card, record.saes, [saes, ask.corpus_sha256, own.noise_documents, own.noise_tokens, own.seed]),
+        "reading": step_key("reading", card, record.saes, [saes, texts, own.n_baseline, own.seed]),
     }
     if own.way is not LabelWay.FILE:
         keys["knowledge"] = step_key("knowledge", card, {}, knowledge.step_data(ask))

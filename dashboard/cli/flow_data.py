@@ -82,6 +82,42 @@ def flow_origins(
     print_rows(significant)
 
 
+@app.command("coactivation")
+def flow_coactivation(
+    release: Release = DEFAULT_RELEASE,
+    layer: Annotated[int | None, typer.Option(help="One layer; default: the last.")] = None,
+    texts: Annotated[int, typer.Option(min=1, help="Documents of the corpus that are read whole.")] = 100,
+    kinds: Kinds = None,
+    seed: Seed = 0,
+    corpus: CorpusFile = None,
+    as_json: Json = False,
+) -> None:
+    """Do latents that point the same way fire together? Cosine and Pearson's r of every latent of a layer and its best matches."""
+    from dashboard.analysis.flow_layers import layers_of, suite_of
+    from dashboard.analysis.methods.coactivation import coactivation
+    from dashboard.analysis.methods.flow_samples import SHORT, SampleAsk, predecessors_of
+
+    runner, text = open_default_runner(), _corpus(corpus)
+    chosen = layers_of(suite_of(runner.catalog, release), None if layer is None else (layer,))[-1]
+    matched, ask = predecessors_of(runner, runner.catalog, chosen), SampleAsk(texts, None, _words(kinds), seed)
+    saes, started, found = tuple(dict.fromkeys(matched.saes)), time.perf_counter(), None
+    with progress("reading") as show:
+        for found in coactivation(runner, text, saes, ask):
+            show(found.done / found.total, f"{found.done} of {found.total} texts")
+    assert found is not None
+    rows = [
+        {"latent": str(pair.latent), "source": SHORT[pair.source], "predecessor": str(pair.predecessor)}
+        | {"cosine": pair.cosine, "pearson": pair.pearson, "fires_on": pair.n_fired}
+        for pair in found.pairs(matched)
+    ]
+    if as_json:
+        asked = {"release": release, "layer": chosen.layer} | ask.plain_data()
+        emit({"pairs": rows, "n_tokens": found.n_tokens, "record": _record("flow coactivation", asked, runner, saes, text, started)})
+        return
+    print_rows(sorted(rows, key=lambda row: float(row["pearson"]), reverse=True)[:20])
+    paper.print(f"\n{found.n_tokens:,} tokens; the 20 of {len(rows):,} pairs that fire together most")
+
+
 @app.command("deactivate")
 def flow_deactivate(
     release: Release = DEFAULT_RELEASE,
@@ -148,6 +184,7 @@ def flow_steer(
     strengths: Annotated[str | None, typer.Option(help="With commas; default 0,0.5,1,2 or, to deactivate, 1,0,-1,-2.")] = None,
     held_out: Annotated[list[str] | None, typer.Option(help="A latent that reads the texts back; may be given more than once.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Texts on the theme, one a line.")] = None,
+    others: Annotated[Path | None, typer.Option(help="Other texts, one a line: with --reference they train a classifier.")] = None,
     modules: Annotated[bool, typer.Option("--modules", help="The flow set takes mlp and attention latents too.")] = False,
     t_res: Annotated[float, typer.Option(help="Least cosine of a residual link.")] = 0.5,
     t_module: Annotated[float, typer.Option(help="Least cosine of an mlp or attention latent.")] = 0.15,
@@ -169,7 +206,7 @@ def flow_steer(
     from dashboard.analysis.judge import Judge
     from dashboard.analysis.methods import flow_recipes, flow_steering
     from dashboard.analysis.methods.flow import build
-    from dashboard.analysis.methods.text_proxies import Lexicon
+    from dashboard.analysis.methods.text_proxies import Classifier, Lexicon
     from dashboard.analysis.names import LatentId
     from dashboard.analysis.tokens import Prompt
 
@@ -184,9 +221,11 @@ def flow_steer(
     initial = tuple(flow_recipes.PlacedLatent(latent, runner.catalog.get(latent.sae).site.layer) for latent in latents)
     graphs = [build(runner, find_suite(runner.catalog, one.sae), FlowAsk(one, t_res, t_module)) for one in latents]
     flow_set = tuple(dict.fromkeys([*initial, *(one for graph in graphs for one in flow_recipes.path_latents(graph, modules))]))
-    lines = tuple(line for line in reference.read_text().splitlines() if line.strip()) if reference else ()
+    held = tuple(runner.catalog.latent(LatentId.parse(name)) for name in held_out or ())
+    lines, other_lines = _lines(reference, "--reference"), _lines(others, "--others")
     lexicon = Lexicon(_words(words), lines) if words else None
-    behaviour = flow_steering.Behaviour(theme, lexicon, None, tuple(LatentId.parse(name) for name in held_out or ()), lines)
+    classifier = Classifier(lines, other_lines) if other_lines else None
+    behaviour = flow_steering.Behaviour(theme, lexicon, classifier, held, lines)
     grid = _floats(strengths or ("0,0.5,1,2" if goal == "activate" else "1,0,-1,-2"), "--strengths")
     sampling = Sampling(max_new_tokens, temperature, top_p, seed)
     settings = flow_recipes.settings_of(initial, flow_set, recipe)
@@ -222,6 +261,13 @@ def _corpus(file: Path | None) -> Any:
     from dashboard.analysis.corpus import SHIPPED, read_corpus
 
     return read_corpus(file or SHIPPED)
+
+
+def _lines(file: Path | None, option: str) -> tuple[str, ...]:
+    try:
+        return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()) if file else ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadAsk(f"{option} {file} cannot be read: {error}. Give a file of UTF-8 text, one text a line.") from error
 
 
 def _words(text: str | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from dashboard.analysis.index import read_facts
 from dashboard.analysis.methods.contexts import fold, read_contexts
 from dashboard.analysis.methods.flow_pair import firing_together, shared_promoted
 from dashboard.analysis.methods.flow_recipes import Goal, Recipe, path_latents
+from dashboard.analysis.methods.flow_without import without_predecessors
 from dashboard.analysis.methods.latent import frequency
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import TracedRow
@@ -49,14 +50,34 @@ def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
     if facts is None:
         texts = get_engine().promoted(PromotedAsk(node.latent, 10))
         st.caption(failures.plain("Makes likelier: " + "  ".join(map(repr, texts))))
-        return _nothing
+        return partial(_without, view, graph, node.latent)
     share, counted = present_latent.density(frequency(facts))
     st.markdown(f"Fires on {failures.plain(share)} :gray[{failures.plain(counted)}]", help=TERMS["density"])
     ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted[:N_LOGITS], *facts.suppressed[:N_LOGITS])))
     shown = dict(zip(ids, get_engine().vocabulary(VocabularyAsk(ids)).texts, strict=True))
     columns = (("likelier", facts.promoted[:N_LOGITS]), ("less likely", facts.suppressed[:N_LOGITS]))
     token_columns([(title, present_latent.weights(tokens, shown)) for title, tokens in columns], key=flow.LOGITS)
-    return _nothing if facts.is_dead else partial(_examples, facts)
+    return partial(_node_later, view, graph, facts)
+
+
+def _node_later(view: flow.FlowState, graph: FlowGraph, facts: LatentFacts) -> None:
+    _without(view, graph, facts.latent)
+    if not facts.is_dead:
+        _examples(facts)
+
+
+def _without(view: flow.FlowState, graph: FlowGraph, latent: LatentId) -> None:
+    """What is left of a latent on the chosen token when those that lead into it are removed there."""
+    with st.expander("Deactivate its predecessors", icon=":material/backspace:", key=flow.WITHOUT, on_change="rerun") as box:
+        if not box.open:
+            return
+        if not view.prompt.text.strip():
+            st.caption("Type a text below the graph: predecessors are removed on one of its tokens.")
+            return
+        with failures.shown(), st.spinner("removing predecessors"):
+            found = without_predecessors(get_engine(), graph, latent, view.prompt, view.token)
+            for line in present_flow.without(found):
+                st.markdown(failures.plain(line))
 
 
 def _nothing() -> None:

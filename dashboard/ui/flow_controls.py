@@ -87,7 +87,7 @@ def text_strip(view: flow.FlowState, lit: LitGraph) -> None:
     ]
     lanes = [Lane(str(pin), str(pin), maxima[pin]) for pin in pins]
     scale = Scale(str(shown), maxima[shown], "largest here")
-    token_strip(cells, scale, lanes, selected=view.token, key=flow.STRIP, on_pick=flow.pick_token, on_unpin=flow.unpin_all)
+    token_strip(cells, scale, lanes, selected=view.token, key=flow.STRIP, on_pick=flow.pick_token, on_unpin=flow.unpin_in_strip)
     if len(lit.texts) > 1:
         st.select_slider(
             "Token", range(len(lit.texts)), key=flow.TOKEN, format_func=partial(present_flow.token_name, lit.texts),

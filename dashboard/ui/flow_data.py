@@ -1,32 +1,30 @@
-"""Panels of the flow on text: origins, deactivation, steering. Each starts a background job and draws what there is of it."""
+"""Panels of the flow on text: origins and deactivation. Each starts a background job and draws what there is of it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import streamlit as st
 
 from components.dose_curves import dose_curves
 from components.flow_figures import cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, significance_bars
-from dashboard.analysis.corpus import SHIPPED, read_corpus
-from dashboard.analysis.engine import Engine
+from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.flow_layers import Matching, layers_of, matchings
 from dashboard.analysis.flow_suite import find_suite
-from dashboard.analysis.flow_types import FlowSuite
+from dashboard.analysis.flow_types import FlowLayer, FlowSuite
 from dashboard.analysis.methods import deactivation as off
 from dashboard.analysis.methods import origins as method
 from dashboard.analysis.methods.coactivation import CoActivation, coactivation
-from dashboard.analysis.methods.flow_samples import SHORT, Predecessors, SampleAsk, predecessors_of
-from dashboard.analysis.names import LatentId
+from dashboard.analysis.methods.flow_samples import SHORT, SOURCES, Predecessors, SampleAsk, predecessors_of
+from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures
 from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
+from dashboard.ui.flow_made import Plan, command, commas, settle, watch
 from dashboard.ui.naming import names
-from dashboard.ui.resources import get_catalog, get_engine, get_jobs
+from dashboard.ui.resources import get_catalog, get_engine
 
-_POLL_S = 1.5
 _PAGE = st.column_config.LinkColumn("", display_text="open")
 _SOURCES = "RES is the residual before, MLP and ATT what the layer's two modules add."
 
@@ -47,13 +45,24 @@ def origins(seed: LatentId) -> None:
         n_texts = third.number_input("Texts", 1, 2000, 120, key=kept.key(kept.ORIGINS, "texts"))
         n_tokens = fourth.number_input("Tokens of each", 1, 50, 5, key=kept.key(kept.ORIGINS, "tokens"))
         started = st.form_submit_button("Find origins", icon=":material/call_split:")
-    if started:
+
+    def plan() -> Plan:
         ask, layers = SampleAsk(int(n_texts), int(n_tokens), tuple(kinds)), layers_of(suite, chosen or None)
 
         def steps(study: StudyRunner) -> Iterator[method.Origins]:
             return method.origins(study, corpus, [predecessors_of(study, get_catalog(), layer) for layer in layers], ask)
 
-        start(kept.ORIGINS, "origins on text", int(n_texts), steps)
+        numbers = [layer.layer for layer in layers]
+        options = {"--layers": commas(numbers), "--texts": ask.n_rows, "--tokens": ask.n_tokens, "--kinds": commas(ask.kinds)}
+        about = f"{_said(numbers)} of {seed.sae.release}, {ask.n_rows} texts, {ask.n_tokens} tokens of each"
+        about += f", {commas(ask.kinds)}" if ask.kinds else ""
+        asked = {"release": seed.sae.release, "layers": numbers, "top": 1} | ask.plain_data() | _text(corpus)
+        saes = _saes(layers)
+        return Plan(
+            "flow origins", about, asked, saes, command(("flow", "origins", seed.sae.release), options, _shell()), ask.n_rows, steps
+        )
+
+    settle(kept.ORIGINS, plan, started)
     watch(kept.ORIGINS, "texts", _draw_origins)
 
 
@@ -67,13 +76,14 @@ def _draw_origins(found: method.Origins) -> None:
         "Show", ("Groups", "By kind of text", "Cosines", "Tests", "Between groups", "Co-activation"), default="Groups",
         key=kept.key(kept.ORIGINS, "shows"), required=True,
     )  # fmt: skip
-    number = layer_box.selectbox("Layer", layers, index=len(layers) - 1, key=kept.key(kept.ORIGINS, "layer"))
-    place = layers.index(number)
+    place = len(layers) - 1
+    if what not in ("Groups", "Tests", "Between groups"):
+        place = layers.index(layer_box.selectbox("Layer", layers, index=place, key=kept.key(kept.ORIGINS, "layer")))
     match what:
         case "Groups" | "By kind of text":
             by_kind = what != "Groups"
             shares = method.shares(found, by_kind, [place] if by_kind else None)
-            x_title = f"kind of text, layer {number}" if by_kind else "layer"
+            x_title = f"kind of text, layer {layers[place]}" if by_kind else "layer"
             figure = origin_bars(present.origin_bars(shares), x_title=x_title, dark=_dark())
             _latents_of_group(found, _chart(figure, kept.ORIGINS, f"bars_{by_kind}"))
         case "Cosines":
@@ -81,8 +91,7 @@ def _draw_origins(found: method.Origins) -> None:
         case "Tests":
             _draw_tests(found)
         case "Between groups":
-            st.caption("Share of the latents seen in a row's group that were also seen in a column's, all layers together.")
-            _chart(group_matrix(method.group_to_group(found).tolist(), dark=_dark()), kept.ORIGINS, "matrix")
+            _draw_matrix(found)
         case _:
             _co_activation(found.layers[place].predecessors)
 
@@ -100,29 +109,50 @@ def _latents_of_group(found: method.Origins, key: str | None) -> None:
 
 
 def _draw_scores(layer: method.Occurrences) -> None:
-    st.caption("Cosine of each latent with its best match, once in every group that it was seen in. Click a point for its name.")
+    st.caption("Cosine of each latent with its best match, once in every group that it was seen in. Click a point for its page.")
     for point, name in present.SCORE.items():
         if points := present.scored_latents(layer, point):
-            picked = _chart(score_boxes(points, y_title=name, dark=_dark()), kept.ORIGINS, f"boxes_{name}")
-            if picked:
-                st.link_button(picked, present.latent_link(LatentId.parse(picked)), icon=":material/center_focus_strong:")
+            title = f"{name}: cosine with {SHORT[point]}"
+            _pages(_chart(score_boxes(points, y_title=title, dark=_dark()), kept.ORIGINS, f"boxes_{name}"))
 
 
 def _draw_tests(found: method.Origins) -> None:
     distinct = st.toggle("Each latent counts once a group", key=kept.key(kept.ORIGINS, "distinct"))
     tests = method.group_tests(found, distinct)
-    st.caption(f"{len(tests):,} Mann-Whitney tests: pairs of groups with {method.MIN_GROUP} cosines each or more, layer by layer.")
+    st.caption(
+        f"{len(tests):,} Mann-Whitney tests: do the cosines of two groups differ? Pairs of groups with {method.MIN_GROUP} cosines each or "
+        "more, layer by layer. A panel a source: is it active in one of the two groups, in both, in neither? Click a bar for its tests."
+    )
     if tests:
-        _chart(significance_bars(present.significance_bars(tests)), kept.ORIGINS, "tests")
+        picked = _chart(significance_bars(present.significance_bars(tests)), kept.ORIGINS, "tests")
+        if rows := present.tests_rows(tests, picked):
+            st.dataframe(rows, hide_index=True)
+
+
+def _draw_matrix(found: method.Origins) -> None:
+    st.caption("Share of the latents seen in a row's group that were also seen in a column's, all layers together. Click a cell for them.")
+    picked = _chart(group_matrix(method.group_to_group(found).tolist(), dark=_dark()), kept.ORIGINS, "matrix")
+    if rows := present.both_rows(found, picked, names(get_catalog())):
+        st.dataframe(rows, hide_index=True, column_config={"page": _PAGE})
 
 
 def _co_activation(layer: Predecessors) -> None:
     st.caption("Do latents that point the same way fire together? Every ordinary token of some texts is read for it.")
-    n_texts = st.number_input("Texts to read whole", 5, 2000, 100, key=kept.key(kept.PAIRS, "texts"))
+    box, button = st.columns([1, 3], vertical_alignment="bottom")
+    n_texts = box.number_input("Texts to read whole", 5, 2000, 100, key=kept.key(kept.PAIRS, "texts"))
     corpus = read_corpus(SHIPPED)
-    if st.button("Read", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start")):
-        ask = SampleAsk(int(n_texts), None)
-        start(kept.PAIRS, "co-activation", int(n_texts), lambda study: coactivation(study, corpus, tuple(dict.fromkeys(layer.saes)), ask))
+    started = button.button("Read", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start"))
+
+    def plan() -> Plan:
+        ask, saes, release = SampleAsk(int(n_texts), None), tuple(dict.fromkeys(layer.saes)), layer.target.release
+
+        def steps(study: StudyRunner) -> Iterator[CoActivation]:
+            return coactivation(study, corpus, saes, ask)
+
+        again = command(("flow", "coactivation", release), {"--layer": layer.layer, "--texts": ask.n_rows}, _shell())
+        asked = {"release": release, "layer": layer.layer} | ask.plain_data() | _text(corpus)
+        about = f"Layer {layer.layer} of {release}, all tokens of {ask.n_rows} texts"
+        return Plan("flow coactivation", about, asked, saes, again, ask.n_rows, steps)
 
     def draw(found: CoActivation) -> None:
         if layer.target not in found.acts:
@@ -130,12 +160,13 @@ def _co_activation(layer: Predecessors) -> None:
             return
         pairs = found.pairs(layer)
         picked = _chart(cosine_scatter(present.pair_points(pairs), dark=_dark()), kept.PAIRS, "scatter")
+        _pages(picked)
         st.caption(
-            f"{found.n_tokens:,} tokens; {len(pairs):,} pairs of which both fire, {present.MAX_DRAWN * 3:,} of a source drawn at most."
+            f"{found.n_tokens:,} tokens; {len(pairs):,} pairs of which both fire, {present.MAX_PAIRS:,} of a source drawn at most. "
+            "Click a point for the pages of its two latents."
         )
-        for name in (picked or "").split():
-            st.link_button(name, present.latent_link(LatentId.parse(name)), icon=":material/center_focus_strong:")
 
+    settle(kept.PAIRS, plan, started)
     watch(kept.PAIRS, "texts", draw)
 
 
@@ -161,7 +192,8 @@ def deactivation(seed: LatentId) -> None:
             "Exhaustive search", key=kept.key(kept.DEACTIVATION, "all"), help="Every active earlier latent, one by one."
         )
         started = st.form_submit_button("Rescale", icon=":material/content_cut:")
-    if started:
+
+    def plan() -> Plan:
         if not ways:
             raise BadAsk("0 ways of choosing predecessors are chosen. Take at least one.")
         sample = SampleAsk(int(n_texts), int(n_tokens))
@@ -171,7 +203,17 @@ def deactivation(seed: LatentId) -> None:
         def steps(study: StudyRunner) -> Iterator[off.Deactivation]:
             yield from off.deactivate(study, corpus, [matchings(study, get_catalog(), one, ways, corpus, sample) for one in layers], ask)
 
-        start(kept.DEACTIVATION, "deactivation", int(n_texts) * int(n_tokens) * len(layers), steps)
+        of, release = [layer.layer for layer in layers], seed.sae.release
+        by = [Matching(way).name.lower() for way in ways]
+        options = {"--layers": commas(of), "--texts": sample.n_rows, "--tokens": sample.n_tokens, "--targets": ask.max_targets}
+        options |= {"--factors": commas(ask.factors), "--matching": commas(by), "--exhaustive": exhaustive, "--by-subset": True}
+        about = f"{_said(of)} of {release}, {sample.n_rows} texts, {sample.n_tokens} tokens of each, r {commas(ask.factors)}"
+        asked = {"release": release, "layers": of, "matching": by} | ask.plain_data() | _text(corpus)
+        again = command(("flow", "deactivate", release), options, _shell())
+        total = sample.n_rows * int(n_tokens) * len(layers)
+        return Plan("flow deactivate", about, asked, _saes(layers), again, total, steps)
+
+    settle(kept.DEACTIVATION, plan, started)
     watch(kept.DEACTIVATION, "tokens", _draw_deactivation)
 
 
@@ -215,40 +257,34 @@ def _able(suite: FlowSuite) -> list[int]:
     return able
 
 
-def start(panel: str, title: str, total: int, steps: Callable[[StudyRunner], Iterator[Any]]) -> None:
-    """A background job in place of the panel's last one, which is stopped."""
-    jobs, engine = get_jobs(), get_engine()
-    assert isinstance(engine, Engine)
-    if earlier := kept.job(panel):
-        with suppress(BadAsk):  # forgotten already
-            jobs.cancel(earlier)
-    study = StudyRunner(engine)
-    kept.keep_job(panel, jobs.submit(title, total, lambda: steps(study), study.stop))
+def _saes(layers: Sequence[FlowLayer]) -> tuple[SaeId, ...]:
+    """Every dictionary of some layers and those before them."""
+    return tuple(dict.fromkeys(sae for layer in layers for sae in (layer.resid, *map(layer.before, SOURCES)) if sae))
 
 
-def watch(panel: str, counted: str, draw: Callable[[Any], None]) -> None:
-    """The panel's job as it comes: how far it is, a way to stop it, and what there is."""
-    id = kept.job(panel)
-    if id is None:
-        return
-    going = not get_jobs().get(id).state.ended
+def _text(corpus: Corpus) -> dict[str, Any]:
+    return {"corpus": corpus.name, "corpus_sha256": corpus.sha256}
 
-    @st.fragment(run_every=_POLL_S if going else None)
-    def show() -> None:
-        job = get_jobs().get(id)
-        if not job.state.ended:
-            bar, cancel = st.columns([5, 1], vertical_alignment="center")
-            bar.progress(min(1.0, job.done / max(1, job.total)), text=f"{job.state.value}: {job.done} of {job.total} {counted}")
-            cancel.button("Cancel", key=kept.key(panel, "cancel"), on_click=get_jobs().cancel, args=(id,))
-        elif going:
-            st.rerun()
-        elif job.error:
-            st.error(failures.plain(job.error), icon=":material/error:")
-        if job.latest is not None:
-            with failures.shown():
-                draw(job.latest)
 
-    show()
+def _shell() -> str:
+    return f"LATENTS_DTYPE={get_engine().describe().dtype} "
+
+
+def _said(layers: Sequence[int]) -> str:
+    """Layers 9 to 19, or each of them."""
+    whole = len(layers) > 2 and list(layers) == list(range(layers[0], layers[-1] + 1))
+    return f"Layer{'s' * (len(layers) > 1)} " + (f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers)))
+
+
+def _pages(key: str | None) -> None:
+    """Links to the pages of the latents behind a point that was clicked."""
+    if key:
+        named = names(get_catalog())
+        with st.container(horizontal=True):
+            for name in key.split():
+                label = named(LatentId.parse(name))
+                said = failures.plain(f"{name}: {label}" if label else name)
+                st.link_button(said, present.latent_link(LatentId.parse(name)), icon=":material/center_focus_strong:")
 
 
 def numbers(text: str) -> tuple[float, ...]:

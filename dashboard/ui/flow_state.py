@@ -24,9 +24,9 @@ SEED, OTHER, T_RES_KEY, T_MODULE_KEY, TOP, WHOLE, GROUPED, TEXT, TOKEN, CHOICE =
     "flow_seed", "flow_other", "flow_t_res", "flow_t_module", "flow_top", "flow_whole", "flow_grouped", "flow_text", "flow_token",
     "flow_choice",
 )  # fmt: skip
-CANVAS, SECOND, STRIP, LISTS, UNDO, STEER, HOTKEYS, EXAMPLES, LOGITS, PINNED, IMPORT, EXPORT, ON_TEXT = (
+CANVAS, SECOND, STRIP, LISTS, UNDO, STEER, HOTKEYS, EXAMPLES, LOGITS, PINNED, IMPORT, EXPORT, ON_TEXT, WITHOUT = (
     "flow_canvas", "flow_second", "flow_strip", "flow_lists", "flow_undo", "flow_steer", "flow_hotkeys", "flow_examples", "flow_logits",
-    "flow_pinned", "flow_import", "flow_export", "flow_on_text",
+    "flow_pinned", "flow_import", "flow_export", "flow_on_text", "flow_without",
 )  # fmt: skip
 STRONGEST = -1
 """Stands for the token on which the seed fires most."""
@@ -202,6 +202,13 @@ def toggle_pin(key: str) -> None:
 def unpin_all() -> None:
     """Callback: no pins."""
     step(replace(flow_state(), pins=()))
+
+
+def unpin_in_strip() -> None:
+    """Callback of the strip's legend: take the pin away that was clicked, and no other."""
+    state.note_change()
+    if unpinned := st.session_state[STRIP].get("unpinned"):
+        step(replace(flow_state(), pins=tuple(pin for pin in flow_state().pins if pin != unpinned)))
 
 
 def act_on_pin() -> None:

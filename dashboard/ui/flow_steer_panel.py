@@ -1,6 +1,6 @@
 """Panel of steering along a flow: score against strength for single layers, the initial set, and the flow set."""
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 import streamlit as st
 
@@ -13,13 +13,16 @@ from dashboard.analysis.methods import flow_recipes as recipes
 from dashboard.analysis.methods import flow_steering as method
 from dashboard.analysis.methods.text_proxies import Classifier, Lexicon
 from dashboard.analysis.names import LatentId
+from dashboard.analysis.study import StudyRunner
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
-from dashboard.ui.flow_data import numbers, start, watch
-from dashboard.ui.resources import get_catalog
+from dashboard.ui.flow_data import numbers
+from dashboard.ui.flow_made import Plan, command, commas, settle, watch
+from dashboard.ui.resources import get_catalog, get_engine
 
 _STRENGTHS = {recipes.Goal.ACTIVATE: "0, 0.25, 0.5, 1", recipes.Goal.DEACTIVATE: "1, 0, -1, -2"}
+_TOP_P = 0.7
 _TITLES = {"behaviour": "behaviour B", "coherence": "coherence C"}
 
 
@@ -36,20 +39,13 @@ def steering(graph: FlowGraph) -> None:
     )
     goal = st.segmented_control("Goal", list(recipes.Goal), default=recipes.Goal.ACTIVATE, key=_key("goal"), required=True)
     with st.form(_key("form"), border=False):
-        ask, judge = _inputs(graph, goal)
-        if st.form_submit_button("Write and score", icon=":material/edit_note:"):
-            wanted = ask()
-            grader = judge()
-            start(
-                kept.STEERING,
-                "steering along a flow",
-                wanted.n_total,
-                lambda study: method.flow_steering(study, wanted, None if grader is None else grader.scores),
-            )
+        plan = _inputs(graph, goal)
+        started = st.form_submit_button("Write and score", icon=":material/edit_note:")
+    settle(kept.STEERING, plan, started)
     watch(kept.STEERING, "texts", _draw)
 
 
-def _inputs(graph: FlowGraph, goal: recipes.Goal):
+def _inputs(graph: FlowGraph, goal: recipes.Goal) -> Callable[[], Plan]:
     """Widgets, and what they say once the form is sent."""
     first, second, third = st.columns(3)
     theme = first.text_input("Theme", "cities", key=_key("theme"), help="What the judge is told; proxies do not read it.")
@@ -79,17 +75,44 @@ def _inputs(graph: FlowGraph, goal: recipes.Goal):
         classifier = Classifier(lines, other_lines) if other_lines else None
         latents = tuple(catalog.latent(LatentId.parse(name.strip())) for name in held_out.split(",") if name.strip())
         behaviour = method.Behaviour(theme, lexicon, classifier, latents, lines)
+        recipe = recipes.Recipe(goal, decay=recipes.Decay.CONSTANT if goal is recipes.Goal.DEACTIVATE else decay, unit=unit)
         seed = recipes.PlacedLatent(graph.ask.seed, catalog.get(graph.ask.seed.sae).site.layer)
-        recipe = recipes.Recipe(goal, decay=decay, unit=unit)
-        if goal is recipes.Goal.DEACTIVATE:
-            recipe = replace(recipe, decay=recipes.Decay.CONSTANT)
-        settings = recipes.settings_of((seed,), recipes.path_latents(graph) or (seed,), recipe)
-        sampling = Sampling(int(n_new), float(temperature), 0.7)
+        settings = recipes.settings_of((seed,), tuple(dict.fromkeys((seed, *recipes.path_latents(graph)))), recipe)
+        sampling = Sampling(int(n_new), float(temperature), _TOP_P)
         if temperature == 0 and n_texts > 1:
             raise BadAsk(f"At temperature 0 all {n_texts} texts are the same. Ask for 1, or raise the temperature.")
         return method.FlowSteeringAsk(Prompt(prompt), settings, tuple(sorted(numbers(strengths))), int(n_texts), sampling, behaviour)
 
-    return ask, lambda: Judge(address, model, secret) if address.strip() else None
+    def plan() -> Plan:
+        wanted = ask()
+        grader = Judge(address, model, secret) if address.strip() else None
+        judged = {"judge": address.strip(), "judge_model": model} if grader else {}
+
+        def steps(study: StudyRunner) -> Iterator[method.FlowSteering]:
+            return method.flow_steering(study, wanted, None if grader is None else grader.scores)
+
+        about = f"{graph.ask.seed}: {goal.value}, {len(wanted.settings)} settings at {len(wanted.strengths)} strengths, "
+        about += f"{wanted.n_texts} texts each"
+        asked = wanted.plain_data() | judged
+        return Plan("flow steer", about, asked, wanted.saes, _command(graph, wanted, judged), wanted.n_total, steps)
+
+    return plan
+
+
+def _command(graph: FlowGraph, ask: method.FlowSteeringAsk, judged: dict[str, str]) -> str:
+    """The same in a shell. Texts go through files, the judge's key through the environment: both stand as comments."""
+    behaviour, sampling, recipe = ask.behaviour, ask.sampling, ask.settings[0].recipe
+    options: dict[str, object] = {"--prompt": ask.prompt.text, "--theme": behaviour.theme}
+    options |= {"--words": commas(behaviour.lexicon.words) if behaviour.lexicon else None, "--goal": recipe.goal.value}
+    options |= {"--decay": recipe.decay.value, "--unit": recipe.unit.value, "--strengths": commas(ask.strengths)}
+    options |= {"--held-out": [str(latent) for latent in behaviour.held_out]}
+    options |= {"--reference": "theme.txt" if behaviour.reference else None, "--others": "others.txt" if behaviour.classifier else None}
+    options |= {"--t-res": f"{graph.ask.t_res:g}", "--t-module": f"{graph.ask.t_module:g}", "--texts": ask.n_texts}
+    options |= {"--max-new-tokens": sampling.max_new_tokens, "--temperature": f"{sampling.temperature:g}", "--top-p": sampling.top_p}
+    options |= {"--judge": judged.get("judge"), "--judge-model": judged.get("judge_model")}
+    files = "# theme.txt and others.txt: the texts on the theme and the others, one a line\n" if behaviour.reference else ""
+    key = "# LATENTS_JUDGE_KEY in the environment: the judge's key\n" if judged else ""
+    return command(("flow", "steer", str(graph.ask.seed)), options, f"{files}{key}LATENTS_DTYPE={get_engine().describe().dtype} ")
 
 
 def _unit(unit: Unit) -> str:

@@ -1,5 +1,6 @@
 """What a study is to be made of, the study that is made, and how far it is."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -33,7 +34,9 @@ def new_study() -> None:
     kinds, catalog = get_kinds(), get_catalog()
     known.first_choices(list(kinds.kinds))
     kept = {"persist_state": "session"}
-    titles = {name: kind.title for name, kind in kinds.kinds.items()}
+    n_called = Counter(kind.title for kind in kinds.kinds.values())
+    # Two choices that read alike are one to the browser.
+    titles = {name: kind.title if n_called[kind.title] == 1 else f"{kind.title} ({name})" for name, kind in kinds.kinds.items()}
     st.pills("Types of entities", list(titles), format_func=lambda name: titles[name], selection_mode="multi", key=known.TYPES, **kept)
     first, second, third = st.columns([4, 3, 3], vertical_alignment="bottom")
     first.segmented_control(

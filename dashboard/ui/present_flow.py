@@ -8,6 +8,7 @@ from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRo
 from components.flow_graph import FlowPicture, picture
 from dashboard.analysis.flow_types import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.methods.flow_pair import FiringTogether
+from dashboard.analysis.methods.flow_without import Without
 from dashboard.analysis.names import LatentId, Point
 from dashboard.ui.naming import Named
 from dashboard.ui.present_latent import grouped, percent
@@ -184,6 +185,26 @@ def together_on(lit: LitGraph, first: LatentId, second: LatentId) -> str:
     pairs = [(a > 0, b > 0) for a, b, special in zip(lit.values[first], lit.values[second], lit.special, strict=True) if not special]
     either = sum(a or b for a, b in pairs)
     return f"On your text both fire on {sum(a and b for a, b in pairs)} of {either} tokens where either does."
+
+
+def without(found: Without) -> list[str]:
+    """What is left of a latent without its predecessors, in sentences."""
+    on = f"On {found.token!r}"
+    if found.before <= 0:
+        return [f"{on} it does not fire: nothing can be taken from it. Choose another token."]
+    lines = [f"{on} it fires at {found.before:.2f}."]
+    lines += [f"Without {link.source} (cosine {link.cosine:.2f}): {_left(value, found.before)}." for link, value in found.each]
+    if found.together is not None and len(found.each) > 1:
+        lines.append(f"Without these {len(found.each)}: {_left(found.together, found.before)}.")
+    if found.silent:
+        lines.append(f"Silent on this token: {', '.join(map(str, found.silent))}.")
+    if not found.each and not found.silent:
+        lines.append("Nothing in this graph leads into it.")
+    return lines
+
+
+def _left(value: float, before: float) -> str:
+    return f"{value:.2f}, {percent(value / before)} of it" if value > 0 else "it is silent"
 
 
 def compared(one: FlowGraph, other: FlowGraph) -> str:

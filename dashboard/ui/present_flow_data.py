@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.data import DosePoint
-from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar
+from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar, thinned
 from dashboard.analysis.methods import deactivation as off
 from dashboard.analysis.methods import flow_steering as steer
 from dashboard.analysis.methods import origins as method
@@ -18,8 +18,8 @@ from dashboard.ui.present import latent_link
 ROLES = dict(zip(method.Origin, SHORT_ROLE, strict=True))
 """The colour of each group."""
 SCORE = {Point.RESID_POST: "s_R", Point.MLP_OUT: "s_M", Point.ATTN_OUT: "s_A"}
-MAX_DRAWN = 400
-"""Latents of a group, or pairs of a source, that are drawn at most, evenly taken from all of them."""
+MAX_PAIRS = 1200
+"""Pairs of a source that are drawn at most, evenly taken from all of them."""
 
 
 def origin_bars(shares: Sequence[method.OriginShare]) -> list[OriginBar]:
@@ -51,14 +51,8 @@ def scored_latents(layer: method.Occurrences, point: Point) -> list[ScoredLatent
     for origin, role in ROLES.items():
         number = method.ORIGINS.index(origin)
         latents = sorted({int(i) for i in layer.latent[layer.origin == number]})
-        found += [ScoredLatent(f"{layer.target}/{i}", role, float(scores[i])) for i in thinned(latents)]
+        found += [ScoredLatent(f"{layer.target}/{i}", role, float(scores[i])) for i in latents]
     return found
-
-
-def thinned(items: Sequence[Any], most: int = MAX_DRAWN) -> list[Any]:
-    """As many of the items as can be drawn, evenly taken."""
-    step = -(-len(items) // most)
-    return list(items[::step]) if step > 1 else list(items)
 
 
 def significance_bars(tests: Sequence[method.GroupTest]) -> list[TestBar]:
@@ -94,13 +88,43 @@ def group_rows(
     return rows
 
 
+def tests_rows(tests: Sequence[method.GroupTest], key: str | None, most: int = 200) -> list[dict[str, Any]]:
+    """The tests behind a bar of `significance_bars`, smallest p first; none where none is clicked."""
+    if key is None or key.count(" ") != 2:
+        return []
+    module, sort, score = key.split(" ")
+    points = {short: point for point, short in SHORT.items()}
+    own = [test for test in tests if test.source is points[score] and test.sort(points[module]) == sort]
+    return [
+        {"layer": test.layer, "cosine": SCORE[test.source], "one group": test.first.value, "n of it": test.n_first}
+        | {"the other": test.second.value, "n of that": test.n_second, "p": f"{test.p:.1e}", "AUROC": round(test.auroc, 3)}
+        for test in sorted(own, key=lambda test: (test.p, test.layer))[:most]
+    ]
+
+
+def both_rows(found: method.Origins, key: str | None, named: Named, most: int = 50) -> list[dict[str, Any]]:
+    """The latents that were seen in both groups of a clicked cell, most often first; none where none is clicked."""
+    if key is None or key.count(" ") != 1:
+        return []
+    origins = {role.value: origin for origin, role in ROLES.items()}
+    first, second = (origins[role] for role in key.split(" "))
+    places = [method.ORIGINS.index(origin) for origin in (first, second)]
+    both = [one for layer in found.layers for one in method.latents_of(layer) if all(one.counts[place] for place in places)]
+    rows: list[dict[str, Any]] = []
+    for one in sorted(both, key=lambda one: (-min(one.counts[place] for place in places), one.latent))[:most]:
+        counts = {origin.value: one.counts[place] for origin, place in zip((first, second), places, strict=True)}
+        row = {"page": latent_link(one.latent), "latent": str(one.latent), "label": named(one.latent)}
+        rows.append(row | counts | {"in all": sum(one.counts), "mostly": one.usual.value})
+    return rows
+
+
 def pair_points(pairs: Sequence[MatchedPair]) -> list[PairPoint]:
     """Pairs as points, the same number of each source at most."""
     points: list[PairPoint] = []
     for source, short in SHORT.items():
         own = [one for one in pairs if one.source is source]
         points += [
-            PairPoint(f"{one.latent} {one.predecessor}", short, one.cosine, one.pearson, one.n_fired) for one in thinned(own, 3 * MAX_DRAWN)
+            PairPoint(f"{one.latent} {one.predecessor}", short, one.cosine, one.pearson, one.n_fired) for one in thinned(own, MAX_PAIRS)
         ]
     return points
 

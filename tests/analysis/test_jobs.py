@@ -342,3 +342,21 @@ def test_an_interactive_capture_overtakes_a_running_sweep(
     assert jobs.get(id).state is JobState.RUNNING
     wait(lambda: len(steps) > during)
     jobs.cancel(id)
+
+
+def test_equal_work_is_found_by_its_key_while_it_goes_and_when_it_is_done_but_not_once_it_was_cancelled(jobs: Jobs) -> None:
+    steps = Gated(1)
+    one = jobs.submit("one", 1, steps, key="a")
+    other = jobs.submit("other", 1, lambda: iter([Step(1)]))
+    found = jobs.find("a")
+    assert found is not None and found.id == one and jobs.find("b") is None and jobs.find("") is None
+    steps.let(2)
+    assert ended(jobs, one).state is JobState.DONE and ended(jobs, other).key == ""
+    found = jobs.find("a")
+    assert found is not None and found.id == one
+    again = Gated(1)
+    newer = jobs.submit("newer", 1, lambda: again, key="a")
+    jobs.cancel(newer)
+    again.let(2)
+    found = jobs.find("a")
+    assert found is not None and found.id == one

@@ -11,9 +11,11 @@ import pytest
 from dashboard.analysis import known_unknown as study
 from dashboard.analysis.asks import Op, Sampling, Unit
 from dashboard.analysis.entities.matching import Verdict
+from dashboard.analysis.entities.tables import read_entities
 from dashboard.analysis.known import causality as parts
 from dashboard.analysis.known import uncertainty
 from dashboard.analysis.known.effects import CausalitySettings, Condition, Generation, UncertaintySettings
+from dashboard.analysis.known.entities import take
 from dashboard.analysis.known.plain import from_plain, to_plain
 from dashboard.analysis.known.types import KnownUnknownStudy
 from dashboard.analysis.local import LocalRunner
@@ -66,6 +68,17 @@ def test_every_condition_answers_the_same_test_questions_and_rates_count_them(ru
         assert sum(n for *_, n in rate.of_latents) == (6 if rate.condition is Condition.RANDOM else 0)
     chosen = {one.latent for one in made.known + made.unknown}
     assert found.known == made.known[0].latent and found.unknown == made.unknown[0].latent and not chosen & {*found.random}
+
+
+def test_an_attribute_without_a_right_answer_is_not_asked_unless_there_is_no_other(runner: LocalRunner, tmp_path, store, site_saes) -> None:
+    kind = kind_of(tmp_path / "types", "town")
+    rows = [f"{name},{'famous' if i % 2 else 'invented'},{'Home' if i % 2 else ''}," for i, name in enumerate(names(60))]
+    tables = [read_entities(kind, "\n".join(["name,familiarity,home,age", *rows]).encode())]
+    *_, last = study.run_study(runner, study.make_ask(tables, site_saes, QUICK, corpus()), tables, store, runner.catalog, corpus())
+    asked = list(parts._questions(last.study, take(tables, QUICK), TRY))
+    known = [one for one in asked if one.knowledge is Knowledge.KNOWN]
+    assert len(known) == 3 and all(one.attribute.name == "home" and one.right == ("Home",) for one in known)
+    assert {one.attribute.name for one in asked if one.knowledge is Knowledge.UNKNOWN} == {"home", "age"}
 
 
 def test_answers_are_those_of_the_model_with_the_latent_added_and_the_shared_model_stays(runner: LocalRunner, store, made) -> None:

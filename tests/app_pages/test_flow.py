@@ -212,6 +212,26 @@ def test_clicks_choose_and_pin_and_stale_ones_are_refused_with_a_word() -> None:
     ]
 
 
+def unpins() -> None:
+    import streamlit as st
+
+    from dashboard.analysis.names import LatentId
+    from dashboard.ui import flow_state
+
+    pins = ("tiny/1.resid_post/1", "tiny/2.resid_post/2", "tiny/2.mlp_out/3")
+    flow_state.take(flow_state.FlowState(LatentId.parse(pins[0]), pins=pins))
+    for unpinned in (pins[1], None):
+        st.session_state[flow_state.STRIP] = {"unpinned": unpinned}
+        flow_state.unpin_in_strip()
+        st.text(" ".join(flow_state.flow_state().pins))
+
+
+def test_the_cross_of_one_pin_takes_away_no_other() -> None:
+    app = AppTest.from_function(unpins, default_timeout=60).run()
+    assert not app.exception
+    assert [one.value for one in app.text] == ["tiny/1.resid_post/1 tiny/2.mlp_out/3"] * 2
+
+
 def node(site: str, index: int = 0, **has: object) -> FlowNode:
     return FlowNode(LatentId(SaeId("r", site), index), Site.parse(site), True, True, **has)  # pyright: ignore[reportArgumentType]
 
@@ -284,3 +304,12 @@ def test_light_is_a_share_of_the_largest_that_is_known(runner: LocalRunner) -> N
             assert (one.id in heat) == (values[token] > 0)
             if one.id in heat:
                 assert heat[one.id].share == pytest.approx(values[token] / values.max())
+
+
+def test_predecessors_are_removed_on_the_chosen_token_when_asked(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, prompt=FOX)
+    assert not any("it fires at" in one.value for one in app.markdown)
+    app = opened(open_page)
+    app.session_state["flow_without"] = True
+    app.run()
+    assert not app.exception and any("Type a text below the graph" in one.value for one in app.caption)

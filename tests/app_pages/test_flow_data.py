@@ -1,5 +1,6 @@
 """The panels of the flow on text, without a browser, on the tiny model and a corpus of its own."""
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.corpus import join, write_corpus
 from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.methods.origins import GroupTest, Origin
+from dashboard.analysis.names import Point
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_data
+from dashboard.ui import flow_data, present_flow_data
 from tests.app_pages.conftest import Open, told
 
 
@@ -109,3 +112,49 @@ def test_steering_draws_behaviour_coherence_and_total_apart(open_panel) -> None:
     app.text_input(key="flow_steering_judge").set_value("file:///etc/passwd")
     next(button for button in app.button if button.label == "Write and score").click()
     assert "is no address of a judge" in told(app.run())
+
+
+def made(app: AppTest, panel: str) -> str:
+    """The command under a result."""
+    app.session_state[f"{panel}_made"] = True
+    return app.run().code[0].value
+
+
+def test_a_result_stays_and_a_second_tab_with_equal_settings_has_it_at_once(open_panel) -> None:
+    first = press(open_panel(origins_page), "Find origins")
+    first.run()
+    assert figures(first) == 1
+    second = open_panel(origins_page)
+    assert figures(second) == 1 and first.session_state["flow_origins_job"][0] == second.session_state["flow_origins_job"][0]
+    second.number_input(key="flow_origins_texts").set_value(3)
+    other = press(second, "Find origins")
+    assert figures(other) == 1 and first.session_state["flow_origins_job"][0] != other.session_state["flow_origins_job"][0]
+    assert "3 texts" in " ".join(one.value for one in other.markdown) and "3 texts" not in " ".join(
+        one.value for one in first.run().markdown
+    )
+
+
+def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
+    app = open_panel(deactivation_page)
+    app.text_input(key="flow_deactivation_factors").set_value("-1, 0")
+    said = made(press(app, "Rescale"), "flow_deactivation")
+    assert said.startswith("LATENTS_DTYPE=float32 latents flow deactivate tiny --layers=2 --texts=8 --tokens=2 --targets=10 --factors=-1,0")
+    app = open_panel(steering_page)
+    app.text_input(key="flow_steering_words").set_value("dog, it's")
+    app.text_input(key="flow_steering_strengths_activate").set_value("0, 3")
+    app.number_input(key="flow_steering_texts").set_value(2)
+    app.number_input(key="flow_steering_tokens").set_value(6)
+    app.selectbox(key="flow_steering_unit").set_value("raw")
+    words = shlex.split(made(press(app, "Write and score"), "flow_steering"))
+    assert {"tiny/2.resid_post/7", "--words=dog,it's", "--strengths=0,3", "--unit=raw", "--t-res=0.1", "--texts=2"} <= {*words}
+
+
+def test_the_tests_behind_a_bar_are_those_that_it_counts() -> None:
+    tests = [
+        GroupTest(9, Point.RESID_POST, Origin.NOWHERE, Origin.RES, 9, 9, p, 0.5) for p in (0.5, 1e-9)
+    ] + [GroupTest(9, Point.RESID_POST, Origin.MLP, Origin.ATT, 9, 9, 0.1, 0.5)]  # fmt: skip
+    bars = {f"{bar.module} {bar.sort} {bar.score}": bar for bar in present_flow_data.significance_bars(tests)}
+    for key, bar in bars.items():
+        assert len(present_flow_data.tests_rows(tests, key)) == bar.n
+    assert [row["p"] for row in present_flow_data.tests_rows(tests, "RES AO RES")] == ["1.0e-09", "5.0e-01"]
+    assert present_flow_data.tests_rows(tests, None) == []

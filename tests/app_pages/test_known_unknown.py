@@ -80,6 +80,14 @@ def test_without_a_study_the_page_says_what_would_be_here(open_page: Open) -> No
     assert not app.exception and "Run the preview above" in told(app)
 
 
+def test_types_of_one_title_are_told_apart(open_page: Open, types: Path) -> None:
+    for end in ("toml", "csv"):
+        (types / f"town-wikidata.{end}").write_bytes((types / f"town.{end}").read_bytes())
+    app = open_page(PAGE)
+    (pills,) = [one for one in app.button_group if one.label == "Types of entities"]
+    assert {*pills.options} >= {"Birds", "Towns (town)", "Towns (town-wikidata)"} and "Towns" not in pills.options
+
+
 def test_the_button_makes_a_study_and_the_page_shows_it(open_page: Open, store: ResultStore) -> None:
     app = open_page(PAGE)
     next(one for one in app.button if one.label == "Run the preview").click().run()

@@ -7,7 +7,7 @@ import pytest
 from components.data import DosePoint, GraphRole
 from components.dose_curves import dose_curves
 from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar
-from components.flow_figures import cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, significance_bars
+from components.flow_figures import MAX_POINTS, cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, significance_bars
 from components.palette import ORIGINS
 
 ROLES = list(SHORT_ROLE)
@@ -27,14 +27,23 @@ def test_a_bar_of_origins_has_all_eight_groups_in_order_and_its_key_behind_each_
 def test_boxes_hold_every_latent_with_its_name_and_say_how_many() -> None:
     points = [ScoredLatent(f"r/{i}", role, i / 10) for i, role in enumerate(ROLES[:4] * 2)]
     figure = score_boxes(points, y_title="s_R")
-    assert len(figure.data) == 8 and figure.data[1].name == "RES<br>n 2" and figure.data[7].name == "all three<br>n 0"
-    assert [row[0] for row in figure.data[2].customdata] == ["r/2", "r/6"] and list(figure.data[2].y) == [0.2, 0.6]
+    boxes, drawn = figure.data[:8], figure.data[8:]
+    assert (
+        boxes[1].name == "RES<br>n 2" and boxes[7].name == "all three<br>n 0" and [one.name for one in boxes] == [one.name for one in drawn]
+    )
+    assert [row[0] for row in drawn[2].customdata] == ["r/2", "r/6"] and list(drawn[2].y) == list(boxes[2].y) == [0.2, 0.6]
+
+
+def test_a_box_is_of_all_latents_of_a_group_also_where_not_all_are_drawn_over_it() -> None:
+    figure = score_boxes([ScoredLatent(f"r/{i}", ROLES[1], i / 1000) for i in range(1000)], y_title="s_R")
+    assert len(figure.data[1].y) == 1000 and figure.data[1].name == "RES<br>n 1,000"
+    assert list(figure.data[9].y) == [i / 1000 for i in range(0, 1000, 1000 // MAX_POINTS)]
 
 
 def test_each_module_has_a_panel_with_a_colour_for_what_it_does_in_the_pair() -> None:
     bars = [TestBar(m, s, score, 3, 4, 0.3, 0.95) for m, s, score in itertools.product(("RES", "MLP"), ("AO", "IB"), ("RES", "MLP", "ATT"))]
     figure = significance_bars(bars)
-    assert len(figure.data) == 6 and [a.text for a in figure.layout.annotations] == ["RES is", "MLP is"]
+    assert len(figure.data) == 6 and [a.text for a in figure.layout.annotations] == ["RES is ...", "MLP is ..."]
     assert list(figure.data[0].x) == ["s_R", "s_M", "s_A"] and list(figure.data[0].y) == [0.75] * 3
     assert figure.data[0].error_y.array[0] == pytest.approx(0.2) and figure.data[0].error_y.arrayminus[0] == pytest.approx(0.45)
 

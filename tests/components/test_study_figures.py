@@ -113,6 +113,11 @@ def test_the_strip_has_every_entity_once_the_strongest_first_and_silent_ones_on_
     ]
 
 
+def test_no_bar_of_the_strip_covers_its_neighbour_of_another_label() -> None:
+    bars = [EntityBar(str(i), str(i), "city", Tone.UNKNOWN if i % 7 == 3 else Tone.KNOWN, 9.0 - i) for i in range(9)]
+    assert {trace.width for trace in entity_strip(bars).data if trace.type == "bar"} == {0.95}
+
+
 def test_norms_are_drawn_by_label_and_a_single_entity_has_no_spread() -> None:
     figure = norm_curves([NormPoint(0, Tone.KNOWN, 4.0, 1.5, 8), NormPoint(0, Tone.UNKNOWN, 5.0, None, 1)])
     known, unknown = figure.data

@@ -178,14 +178,16 @@ def _matched(study: KnownUnknownStudy, latent: LatentId, n: int, settings: Causa
 
 
 def _questions(study: KnownUnknownStudy, taken: Sequence[Taken], settings: CausalitySettings) -> Iterator[_Asked]:
-    """One question an entity; attributes take turns, and one whose answer the name gives away is passed over."""
+    """One question an entity; attributes take turns; one without a right answer, or whose answer the name gives away, is passed over."""
     pairs = list(zip(study.entities, taken, strict=True))
     for kind in study.roster.kinds:
         for side in SIDES:
             rows = [one for entity, one in pairs if (entity.kind, entity.label.knowledge, entity.split) == (kind, side, Split.TEST)]
             rows.sort(key=lambda one: hashlib.sha256(f"{settings.seed}\0{one.entity.name}".encode()).digest())
             for place, one in enumerate(rows[: settings.n_questions]):
-                usable = [attribute for attribute in one.kind.attributes if not one.is_given_away(attribute)] or one.kind.attributes
+                # Without a right answer every reply but a refusal would be graded wrong; of an invented entity that is so.
+                answerable = [attribute for attribute in one.kind.attributes if one.right(attribute)] or one.kind.attributes
+                usable = [attribute for attribute in answerable if not one.is_given_away(attribute)] or answerable
                 attribute = usable[place % len(usable)]
                 filled = (one.kind.plain_text if settings.chat else one.kind.cloze_text)(attribute, one.entity.name)
                 prompt = MarkedText(filled.text, (filled.start, filled.end), chat=settings.chat)
