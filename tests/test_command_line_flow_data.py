@@ -83,3 +83,10 @@ def test_steering_lists_every_setting_and_strength_with_b_and_c_beside_the_total
 def test_what_cannot_be_asked_is_refused_with_a_cure(latents: Command, words: tuple[str, ...], said: str) -> None:
     with pytest.raises(AnalysisError, match=said):
         latents(*words)
+
+
+def test_co_activation_has_a_row_for_each_latent_and_source_that_fire(latents: Command) -> None:
+    found = latents("coactivation", "tiny", "--layer", "2", "--texts", "3")
+    assert found["pairs"] and found["record"]["kind"] == "flow coactivation" and found["record"]["ask"]["layer"] == 2
+    assert all(-1 <= row["pearson"] <= 1 and 0 < row["fires_on"] <= found["n_tokens"] for row in found["pairs"])
+    assert {row["latent"].split("/")[1] for row in found["pairs"]} == {"2.resid_post"}
