@@ -15,13 +15,13 @@ import pytest
 import torch
 from sae_lens import SAE
 
-from dashboard.analysis import installation
+from dashboard.analysis import chosen
 from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.corpora import find_corpus
 from dashboard.analysis.index import index_file, read_facts, read_index
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.latent import report
-from dashboard.analysis.model import prepare
+from dashboard.analysis.model import prepare, sources
 from dashboard.analysis.model.bridge import LoadedModel, token_texts
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import SaeSpec, read_catalog
@@ -73,9 +73,9 @@ def folder(tiny_path: Path, tiny_release: Path, tmp_path_factory: pytest.TempPat
         for name, value in said.items():
             patch.setenv(f"LATENTS_{name}", str(value))
         patch.setenv("GOMP_SPINCOUNT", os.environ.get("GOMP_SPINCOUNT", "10000"))
-        for module in (prepare, installation):
+        for module in (prepare, sources):
             patch.setattr(module, "prepare_default_model", lambda cache, say: tiny_path)
-        patch.setattr(installation, "DEFAULT_MODEL", TINY)
+        patch.setattr(chosen, "DEFAULT_MODEL", TINY)
         get_settings.cache_clear()
         yield folder
     get_settings.cache_clear()

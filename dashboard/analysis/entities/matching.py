@@ -84,7 +84,8 @@ def with_aliases(attribute: Attribute, right: Sequence[str]) -> tuple[str, ...]:
 
 def fold(text: str) -> str:
     """Lower case, accents taken off: "Nikšić" gives "niksic"."""
-    decomposed = unicodedata.normalize("NFKD", text.lower().translate(_FOLDED))
+    plain = unicodedata.normalize("NFKD", text).lower().translate(_FOLDED)  # decomposing can bring capitals to light
+    decomposed = unicodedata.normalize("NFKD", plain)
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
