@@ -25,12 +25,13 @@ def search_results(
     on_pick: Callable[[], None],
     on_layer: Callable[[], None],
     on_list: Callable[[], None],
-) -> str | None:
-    """Draw the text, the layers and the rows; returns the key of the row whose name was clicked, once.
+) -> None:
+    """Draw the text, the layers and the rows.
 
     In `st.session_state[key]`, `on_pick` finds the positions that are chosen now in `["picked"]`, `on_layer` the layer that
-    was clicked in `["layer"]`, and `on_list` the key of the row whose list button was clicked in `["listed"]`. `submit` names a
-    text box and a button by their Streamlit keys: Ctrl+Enter in the one presses the other.
+    was clicked in `["layer"]`, and `on_list` the key of the row whose list button was clicked in `["listed"]`. The key of the row
+    whose name was clicked stands in `["opened"]` during the next run, before anything is drawn. `submit` names a text box and a
+    button by their Streamlit keys: Ctrl+Enter in the one presses the other.
     """
     data = {
         "texts": list(texts),
@@ -43,7 +44,7 @@ def search_results(
         "submit": list(submit),
         "strong_from": STRONG_FROM,
     }
-    found = _mount(
+    _mount(
         key=key,
         data=data,
         on_picked_change=on_pick,
@@ -51,8 +52,7 @@ def search_results(
         on_listed_change=on_list,
         on_opened_change=_nothing,
     )
-    return found.opened
 
 
 def _nothing() -> None:
-    """Opening a row is for the page to see in what `search_results` returns."""
+    """Opening a row leaves the page, which no callback may."""

@@ -9,7 +9,6 @@ from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.errors import AnalysisError, EmptyPrompt, NoSae
 from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.methods.search import MAX_ROWS, rank, read_histories
-from dashboard.analysis.names import LatentId
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import failures, latent_state, present_search, search_controls, search_url, sidebar, state
 from dashboard.ui import search_state as search
@@ -48,7 +47,7 @@ def results(view: search.SearchState, seen: search.Reading) -> None:
     listed = {entry.latent for known_list in notebook.lists() if known_list.name == view.into for entry in known_list.entries}
     compared = seen.other is not None
     st.caption(failures.plain(present_search.what_is_shown(ranking, len(unknown), first, last)))
-    opened = search_results(
+    search_results(
         tokens.texts,
         tokens.special,
         positions,
@@ -62,14 +61,14 @@ def results(view: search.SearchState, seen: search.Reading) -> None:
         on_layer=search.pick_layer,
         on_list=partial(search.toggle_listed, view.into),
     )
-    if opened:
-        latent_state.show(LatentId.parse(opened), seen.ask.prompt)
     search_controls.leaf(page, n_pages)
     search_url.write_url(view, seen, positions, page)
 
 
 def by_text() -> None:
-    """The text, what is searched, and the ranking."""
+    """The text, what is searched, and the ranking. A click on a row leaves before any of it is made again."""
+    if clicked := search.opened():
+        latent_state.show(*clicked)
     problems = search_url.open_url(catalog, arrived=state.arrived())
     search_controls.text_box()
     for problem in problems:

@@ -191,6 +191,12 @@ def reranked() -> None:
     st.session_state[PAGE] = 1
 
 
+def opened() -> tuple[LatentId, Prompt] | None:
+    """The latent whose row was clicked just now, and the text in which it was found."""
+    seen, key = reading(), st.session_state.get(RESULTS, {}).get("opened")
+    return (LatentId.parse(key), seen.ask.prompt) if seen and key else None
+
+
 def pick_tokens() -> None:
     """Callback of the text: these tokens count."""
     picked = st.session_state[RESULTS].get("picked")

@@ -13,7 +13,7 @@ def test_the_browser_gets_the_text_the_layers_and_a_row_a_latent() -> None:
         row = FoundRow(
             "a/1.x/3", "latent?latent=a", "1.x/3", "<b>foxes</b>", True, ("2.00", "–"), 1, (1, 2), (2.0, 0.5), 4.0, "most", 0, 2, False
         )
-        opened = search_results(
+        search_results(
             ["<s>", "The", " fox"],
             [True, False, False],
             [2],
@@ -27,7 +27,6 @@ def test_the_browser_gets_the_text_the_layers_and_a_row_a_latent() -> None:
             on_layer=lambda: None,
             on_list=lambda: None,
         )
-        assert opened is None
 
     app = AppTest.from_function(script).run()
     assert not app.exception
