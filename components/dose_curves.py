@@ -40,11 +40,13 @@ def dose_curves(
         )
     figure.update_layout(
         height=300,
-        margin={"l": 8, "r": 8, "t": 44, "b": 8},
+        margin={"l": 8, "r": 36, "t": 44, "b": 8},
+        modebar={"orientation": "v"},
         xaxis={"title": x_title, "zeroline": True},
         yaxis={"title": y_title},
         legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0},
         showlegend=len(curves) > 1,
         hovermode="closest",
+        clickmode="event+select",
     )
     return figure

@@ -1,5 +1,5 @@
 # pyright: basic
-"""A graph over layers as files: a web page of its own, GraphML, and the JSON that circuit-tracer's viewers read."""
+"""A graph over layers as files, and back: a web page of its own, GraphML, and the JSON that circuit-tracer's viewers read."""
 
 import json
 import re
@@ -18,6 +18,7 @@ from components.standalone import STYLE, hashed
 
 Graph = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
 _FOLDER = Path(__file__).parent / "flow_canvas"
+_PART = '<script type="application/json" id="{}">(.*?)</script>'
 _SAID_STYLE = """
 #said { min-height: 5.5em; margin: 1rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; color: var(--quiet); }
 #said.on { color: var(--ink); }
@@ -67,6 +68,37 @@ def web_page(
         policy=f"default-src 'none'; {allowed}; img-src data:; base-uri 'none'; form-action 'none'",
     )  # fmt: skip
     return network.generate_html(notebook=False)
+
+
+def read_web_page(text: str) -> Graph:
+    """Nodes and edges of a file that `web_page` wrote.
+
+    Raises:
+        ValueError: if it is of another form.
+    """
+    try:
+        nodes, edges = (json.loads(re.findall(_PART.format(name), text, re.DOTALL)[0]) for name in ("nodes", "edges"))
+        graph = nx.DiGraph()
+        for one in nodes:
+            has = {"layer": one["layer"], "site": one["row"], "index": one["label"], "label": one["meaning"], "origin": one["role"]}
+            graph.add_node(one["id"], **has, note=one["note"], seed=one["seed"])
+        for one in edges:
+            graph.add_edge(one["from"], one["to"], weight=one["weight"], note=one["note"], mutual=not one["dashes"])
+        return from_networkx(graph)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"This is no web page that the flow page wrote: {type(error).__name__} {error}.") from error
+
+
+def read_file(text: str) -> Graph:
+    """Nodes and edges of a file that `web_page`, `graphml` or `circuit_json` wrote.
+
+    Raises:
+        ValueError: if it is of another form.
+    """
+    head = text.lstrip("\ufeff \t\r\n")[:15].lower()
+    if head.startswith("{"):
+        return read_circuit_json(json.loads(text))
+    return read_web_page(text) if head.startswith(("<!doctype html", "<html")) else read_graphml(text)
 
 
 def for_xml(text: str) -> str:

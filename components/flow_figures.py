@@ -201,10 +201,11 @@ def _colour(role: GraphRole, dark: bool) -> str:
 
 
 def _layout(height: int, top: int = 44) -> dict[str, Any]:
-    """The legend stands above: under the axis long names would run into it."""
+    """The legend stands above: under the axis long names would run into it. The tools have the right margin to themselves."""
     return {
         "height": height,
-        "margin": {"l": 8, "r": 8, "t": top, "b": 8},
+        "margin": {"l": 8, "r": 40, "t": top, "b": 8},
+        "modebar": {"orientation": "v"},
         "legend": {"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0, "traceorder": "normal"},
         "hovermode": "closest",
     }

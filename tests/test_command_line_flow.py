@@ -1,14 +1,9 @@
 """`latents flow` on the shipped dictionaries: whole graphs and tables against all cosines in float64 of what sae-lens loads."""
 
-import contextlib
 import functools
-import io
-import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +12,7 @@ from sae_lens import SAE
 from dashboard.analysis import installation
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.settings import get_settings
-from dashboard.cli import main
+from tests.command_line import answer, latents
 
 pytestmark = pytest.mark.real
 
@@ -28,32 +23,6 @@ SCORES = {"resid_post": "s_res", "mlp_out": "s_mlp", "attn_out": "s_att"}
 Rows = dict[str, np.ndarray]
 Node = tuple[int, str, int]
 """Layer, point and index."""
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-def latents(*arguments: str) -> Done:
-    """Run a command in this process."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["latents", *arguments]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
-            main()
-    finally:
-        sys.argv = before
-    return Done(int(left.value.code or 0), out.getvalue(), err.getvalue())
-
-
-def answer(*arguments: str) -> Any:
-    done = latents(*arguments, "--json")
-    assert done.status == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,14 +1,11 @@
 """The commands on what is known of latents, on the tiny model and hand-made SAEs, against the core and plain arithmetic."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,37 +24,11 @@ from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import SaeSpec, read_catalog
 from dashboard.analysis.settings import get_settings
 from dashboard.analysis.tokens import Prompt
-from dashboard.cli import main
+from tests.command_line import answer, latents
 from tests.conftest import EXACT, N_LATENTS, TEXT, TINY
 
 INDEXED, BARE = SaeId("tiny", "2.resid_post"), SaeId("tiny", "1.resid_post")
 WORDS = [word.strip(".,") for word in TEXT.split()]
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-def latents(*arguments: str) -> Done:
-    """Run a command in this process."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["latents", *arguments]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
-            main()
-    finally:
-        sys.argv = before
-    return Done(int(left.value.code or 0), out.getvalue(), err.getvalue())
-
-
-def answer(*arguments: str) -> Any:
-    done = latents(*arguments, "--json")
-    assert done.status == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,6 +1,6 @@
 // A graph over layers. vis-network holds places and finds what is under the pointer; bands, rings, light and supernodes are drawn here.
 const canvases = new WeakMap();
-const PITCH = 120, MAX_LABEL = 150, SIDE = 34, HEAD = 26, FOOT = 10, SMALLEST = 0.55;
+const PITCH = 120, MAX_LABEL = 150, SIDE = 20, GUTTER = 16, HEAD = 26, FOOT = 10, BELOW = 34, NAME = 14, SMALLEST = 0.55, SHORTEST = 4;
 
 // What the library is, once it has come.
 function whenVis() {
@@ -36,7 +36,7 @@ function fade(colour, paper, share) {
   return `color(srgb ${from.map((value, i) => ((value + (to[i] - value) * share) / 255).toFixed(4)).join(" ")})`;
 }
 
-// The index, and under it what fits of the label into two lines of the column.
+// The index, and under it what fits of the label into two lines of the column. A word that is cut keeps SHORTEST letters or is left out.
 const pen = document.createElement("canvas").getContext("2d");
 function labelLines(node, room, font) {
   pen.font = font;
@@ -54,8 +54,8 @@ function labelLines(node, room, font) {
     if (pen.measureText(line + (more ? "…" : "")).width <= room) return line + (more ? "…" : "");
     let short = line;
     while (short && pen.measureText(`${short}…`).width > room) short = short.slice(0, -1);
-    return `${short}…`;
-  })].filter(Boolean).join("\n");
+    return short.length < SHORTEST ? "" : `${short}…`;
+  })].filter(Boolean).join("\n").replace(/,$/, "");
 }
 
 // Another graph: other nodes and edges, places stretched to the width that is there.
@@ -65,6 +65,7 @@ function build(memory) {
   memory.near = new Map(data.nodes.map((node) => [node.id, new Set([node.id])]));
   for (const edge of data.edges) { memory.near.get(edge.from).add(edge.to); memory.near.get(edge.to).add(edge.from); }
   memory.hovered = memory.hoveredEdge = null;
+  memory.seed = data.nodes.find((node) => node.seed)?.id;
   memory.nodes = new vis.DataSet([]);
   memory.edges = new vis.DataSet([]);
   place(memory);
@@ -76,15 +77,36 @@ function build(memory) {
 function place(memory) {
   const { data, stage } = memory;
   const last = data.columns[data.columns.length - 1]?.x ?? 0;
-  const stretched = (side) => (last ? Math.max(0.36, Math.min(1.9, (stage.clientWidth - 2 * side) / (last + 0.5 * PITCH))) : 1);
+  const stretched = (side) => (last ? Math.max(0.26, Math.min(1.9, (stage.clientWidth - 2 * side - GUTTER) / (last + 0.5 * PITCH))) : 1);
   const sideOf = (stretch) => Math.max(SIDE, Math.min(MAX_LABEL, PITCH * stretch) / 2 + 4);
   memory.stretch = stretched(sideOf(stretched(SIDE)));
   memory.at = new Map(data.nodes.map((node) => [node.id, { x: node.x * memory.stretch, y: node.y }]));
-  const bottom = data.bands[data.bands.length - 1]?.bottom ?? 0;
+  memory.names = namesOf(memory);
+  const bottom = Math.max(data.bands[data.bands.length - 1]?.bottom ?? 0, ...memory.names.map((name) => name.y + NAME / 2 - FOOT));
   const left = -0.5 * PITCH * memory.stretch, right = last * memory.stretch;
-  const side = Math.max(sideOf(memory.stretch), (stage.clientWidth - right + left) / 2);
-  memory.box = { left: left - side, right: right + side, top: -HEAD - 8, bottom: bottom + FOOT };
+  const side = Math.max(sideOf(memory.stretch), (stage.clientWidth - right + left - GUTTER) / 2);
+  memory.box = { left: left - side - GUTTER, right: right + side, top: -HEAD - 8, bottom: bottom + FOOT };
   restyle(memory);
+}
+
+// Where the names of supernodes stand: under a residual latent, whose label is above it, else beside the link that goes up; never on another.
+function namesOf(memory) {
+  const found = [];
+  pen.font = `600 11px ${memory.font}`;
+  for (const group of memory.data.groups) {
+    const first = membersOf(memory, group)[0];
+    if (!first) continue;
+    const { x, y } = memory.at.get(first), above = memory.byId.get(first).above;
+    const name = { group, text: group.name, x: above ? x - 16 : x + 14, y: above ? y + BELOW : y - 24, width: pen.measureText(group.name).width };
+    while (found.some((other) => Math.abs(other.y - name.y) < NAME && other.x < name.x + name.width + 6 && name.x < other.x + other.width + 6)) name.y += NAME;
+    found.push(name);
+  }
+  return found;
+}
+
+function membersOf(memory, group) {
+  const { at } = memory;
+  return group.members.filter((id) => at.has(id)).sort((a, b) => at.get(a).x - at.get(b).x);
 }
 
 // Every node and edge as it looks now.
@@ -94,7 +116,8 @@ function restyle(memory) {
   const room = Math.min(MAX_LABEL, PITCH * memory.stretch - 6);
   const edge = memory.byEdge.get(memory.hoveredEdge ?? data.selected);
   const near = memory.hovered ? memory.near.get(memory.hovered) : memory.hoveredEdge ? new Set([edge.from, edge.to]) : null;
-  const dark = (id) => (near ? !near.has(id) : data.heat !== null && !(data.heat[id]?.[0] > 0));
+  const kept = new Set([data.selected, memory.seed, ...data.pinned]);
+  const dark = (id) => (near ? !near.has(id) : data.heat !== null && !(data.heat[id]?.[0] > 0) && !kept.has(id));
   const labels = memory.labels;
   const small = Math.max(0.75, Math.min(1, 1.4 * memory.stretch));
   nodes.update(data.nodes.map((node) => {
@@ -105,7 +128,7 @@ function restyle(memory) {
     return {
       id: node.id, ...memory.at.get(node.id), shape: node.shape, size: node.size * small, label: labels.get(key),
       borderWidth: node.role === "not_known" ? 2 : 1, color: { background: node.role === "not_known" ? look.paper : colour, border: colour },
-      font: { size: 11, face: font, color: faint ? fade(look.ink, look.paper, 0.72) : look.ink, strokeWidth: 3, strokeColor: look.paper, vadjust: node.above ? -2 * node.size * small - 16 - 13 * labels.get(key).split("\n").length : 4 },
+      font: { size: 11, face: font, color: faint ? fade(look.ink, look.paper, near ? 0.72 : 0.45) : look.ink, strokeWidth: 3, strokeColor: look.paper, vadjust: node.above ? -2 * node.size * small - 16 - 13 * labels.get(key).split("\n").length : 4 },
     };
   }));
   edges.update(data.edges.map((one) => {
@@ -124,14 +147,14 @@ function restyle(memory) {
 function fit(memory) {
   const { box, stage, network } = memory;
   const scale = Math.min(1, stage.clientWidth / (box.right - box.left));
-  const height = Math.max(200, Math.min(640, (box.bottom - box.top) * scale));
+  const height = Math.max(120, Math.min(640, (box.bottom - box.top) * scale));
   stage.style.height = `${Math.round(height)}px`;
   network.setSize("100%", `${Math.round(height)}px`);
   network.redraw();
   const least = Math.max(SMALLEST, Math.min(scale, height / (box.bottom - box.top)));
-  const seed = memory.data.nodes.find((node) => node.seed), half = stage.clientWidth / 2 / least;
+  const seed = memory.at.get(memory.seed), half = stage.clientWidth / 2 / least;
   const wide = (box.right - box.left) * least > stage.clientWidth + 1;
-  const middle = wide && seed ? Math.max(box.left + half, Math.min(box.right - half, memory.at.get(seed.id).x)) : (box.left + box.right) / 2;
+  const middle = wide && seed ? Math.max(box.left + half, Math.min(box.right - half, seed.x)) : (box.left + box.right) / 2;
   network.moveTo({ position: { x: middle, y: (box.top + box.bottom) / 2 }, scale: least, animation: false });
 }
 
@@ -149,7 +172,12 @@ function drawBehind(memory, pencil) {
     pencil.globalAlpha = 1;
     pencil.fillStyle = look.quiet;
     pencil.font = `11px ${memory.font}`;
-    pencil.fillText(band.name, box.left + 14, band.top + 8);
+    pencil.save();
+    pencil.textAlign = "center";
+    pencil.translate(box.left + 6 + GUTTER / 2, (band.top + band.bottom) / 2);
+    pencil.rotate(-Math.PI / 2);
+    pencil.fillText(band.name, 0, 1);
+    pencil.restore();
   }
   pencil.textAlign = "center";
   for (const column of data.columns) {
@@ -164,6 +192,7 @@ function drawBehind(memory, pencil) {
     if (column.after_gap) pencil.fillText("···", x - (PITCH * stretch) / 2 - 30 * stretch, -HEAD + 6);
   }
   data.groups.forEach((group, i) => drawGroup(memory, pencil, group, look[`pin${i % 3}`]));
+  memory.names.forEach((name) => drawName(memory, pencil, name));
   if (data.heat) {
     for (const [id, at] of memory.at) {
       const share = shareOf(data.heat[id]?.[0] ?? 0, 1);
@@ -180,10 +209,10 @@ function drawBehind(memory, pencil) {
   pencil.restore();
 }
 
-// A supernode: a broad band along the links between its members, and round each of them; its name above the first.
+// A supernode: a broad band along the links between its members, and round each of them.
 function drawGroup(memory, pencil, group, colour) {
   const { at, data } = memory;
-  const members = group.members.filter((id) => at.has(id)).sort((a, b) => at.get(a).x - at.get(b).x);
+  const members = membersOf(memory, group);
   if (!members.length) return;
   const inside = new Set(members), shape = new Path2D();
   for (const id of members) { shape.moveTo(at.get(id).x, at.get(id).y); shape.lineTo(at.get(id).x + 0.1, at.get(id).y); }
@@ -199,15 +228,17 @@ function drawGroup(memory, pencil, group, colour) {
   pencil.lineJoin = pencil.lineCap = "round";
   pencil.stroke(shape);
   pencil.restore();
+}
+
+function drawName(memory, pencil, name) {
   pencil.save();
   pencil.textAlign = "left";
   pencil.font = `600 11px ${memory.font}`;
   pencil.lineWidth = 3;
   pencil.strokeStyle = memory.look.paper;
   pencil.fillStyle = memory.look.ink;
-  const { x, y } = at.get(members[0]);
-  pencil.strokeText(group.name, x + 14, y - 24);
-  pencil.fillText(group.name, x + 14, y - 24);
+  pencil.strokeText(name.text, name.x, name.y);
+  pencil.fillText(name.text, name.x, name.y);
   pencil.restore();
 }
 
@@ -374,9 +405,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
   drawBar(memory);
   const draw = () => {
     memory.look = colours(memory.probe);
-    if (memory.drawn === memory.data.graph) { restyle(memory); memory.network.redraw(); return; }
+    const groups = JSON.stringify(memory.data.groups), same = memory.drawn === memory.data.graph;
+    if (!same) build(memory);
+    else if (memory.grouped === groups) { restyle(memory); memory.network.redraw(); }
+    else { place(memory); fit(memory); }
     memory.drawn = memory.data.graph;
-    build(memory);
+    memory.grouped = groups;
   };
   if (memory.network) draw();
   else if (!memory.waits) {

@@ -8,7 +8,7 @@ from components.flow_canvas import flow_canvas
 from components.flow_graph import FlowPicture
 from components.hotkeys import hotkeys
 from dashboard.analysis.flow_types import FlowGraph, LitGraph
-from dashboard.ui import failures, flow_answers, flow_card, flow_controls, flow_panels, flow_url, present_flow, sidebar, state
+from dashboard.ui import failures, flow_answers, flow_card, flow_controls, flow_files, flow_panels, flow_url, present_flow, sidebar, state
 from dashboard.ui import flow_state as flow
 from dashboard.ui.naming import names
 from dashboard.ui.resources import get_catalog, get_engine
@@ -36,7 +36,7 @@ def card(view: flow.FlowState, graphs: list[FlowGraph], lit: LitGraph | None) ->
     """The chosen link or node; the seed if nothing that is drawn is chosen."""
     edges = [edge for graph in graphs for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected]
     if edges:
-        return flow_card.edge_card(edges[0], lit if lit is not None and {edges[0].source, edges[0].target} <= lit.values.keys() else None)
+        return flow_card.edge_card(edges[0], lit)
     found = [(graph, node) for graph in graphs for node in graph.nodes if node.id == view.selected]
     graph, node = found[0] if found else (graphs[0], graphs[0].node(view.seed))
     assert node is not None
@@ -48,10 +48,10 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     named = names(catalog)
     graphs = [flow_answers.built(view, seed) for seed in (view.seed, view.other) if seed is not None]
     pictures = [present_flow.drawn(graph, named) for graph in graphs]
-    lits: list[LitGraph | None] = [None for _ in graphs]
+    lit: LitGraph | None = None
     with failures.shown():
-        lits = [flow_answers.lit_by(view, graph) for graph in graphs]
-    view = flow.settle(view, lits[0])
+        lit = flow_answers.lit_by(view, graphs)
+    view = flow.settle(flow.on_screen(view, graphs), lit)
     if len(graphs) > 1:
         st.caption(failures.plain(present_flow.compared(*graphs)))
         places = st.columns(2)
@@ -59,20 +59,20 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     else:
         left, right = st.columns([7, 4], gap="medium")
         places = [left]
-    for place, key, *drawing in zip(places, (flow.CANVAS, flow.SECOND), graphs, pictures, lits, strict=False):
+    for place, key, graph, picture in zip(places, (flow.CANVAS, flow.SECOND), graphs, pictures, strict=False):
         with place:
-            canvas(view, *drawing, key)
+            canvas(view, graph, picture, lit, key)
     with right:
         flow_controls.choice_box(pictures, view.selected or str(view.seed))
-        later = card(view, graphs, lits[0])
+        later = card(view, graphs, lit)
         rest = st.container()
     with left:
         flow_controls.text_box()
-        if lits[0] is not None:
-            flow_controls.text_strip(view, lits[0])
+        if lit is not None:
+            flow_controls.text_strip(view, lit)
         flow_card.pins(view, graphs[0], named)
         groups = present_flow.supernodes(graphs[0], named) if view.grouped else ()
-        flow_controls.exports(view, graphs[0], pictures[0], groups, {"Model": str(engine.describe().model)})
+        flow_files.files(view, graphs[0], pictures[0], groups, {"Model": str(engine.describe().model)})
     with rest, failures.shown():
         later()
     with st.expander("On text: origins, deactivation, steering", icon=":material/science:", key=flow.ON_TEXT, on_change="rerun") as text:
@@ -90,6 +90,8 @@ def answer() -> None:
     flow_controls.thresholds(catalog)
     if said := flow.said():
         st.info(failures.plain(said), icon=":material/info:")
+    if done := flow.done():
+        st.toast(failures.plain(done), icon=":material/list:")
     with failures.shown():
         view = draw(view)
     flow_url.write_url(view)

@@ -141,6 +141,7 @@ def flow_deactivate(
     """Rescale the predecessors of active latents at one token, and see whether they still fire."""
     from dashboard.analysis.flow_layers import Matching, layers_of, matchings, suite_of
     from dashboard.analysis.methods import deactivation as method
+    from dashboard.analysis.methods import deactivation_effects as summary
     from dashboard.analysis.methods.flow_samples import SampleAsk
 
     unknown = [way for way in _words(ways) if way.upper() not in Matching.__members__]
@@ -159,7 +160,7 @@ def flow_deactivate(
         for found in method.deactivate(runner, text, of_layers, ask):
             show(found.done / found.total, f"{found.done} of {found.total} tokens, {len(found.trials):,} trials")
     assert found is not None
-    rows = method.table(method.effects(found.trials, by_layer, by_subset))
+    rows = summary.table(summary.effects(found.trials, by_layer, by_subset))
     if as_json:
         asked = {"release": release, "layers": [layer.layer for layer in chosen], "matching": list(_words(ways))} | ask.plain_data()
         saes = dict.fromkeys(sae for ways_of in of_layers for one in ways_of.values() for sae in one.saes)

@@ -1,5 +1,8 @@
 """What the flow page asks of the engine, with what is shown while it waits."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import streamlit as st
 
 from dashboard.analysis.flow_suite import find_suite
@@ -25,8 +28,8 @@ def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
     return graph
 
 
-def lit_by(view: flow.FlowState, graph: FlowGraph) -> LitGraph | None:
-    """The nodes of a graph on the text of the page; None without one.
+def lit_by(view: flow.FlowState, graphs: Sequence[FlowGraph]) -> LitGraph | None:
+    """The nodes of all graphs on the text of the page; None without one.
 
     Raises:
         AnalysisError: if the text cannot be read.
@@ -34,4 +37,8 @@ def lit_by(view: flow.FlowState, graph: FlowGraph) -> LitGraph | None:
     if not view.prompt.text.strip():
         return None
     with st.spinner("reading the text"):
-        return method.lit(get_engine(), graph, view.prompt)
+        first, *further = [method.lit(get_engine(), graph, view.prompt) for graph in graphs]
+    values = dict(first.values)
+    for one in further:
+        values |= one.values
+    return replace(first, values=values)

@@ -62,7 +62,9 @@ def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
 
 def _node_later(view: flow.FlowState, graph: FlowGraph, facts: LatentFacts) -> None:
     _without(view, graph, facts.latent)
-    if not facts.is_dead:
+    if facts.is_dead:
+        st.caption(f"It never fired on the {present_latent.grouped(facts.head.n_tokens)} tokens of the index: only its weights are known.")
+    else:
         _examples(facts)
 
 
@@ -76,8 +78,12 @@ def _without(view: flow.FlowState, graph: FlowGraph, latent: LatentId) -> None:
             return
         with failures.shown(), st.spinner("removing predecessors"):
             found = without_predecessors(get_engine(), graph, latent, view.prompt, view.token)
-            for line in present_flow.without(found):
-                st.markdown(failures.plain(line))
+            first, *further = map(failures.plain, present_flow.without(found))
+            st.markdown(first)
+            if rows := present_flow.removed_rows(found, names(get_catalog())):
+                latent_list(rows, key=flow.REMOVED, on_show=flow.choose_removed)
+            for line in further:
+                st.markdown(line)
 
 
 def _nothing() -> None:

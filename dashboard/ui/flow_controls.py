@@ -1,23 +1,20 @@
-"""Inputs of the flow page: the seed, what of its graph is drawn, the text that lights it up, and files."""
+"""Inputs of the flow page: the seed, what of its graph is drawn, and the text that lights it up."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
-from components.data import GraphGroup, Lane, Scale, TokenCell
-from components.flow_export import circuit_json, graphml, read_circuit_json, read_graphml, web_page
-from components.flow_graph import FlowPicture, picture
-from components.flow_svg import flow_svg
+from components.data import Lane, Scale, TokenCell
+from components.flow_graph import FlowPicture
 from components.token_strip import token_strip
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.flow_types import FlowGraph, LitGraph
+from dashboard.analysis.flow_types import LitGraph
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, present_flow, state
 from dashboard.ui import flow_state as flow
+from dashboard.ui import present_flow, state
 from dashboard.ui.glossary import TERMS
 
 _KEPT = {"persist_state": "session"}
@@ -103,48 +100,3 @@ def choice_box(pictures: Sequence[FlowPicture], selected: str) -> None:
         "Latent or link", list(names), key=flow.CHOICE, format_func=lambda key: names[key], on_change=flow.choose, index=None,
         label_visibility="collapsed", placeholder="Click a node or a link, or choose one here",
     )  # fmt: skip
-
-
-def exports(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
-    """The graph as files; a file of ours looked at again."""
-    title = f"Flow of {view.seed}"
-    shown = "the span only" if view.pruned else "every layer"
-    drawn_from = f"residual links from {view.t_res:g}, MLP and attention from {view.t_module:g}, {view.top} of each, {shown}"
-    lines = [
-        ("Seed", str(view.seed)),
-        ("Drawn", drawn_from),
-        *((name, str(value)) for name, value in record.items()),
-        *(("Note", note) for note in graph.notes),
-    ]
-    stem = str(view.seed).replace("/", "_")
-    circuit = partial(
-        circuit_json, drawn.nodes, drawn.edges, slug=stem, scan=str(record.get("Model", "")), description=title,
-        generator="latents", pinned=view.pins, selected=view.selected, groups=groups,
-        settings={"t_res": view.t_res, "t_module": view.t_module, "top": view.top, "pruned": view.pruned},
-    )  # fmt: skip
-    forms = (
-        ("Web page", "html", "text/html", partial(web_page, drawn, title, lines, pinned=view.pins, groups=groups)),
-        ("SVG", "svg", "image/svg+xml", partial(flow_svg, drawn, title, [f"{name}: {value}" for name, value in lines])),
-        ("GraphML", "graphml", "application/xml", partial(graphml, drawn.nodes, drawn.edges)),
-        ("circuit-tracer JSON", "json", "application/json", lambda: json.dumps(circuit(), ensure_ascii=False, indent=1)),
-    )
-    with st.expander("Files", icon=":material/swap_horiz:"):
-        with st.container(horizontal=True):
-            for name, suffix, mime, make in forms:
-                file, key = f"flow-{stem}.{suffix}", f"{flow.EXPORT}_{suffix}"
-                st.download_button(name, make, file, mime, key=key, icon=":material/download:", on_click="ignore")
-        found = st.file_uploader("Look at a GraphML or JSON file of this page again", type=["graphml", "xml", "json"], key=flow.IMPORT)
-        if found is not None:
-            _look_at(found.getvalue().decode(errors="replace"))
-
-
-def _look_at(text: str) -> None:
-    """A file of ours, drawn beside the graph of the page."""
-    try:
-        nodes, edges = read_circuit_json(json.loads(text)) if text.lstrip().startswith("{") else read_graphml(text)
-        drawn = picture(nodes, edges)
-    except ValueError as error:
-        st.error(failures.plain(str(error)), icon=":material/error:")
-        return
-    st.caption(failures.plain(f"{len(nodes)} latents and {len(edges)} links in the file."))
-    st.image(flow_svg(drawn, "From the file"), width="stretch")

@@ -13,6 +13,7 @@ from dashboard.analysis.flow_layers import Matching, layers_of, matchings
 from dashboard.analysis.flow_suite import find_suite
 from dashboard.analysis.flow_types import FlowLayer, FlowSuite
 from dashboard.analysis.methods import deactivation as off
+from dashboard.analysis.methods import deactivation_effects as after
 from dashboard.analysis.methods import origins as method
 from dashboard.analysis.methods.coactivation import CoActivation, coactivation
 from dashboard.analysis.methods.flow_samples import SHORT, SOURCES, Predecessors, SampleAsk, predecessors_of
@@ -222,31 +223,33 @@ def _draw_deactivation(found: off.Deactivation) -> None:
         st.caption("No active latent with an active predecessor yet.")
         return
     factors = sorted({trial.factor for trial in found.trials})
-    whole = off.effects(found.trials)
+    whole, clicks = after.effects(found.trials), dict[str, str | None]()
     if len(factors) > 1:
         titles = {"success": "share that stops firing", "AC": "activation change", "loss": "relative loss change"}
         for column, (which, title) in zip(st.columns(3), titles.items(), strict=True):
             if curves := present.effect_curves(whole, which):
-                figure = dose_curves(curves, y_title=title, x_title="r", x_name="r")
-                column.plotly_chart(figure, key=kept.key(kept.DEACTIVATION, f"curve_{which}"))
+                with column:
+                    dose = dose_chart(dose_curves(curves, y_title=title, x_title="r", x_name="r"), kept.DEACTIVATION, f"curve_{which}")
+                clicks[f"curve {which}"] = dose and after.effect_key(dose[0], after.ALL_ACTIVE, dose[1])
     options, by = st.columns([1, 2], vertical_alignment="bottom")
     factor = options.selectbox("r of the bars", factors, key=kept.key(kept.DEACTIVATION, "r"))
     by_subset = by.toggle("By what was rescaled", value=True, key=kept.key(kept.DEACTIVATION, "subset"))
-    shown = [one for one in (off.effects(found.trials, by_subset=True) if by_subset else whole) if one.factor == factor]
+    shown = [one for one in (after.effects(found.trials, by_subset=True) if by_subset else whole) if one.factor == factor]
     left, right = st.columns(2)
     with left:
         figure = effect_bars(present.effect_bars(shown, "success"), y_title="share that stops firing", as_share=True)
-        first = _chart(figure, kept.DEACTIVATION, "success")
+        clicks["success"] = _chart(figure, kept.DEACTIVATION, "success")
     with right:
         figure = effect_bars(present.effect_bars(shown, "AC"), y_title="mean activation change", as_share=False)
-        second = _chart(figure, kept.DEACTIVATION, "ac")
+        clicks["AC"] = _chart(figure, kept.DEACTIVATION, "ac")
+    picked = kept.latest(kept.DEACTIVATION, clicks)
     without = ", ".join(f"{n:,} by {method_name}" for method_name, n in found.n_without.items())
-    st.caption(failures.plain(f"Without an active predecessor, and in no bar: {without or 'none'}. Click a bar for its trials."))
-    with st.expander("Trials", expanded=bool(first or second)):
-        rows = present.trial_rows(found.trials, first or second, names(get_catalog()))
+    st.caption(failures.plain(f"Without an active predecessor, and in no bar: {without or 'none'}. Click a bar or a point for its trials."))
+    with st.expander("Trials", expanded=bool(picked)):
+        rows = present.trial_rows(found.trials, picked, names(get_catalog()))
         st.dataframe(rows, hide_index=True, column_config={"page": _PAGE})
     with st.expander("Table"):
-        st.dataframe(off.table(off.effects(found.trials, by_layer=True, by_subset=True)), hide_index=True)
+        st.dataframe(after.table(after.effects(found.trials, by_layer=True, by_subset=True)), hide_index=True)
 
 
 def _able(suite: FlowSuite) -> list[int]:
@@ -303,6 +306,12 @@ def _chart(figure: Any, panel: str, name: str) -> str | None:
     """A figure that can be clicked: the key behind the mark."""
     event = st.plotly_chart(figure, key=kept.key(panel, name), on_select="rerun", selection_mode="points")
     return kept.clicked(event)
+
+
+def dose_chart(figure: Any, panel: str, name: str) -> tuple[str, float] | None:
+    """Curves that can be clicked: the curve and the dose of the point."""
+    event = st.plotly_chart(figure, key=kept.key(panel, name), on_select="rerun", selection_mode="points")
+    return kept.clicked_dose(event)
 
 
 def _dark() -> bool:

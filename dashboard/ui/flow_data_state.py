@@ -1,5 +1,6 @@
 """Keys of the panels of the flow on text, and the jobs that this tab looks at there."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -41,8 +42,25 @@ def plan(panel: str) -> Any:
 
 def clicked(event: object) -> str | None:
     """The key behind the mark of a figure that was clicked last; None for none."""
+    data = _behind(event)
+    return str(data[0]) if data else None
+
+
+def clicked_dose(event: object) -> tuple[str, float] | None:
+    """The curve and the dose of the point that was clicked last; None for none."""
+    data = _behind(event)
+    return (str(data[0]), float(data[1])) if len(data) > 1 else None
+
+
+def latest(panel: str, clicks: Mapping[str, str | None]) -> str | None:
+    """Of several figures with the key that is clicked in each, the key of the one that was clicked last: a figure keeps its mark."""
+    before, last = st.session_state.get(key(panel, "clicks"), ({}, ""))
+    last = next((name for name, clicked in clicks.items() if clicked != before.get(name)), last)
+    st.session_state[key(panel, "clicks")] = dict(clicks), last
+    return clicks.get(last)
+
+
+def _behind(event: object) -> list[Any]:
     points = getattr(getattr(event, "selection", None), "points", None) or []
     data = points[-1].get("customdata") if points else None
-    if isinstance(data, dict):  # Streamlit gives some figures' lists as {"0": ...}
-        data = list(data.values())
-    return str(data[0]) if isinstance(data, list | tuple) and data else None
+    return list(data.values()) if isinstance(data, dict) else list(data or ())  # Streamlit gives some figures' lists as {"0": ...}

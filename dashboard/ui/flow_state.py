@@ -3,6 +3,7 @@
 What is on the screen is one frozen value; each thing that a person does keeps the value before, so that it can be undone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
@@ -17,22 +18,22 @@ from dashboard.analysis.notebook import LatentList, ListEntry
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import state
-from dashboard.ui.resources import get_notebook
+from dashboard.ui.resources import get_catalog, get_notebook
 
 PAGE = "app_pages/flow.py"
 SEED, OTHER, T_RES_KEY, T_MODULE_KEY, TOP, WHOLE, GROUPED, TEXT, TOKEN, CHOICE = (
     "flow_seed", "flow_other", "flow_t_res", "flow_t_module", "flow_top", "flow_whole", "flow_grouped", "flow_text", "flow_token",
     "flow_choice",
 )  # fmt: skip
-CANVAS, SECOND, STRIP, LISTS, UNDO, STEER, HOTKEYS, EXAMPLES, LOGITS, PINNED, IMPORT, EXPORT, ON_TEXT, WITHOUT = (
+CANVAS, SECOND, STRIP, LISTS, UNDO, STEER, HOTKEYS, EXAMPLES, LOGITS, PINNED, IMPORT, IMPORTED, EXPORT, ON_TEXT, WITHOUT, REMOVED = (
     "flow_canvas", "flow_second", "flow_strip", "flow_lists", "flow_undo", "flow_steer", "flow_hotkeys", "flow_examples", "flow_logits",
-    "flow_pinned", "flow_import", "flow_export", "flow_on_text", "flow_without",
+    "flow_pinned", "flow_import", "flow_imported", "flow_export", "flow_on_text", "flow_without", "flow_removed",
 )  # fmt: skip
 STRONGEST = -1
 """Stands for the token on which the seed fires most."""
 MAX_PINS, MAX_TOP_SHOWN, MAX_UNDO, MAX_GRAPHS = 12, 5, 50, 24
 WRITTEN, PROBLEMS = "flow_written", "flow_problems"
-_VIEW, _HISTORY, _SAID, _GRAPHS = "flow_view", "flow_history", "flow_said", "flow_graphs"
+_VIEW, _HISTORY, _SAID, _DONE, _GRAPHS, _IN_FILE = "flow_view", "flow_history", "flow_said", "flow_done", "flow_graphs", "flow_in_file"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,13 @@ def settle(view: FlowState, lit: LitGraph | None) -> FlowState:
     settled = replace(view, token=max(range(len(values)), key=lambda i: (values[i], not lit.special[i])))
     st.session_state[_VIEW], st.session_state[TOKEN] = settled, settled.token
     return settled
+
+
+def on_screen(view: FlowState, graphs: Sequence[FlowGraph]) -> FlowState:
+    """The state without a choice that no graph holds any more: a threshold may have taken it away, and another may bring it back."""
+    drawn = {str(node.latent) for graph in graphs for node in graph.nodes}
+    drawn |= {f"{edge.source} {edge.target}" for graph in graphs for edge in graph.edges}
+    return view if not view.selected or view.selected in drawn else replace(view, selected="")
 
 
 def can_undo() -> int:
@@ -193,6 +201,27 @@ def click(key: str, drawn: FlowPicture) -> None:
         step(replace(flow_state(), selected=found.node or found.edge))
 
 
+def click_in_file(drawn: FlowPicture) -> None:
+    """Callback of the canvas of a file: choose there, or follow here; its latents may be of SAEs that are not installed."""
+    state.note_change()
+    found = read_click(st.session_state[IMPORTED].get("clicked"), drawn)
+    if isinstance(found, str):
+        complain(found)
+    elif found.kind is ClickKind.DOUBLE and found.node:
+        try:
+            follow(get_catalog().latent(LatentId.parse(found.node)))
+        except AnalysisError as error:
+            complain(str(error))
+    else:
+        st.session_state[_IN_FILE] = found.node or found.edge
+
+
+def chosen_in_file(drawn: FlowPicture) -> str:
+    """What is chosen on the canvas of a file: a node or a link that it has, else nothing."""
+    chosen = st.session_state.get(_IN_FILE, "")
+    return chosen if chosen in {one.key for one in (*drawn.nodes, *drawn.edges)} else ""
+
+
 def toggle_pin(key: str) -> None:
     """Callback: pin a latent, or take its pin away."""
     pins = flow_state().pins
@@ -209,6 +238,12 @@ def unpin_in_strip() -> None:
     state.note_change()
     if unpinned := st.session_state[STRIP].get("unpinned"):
         step(replace(flow_state(), pins=tuple(pin for pin in flow_state().pins if pin != unpinned)))
+
+
+def choose_removed() -> None:
+    """Callback of the list of removed predecessors: choose one."""
+    if shown := st.session_state[REMOVED].get("shown"):
+        show(shown)
 
 
 def act_on_pin() -> None:
@@ -234,7 +269,7 @@ def add_to_list(latents: tuple[LatentId, ...], key: str) -> None:
             book.change_list(name, lambda old: old.with_entries(*entries))
         else:
             book.save_list(LatentList(name, entries=entries))
-        complain(f"{len(latents)} latent{'s are' if len(latents) > 1 else ' is'} in the list {name}.")
+        st.session_state[_DONE] = f"{len(latents)} latent{'s are' if len(latents) > 1 else ' is'} in the list {name}."
     except AnalysisError as error:
         complain(str(error))
 
@@ -247,6 +282,11 @@ def complain(said: str) -> None:
 def said() -> str | None:
     """What is to be said, once."""
     return st.session_state.pop(_SAID, None)
+
+
+def done() -> str | None:
+    """What has been done out of sight, to be said once."""
+    return st.session_state.pop(_DONE, None)
 
 
 def kept_graph(ask: FlowAsk) -> FlowGraph | None:

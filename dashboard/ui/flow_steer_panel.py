@@ -17,7 +17,7 @@ from dashboard.analysis.study import StudyRunner
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
-from dashboard.ui.flow_data import numbers
+from dashboard.ui.flow_data import dose_chart, numbers
 from dashboard.ui.flow_made import Plan, command, commas, settle, watch
 from dashboard.ui.resources import get_catalog, get_engine
 
@@ -134,16 +134,21 @@ def _draw(found: method.FlowSteering) -> None:
     off = goal is recipes.Goal.DEACTIVATE
     titles = {**_TITLES, "total": "total (1 - B) C" if off else "total B C"}
     x_title = "r" if off else "strength s"
+    clicks: dict[str, str | None] = {}
     for column, (which, title) in zip(st.columns(3), titles.items(), strict=True):
         figure = dose_curves(present.score_curves(found.points, by, which), y_title=title, x_title=x_title, x_name=x_title[-1])
-        column.plotly_chart(figure, key=_key(f"figure_{which}"))
+        with column:
+            dose = dose_chart(figure, kept.STEERING, f"figure_{which}")
+        clicks[which] = dose and present.dose_name(*dose)
+    picked = kept.latest(kept.STEERING, clicks)
     st.caption(
         "Single layer: at each strength the layer with the best total, chosen on these same texts, which flatters it. "
         f"Coherence is against {len(found.plain)} unsteered texts (median loss {found.fluency.nll:.2f} nats a token, spread "
-        f"{found.fluency.tau:.2f}). Bars: 95 % over texts."
+        f"{found.fluency.tau:.2f}). Bars: 95 % over texts. Click a point for its texts."
     )
     with st.expander("Table"):
         st.dataframe(method.table(found.points), hide_index=True)
-    with st.expander("Texts"):
+    behind = present.points_behind(found.points, by, picked)
+    with st.expander(f"Texts: {picked}" if picked else "Texts", expanded=bool(picked)):
         wide = st.column_config.TextColumn(width="large")
-        st.dataframe(present.text_rows(found.points), hide_index=True, row_height=64, column_config={"text": wide})
+        st.dataframe(present.text_rows(behind), hide_index=True, row_height=64, column_config={"text": wide})

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRole, GraphRow
+from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRole, GraphRow, LatentRow
 from components.flow_graph import FlowPicture, picture
 from dashboard.analysis.flow_types import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.methods.flow_pair import FiringTogether
@@ -188,23 +188,53 @@ def together_on(lit: LitGraph, first: LatentId, second: LatentId) -> str:
 
 
 def without(found: Without) -> list[str]:
-    """What is left of a latent without its predecessors, in sentences."""
+    """What is left of a latent without its predecessors, in sentences; what each of them does stands in `removed_rows`."""
     on = f"On {found.token!r}"
     if found.before <= 0:
         return [f"{on} it does not fire: nothing can be taken from it. Choose another token."]
-    lines = [f"{on} it fires at {found.before:.2f}."]
-    lines += [f"Without {link.source} (cosine {link.cosine:.2f}): {_left(value, found.before)}." for link, value in found.each]
+    lines = [f"{on} it fires at {found.before:.2f}.{' Left of that, without:' if found.each else ''}"]
     if found.together is not None and len(found.each) > 1:
-        lines.append(f"Without these {len(found.each)}: {_left(found.together, found.before)}.")
+        left = f"{found.together:.2f}, {percent(found.together / found.before)} of it" if found.together > 0 else "nothing: it is silent"
+        lines.append(f"Without all {len(found.each)} of them {left}.")
     if found.silent:
-        lines.append(f"Silent on this token: {', '.join(map(str, found.silent))}.")
+        lines.append(f"Silent on this token, so not removed: {', '.join(_short(latent) for latent in found.silent)}.")
     if not found.each and not found.silent:
         lines.append("Nothing in this graph leads into it.")
     return lines
 
 
-def _left(value: float, before: float) -> str:
-    return f"{value:.2f}, {percent(value / before)} of it" if value > 0 else "it is silent"
+def removed_rows(found: Without, named: Named) -> list[LatentRow]:
+    """Each predecessor that was removed, with what is left without it: the bar is that as a share of what there was."""
+    if found.before <= 0:
+        return []
+    return [
+        LatentRow(
+            key=str(link.source),
+            label=_short(link.source),
+            value=left,
+            share=max(0.0, min(1.0, left / found.before)),
+            note=f"{link.source} removed: {left:.4f} is left of {found.before:.4f}. {named(link.source)}".strip(),
+            pinned=False,
+            shown=False,
+            detail=f"{percent(left / found.before)} is left{'' if left > 0 else ': silent'} · cosine {link.cosine:.2f}",
+        )
+        for link, left in found.each
+    ]
+
+
+def _short(latent: LatentId) -> str:
+    """Its name without that of the release."""
+    return f"{latent.sae.name}/{latent.index}"
+
+
+def about(drawn: FlowPicture, key: str) -> str:
+    """What a graph says of a node or a link, line by line."""
+    for node in drawn.nodes:
+        if node.key == key:
+            return "\n".join(filter(None, (node.key, node.label, node.note)))
+    return next(
+        (f"{edge.source} → {edge.target}\n{edge.note or f'cosine {edge.weight:.4f}'}" for edge in drawn.edges if edge.key == key), ""
+    )
 
 
 def compared(one: FlowGraph, other: FlowGraph) -> str:

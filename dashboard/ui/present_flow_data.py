@@ -6,6 +6,7 @@ from typing import Any
 from components.data import DosePoint
 from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar, thinned
 from dashboard.analysis.methods import deactivation as off
+from dashboard.analysis.methods import deactivation_effects as after
 from dashboard.analysis.methods import flow_steering as steer
 from dashboard.analysis.methods import origins as method
 from dashboard.analysis.methods.coactivation import MatchedPair
@@ -129,12 +130,12 @@ def pair_points(pairs: Sequence[MatchedPair]) -> list[PairPoint]:
     return points
 
 
-def effect_bars(effects: Sequence[off.Effect], which: str) -> list[EffectBar]:
+def effect_bars(effects: Sequence[after.Effect], which: str) -> list[EffectBar]:
     """Success or AC as bars, combinations of sources in the order of their number."""
-    order = [*(off.changed_name(origin.sources) for origin in method.ORIGINS[1:]), off.ALL_ACTIVE]
+    order = [*(after.changed_name(origin.sources) for origin in method.ORIGINS[1:]), after.ALL_ACTIVE]
     bars: list[EffectBar] = []
     for effect in sorted(effects, key=lambda one: order.index(one.changed)):
-        key = f"{effect.method}|{effect.changed}|{effect.factor!r}"
+        key = after.effect_key(effect.method, effect.changed, effect.factor)
         if which == "success":
             value, interval = effect.success.value, effect.success.interval
         else:
@@ -144,7 +145,7 @@ def effect_bars(effects: Sequence[off.Effect], which: str) -> list[EffectBar]:
     return bars
 
 
-def effect_curves(effects: Sequence[off.Effect], which: str) -> dict[str, list[DosePoint]]:
+def effect_curves(effects: Sequence[after.Effect], which: str) -> dict[str, list[DosePoint]]:
     """success, AC or loss change against r, a line a method."""
     curves: dict[str, list[DosePoint]] = {}
     for effect in sorted(effects, key=lambda one: one.factor):
@@ -160,18 +161,11 @@ def effect_curves(effects: Sequence[off.Effect], which: str) -> dict[str, list[D
 
 def trial_rows(trials: Sequence[off.Trial], key: str | None, named: Named, most: int = 100) -> list[dict[str, Any]]:
     """The trials behind a bar; those behind all where none is clicked."""
-    wanted = None if key is None or key.count("|") != 2 else key.split("|")
     rows: list[dict[str, Any]] = []
-    for one in trials:
-        if wanted is not None:
-            whole = wanted[1] == off.ALL_ACTIVE and (one.changed == one.active or one.method == off.EXHAUSTIVE)
-            if one.method != wanted[0] or not (whole or off.changed_name(one.changed) == wanted[1]) or repr(one.factor) != wanted[2]:
-                continue
+    for one in (trials if key is None else after.trials_of(trials, key))[:most]:
         row = {"page": latent_link(one.target), "target": str(one.target), "label": named(one.target), "method": one.method}
-        row |= {"rescaled": off.changed_name(one.changed), "r": one.factor, "before": one.z_old, "after": one.z_new}
+        row |= {"rescaled": after.changed_name(one.changed), "r": one.factor, "before": one.z_old, "after": one.z_new}
         rows.append(row | {"AC": one.activation_change, "loss change": one.loss_change, "predecessors": ", ".join(map(str, one.latents))})
-        if len(rows) == most:
-            break
     return rows
 
 
@@ -184,6 +178,18 @@ def score_curves(points: Sequence[steer.SteeredPoint], by: str, which: str) -> d
         low, high = estimate.interval or (estimate.mean, estimate.mean)
         curves.setdefault(label, []).append(DosePoint(strength, estimate.mean, low, high, estimate.n))
     return curves
+
+
+def dose_name(label: str, strength: float) -> str:
+    """A point of the curves, for people."""
+    return f"{label} at {strength:g}"
+
+
+def points_behind(points: Sequence[steer.SteeredPoint], by: str, picked: str | None) -> list[steer.SteeredPoint]:
+    """What the curves draw under the name of `dose_name`; everything where nothing is picked."""
+    if picked is None:
+        return list(points)
+    return [point for (label, strength), point in steer.best_layers(points, by).items() if dose_name(label, strength) == picked]
 
 
 def text_rows(points: Sequence[steer.SteeredPoint]) -> list[dict[str, Any]]:

@@ -11,17 +11,8 @@ from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.flow_asks import Activity, ActivityAsk, Rescale, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.flow_types import MatchTable
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.deactivation import (
-    ALL_ACTIVE,
-    EXHAUSTIVE,
-    RANDOM_ACTIVE,
-    Deactivation,
-    DeactivationAsk,
-    changed_name,
-    deactivate,
-    effects,
-    table,
-)
+from dashboard.analysis.methods.deactivation import EXHAUSTIVE, RANDOM_ACTIVE, Deactivation, DeactivationAsk, deactivate
+from dashboard.analysis.methods.deactivation_effects import ALL_ACTIVE, changed_name, effects, table
 from dashboard.analysis.methods.flow_samples import SOURCES, Predecessors, SampleAsk
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.runner import Runner
@@ -153,8 +144,13 @@ def test_effects_count_each_target_once_and_subsets_those_for_which_all_of_it_wa
     whole = {effect.method: effect for effect in effects(found.trials)}
     targets = {(t.document, t.position, t.target) for t in found.trials if t.method == "cosine"}
     assert whole["cosine"].success.n == len(targets)
+    for name, effect in whole.items():
+        behind = trials_of(found.trials, effect_key(name, ALL_ACTIVE, effect.factor))
+        assert len(behind) == effect.success.n and all(t.changed == t.active or name == EXHAUSTIVE for t in behind)
+    assert trials_of(found.trials, "a key of nothing") == []
     for effect in effects(found.trials, by_subset=True):
         trials = [t for t in found.trials if t.method == effect.method and changed_name(t.changed) == effect.changed]
+        assert trials_of(found.trials, effect_key(effect.method, effect.changed, effect.factor)) == trials
         assert effect.success.n == len(trials) and effect.success.k == sum(t.z_new == 0 for t in trials)
         assert effect.activation_change.mean == pytest.approx(np.mean([1 - t.z_new / t.z_old for t in trials]))
     assert {effect.layer for effect in effects(found.trials, by_layer=True)} == {2}

@@ -6,14 +6,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from components.data import GraphRole, GraphRow
+from components.flow_export import circuit_json, graphml, web_page
 from dashboard.analysis.flow_suite import find_suite
 from dashboard.analysis.flow_types import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.flow import build, lit
 from dashboard.analysis.methods.flow_recipes import path_latents
 from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.notebook import LatentList
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_card, flow_state, present_flow
+from dashboard.ui import flow_card, flow_state, present_flow, resources
 from dashboard.ui import steer_state as steer
 from tests.app_pages.conftest import Open, drawn, told
 
@@ -39,6 +41,11 @@ def canvas(app: AppTest) -> dict:
     found = drawn(app, "flow_canvas")
     assert found is not None
     return found
+
+
+def components(app: AppTest) -> list[str]:
+    """The data of every component of ours, as JSON."""
+    return [one.proto.json for one in app.get("bidi_component") if one.proto.json]
 
 
 def in_url(app: AppTest, name: str) -> list[str]:
@@ -167,10 +174,55 @@ def test_a_text_lights_the_nodes_and_the_slider_moves_along(open_page: Open, run
     assert drawn(app, "token_strip")["selected"] == other
 
 
-def test_latents_are_added_to_a_list(open_page: Open) -> None:
+def test_the_chosen_latent_and_all_pinned_ones_are_added_to_a_list(open_page: Open, runner: LocalRunner) -> None:
+    nodes = [node.id for node in graph_of(runner).nodes if node.id != str(SEED)]
+    book = resources.get_notebook()
+    book.save_list(LatentList("found"))
+    app = opened(open_page, chosen=nodes[0], pin=nodes[1:3])
+    widget(app, flow_state.LISTS).set_value("found").run()
+    assert [str(entry.latent) for entry in book.get_list("found").entries] == [nodes[0]]
+    assert [toast.value.replace("\\", "") for toast in app.toast] == ["1 latent is in the list found."] and widget(
+        app, flow_state.LISTS
+    ).value is None
+    widget(app, f"{flow_state.LISTS}_pins").set_value("found").run()
+    assert [str(entry.latent) for entry in book.get_list("found").entries] == nodes[:3] and not app.exception
+    assert canvas(app)["selected"] == nodes[0]
+
+
+def test_what_a_threshold_takes_off_the_screen_is_no_longer_chosen_and_comes_back_with_it(open_page: Open, runner: LocalRunner) -> None:
+    edge = next(edge for edge in graph_of(runner).edges if "mlp" in str(edge.source))
+    key = f"{edge.source} {edge.target}"
+    app = opened(open_page, chosen=key, prompt=FOX)
+    assert canvas(app)["selected"] == key and drawn(app, "token_strip")["scale"]["label"] == str(edge.target)
+    widget(app, flow_state.T_MODULE_KEY).set_value(1.0).run()
+    assert canvas(app)["selected"] == str(SEED) == drawn(app, "token_strip")["scale"]["label"] and "chosen" not in app.query_params
+    assert any(f"`{SEED}`" == caption.value for caption in app.caption)
+    widget(app, flow_state.T_MODULE_KEY).set_value(0.0).run()
+    assert canvas(app)["selected"] == key and in_url(app, "chosen") == [key]
+
+
+def test_what_is_chosen_in_a_second_graph_shades_the_text(open_page: Open, runner: LocalRunner) -> None:
+    other = LatentId(SaeId("tiny", "1.resid_post"), 3)
+    only = next(node.id for node in graph_of(runner, other).nodes if node.latent not in {one.latent for one in graph_of(runner).nodes})
+    app = opened(open_page, other=str(other), chosen=only, prompt=FOX)
+    assert drawn(app, "token_strip")["scale"]["label"] == only
+
+
+@pytest.mark.parametrize("suffix", ["html", "graphml", "json"])
+def test_a_saved_graph_is_looked_at_again_and_what_is_no_graph_is_refused(open_page: Open, runner: LocalRunner, suffix: str) -> None:
+    picture_of = present_flow.drawn(graph_of(runner), lambda latent: f"label of {latent.index}")
+    nodes, edges = picture_of.nodes, picture_of.edges
+    json_file = circuit_json(nodes, edges, slug="s", scan="m", description="d", generator="g")
+    text = {"html": web_page(picture_of, "A flow"), "graphml": graphml(nodes, edges), "json": json.dumps(json_file)}[suffix]
     app = opened(open_page)
-    flow_list = widget(app, flow_state.LISTS)
-    assert flow_list is not None and flow_list.options == []
+    widget(app, flow_state.IMPORT).set_value((f"flow.{suffix}", text.encode(), "text/plain")).run()
+    assert not app.exception and not app.error
+    again = next(
+        one for one in map(json.loads, components(app)) if one.get("nodes") and one["nodes"][0].get("meaning", "").startswith("label")
+    )
+    assert {node["id"]: node["meaning"] for node in again["nodes"]} == {one.key: one.label for one in nodes}
+    widget(app, flow_state.IMPORT).set_value((f"flow.{suffix}", b"nothing of the kind", "text/plain")).run()
+    assert "the flow page" in told(app) and canvas(app)["nodes"]
 
 
 def stale() -> None:

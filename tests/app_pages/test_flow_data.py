@@ -10,8 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.corpus import join, write_corpus
 from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.methods.dose_response import Estimate
+from dashboard.analysis.methods.flow_recipes import Goal, PlacedLatent, Recipe, settings_of
+from dashboard.analysis.methods.flow_steering import SteeredPoint
 from dashboard.analysis.methods.origins import GroupTest, Origin
-from dashboard.analysis.names import Point
+from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import flow_data, present_flow_data
 from tests.app_pages.conftest import Open, told
@@ -147,6 +150,36 @@ def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
     app.selectbox(key="flow_steering_unit").set_value("raw")
     words = shlex.split(made(press(app, "Write and score"), "flow_steering"))
     assert {"tiny/2.resid_post/7", "--words=dog,it's", "--strengths=0,3", "--unit=raw", "--t-res=0.1", "--texts=2"} <= {*words}
+
+
+def clicks() -> None:
+    import streamlit as st
+
+    from dashboard.ui import flow_data_state as kept
+
+    for bars, curve in ((None, None), ("a", None), ("a", "b"), ("a", "c"), ("d", "c"), (None, "c")):
+        st.text(str(kept.latest("panel", {"bars": bars, "curve": curve})))
+
+
+def test_of_figures_that_keep_their_marks_the_one_clicked_last_says_what_is_shown() -> None:
+    app = AppTest.from_function(clicks, default_timeout=60).run()
+    assert [one.value for one in app.text] == ["None", "a", "b", "c", "d", "None"]
+
+
+def test_behind_a_point_of_the_steering_curves_stand_its_own_texts() -> None:
+    seed, nothing = PlacedLatent(LatentId.parse("tiny/2.resid_post/7"), 2), Estimate(0.5, None, 1)
+    settings = settings_of((seed,), (PlacedLatent(LatentId.parse("tiny/1.resid_post/3"), 1), seed), Recipe(Goal.ACTIVATE))
+    points = [
+        SteeredPoint(one, strength, (), {"lexicon": Estimate(0.1 * place + strength, None, 1)}, nothing, None)
+        for place, one in enumerate(settings)
+        for strength in (0.0, 0.5)
+    ]
+    curves = present_flow_data.score_curves(points, "lexicon", "behaviour")
+    for label, doses in curves.items():
+        for dose in doses:
+            (behind,) = present_flow_data.points_behind(points, "lexicon", present_flow_data.dose_name(label, dose.factor))
+            assert (behind.setting.label, behind.strength, behind.behaviour["lexicon"].mean) == (label, dose.factor, dose.mean)
+    assert present_flow_data.points_behind(points, "lexicon", None) == points
 
 
 def test_the_tests_behind_a_bar_are_those_that_it_counts() -> None:

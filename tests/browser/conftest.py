@@ -1,21 +1,14 @@
 """A real server with the default model and the shipped dictionaries, and a real Chromium that may talk to nobody else."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboard.analysis.settings import get_settings
 from tests.browser.find_chromium import CURE, find
+from tests.browser.serving import served
 
-ROOT = Path(__file__).resolve().parents[2]
 IDLE = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
 TOKEN = ".st-key-strip [data-position]"
 ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -26,33 +19,14 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("server")
-    log = folder / "log"
+    folder = tmp_path_factory.mktemp("server")
     # A cache of its own, with the model that is there: what tests save must not stand among a person's results.
     real = get_settings().cache
     for kept in ("models", "saes", "corpora"):
         (real / kept).mkdir(parents=True, exist_ok=True)
         (folder / kept).symlink_to(real / kept)
-    environment = {**os.environ, "LATENTS_CACHE": str(folder)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dashboard", "run", "--port", str(port)], cwd=ROOT, stdout=out, stderr=out, env=environment
-        )
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
-                    break
-            except OSError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError(f"the server did not start:\n{log.read_text()}") from None
-                time.sleep(0.2)
+    with served("dashboard", "run", port_option="--port", folder=folder, environment={"LATENTS_CACHE": str(folder)}) as url:
         yield url
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="session")

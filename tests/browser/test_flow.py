@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, Open, settle
+from tests.browser.conftest import Open, settle
+from tests.browser.serving import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 expect.set_options(timeout=30_000)  # the server may share its cores with other work
@@ -30,9 +32,9 @@ def named(short: str) -> str:
     return f"smollm2-135m/{short}"
 
 
-def place(page: Page, key: str) -> tuple[float, float]:
+def place(page: Page, key: str, on: str = STAGE) -> tuple[float, float]:
     """Where a node is on the window."""
-    stage = page.locator(STAGE)
+    stage = page.locator(on)
     stage.scroll_into_view_if_needed()
     box, at = stage.bounding_box(), stage.evaluate("(stage, key) => stage.whereIs(key)", key)
     assert box and at, key
@@ -41,6 +43,15 @@ def place(page: Page, key: str) -> tuple[float, float]:
 
 def on_card(page: Page, key: str) -> None:
     expect(page.locator("code").get_by_text(key, exact=True)).to_be_visible()
+
+
+def steers_with(page: Page, latents: list[str]) -> None:
+    """The steer page has an edit of each latent, and the texts that it makes."""
+    expect(page.get_by_role("spinbutton", name="Number")).to_have_count(len(latents))
+    for short in latents:
+        expect(page.get_by_test_id("stMain").get_by_text(named(short), exact=True)).to_be_visible()
+    expect(page.locator(".st-key-pair .side.steered [data-position]").first).to_be_visible(timeout=120_000)
+    settle(page)
 
 
 def test_first_open_tells_a_true_story(open_page: Open) -> None:
@@ -127,10 +138,44 @@ def test_the_keyboard_walks_chooses_and_pins(open_page: Open) -> None:
     expect(page).to_have_url(re.compile("pin=smollm2-135m%2F18.resid_post%2F1847"))
 
 
-def test_the_path_becomes_edits_of_the_steer_page(open_page: Open) -> None:
-    page = opened(open_page, f"?seed={SEED}&t_res=0.6")
+def test_a_chosen_latent_and_the_whole_path_become_edits_that_steer(open_page: Open) -> None:
+    page = opened(open_page, f"?seed={SEED}&t_res=0.66&chosen={named(CITIES[4])}")
+    page.get_by_role("button", name="Steer", exact=True).click()
+    steers_with(page, [CITIES[4]])
+    page.go_back()
+    page.wait_for_selector(STAGE)
+    settle(page)
     page.get_by_role("button", name="Steer path").click()
     expect(page).to_have_url(re.compile(r"/steer\?.*edit=smollm2-135m%2F18.resid_post%2F1847%3Aadd%3A"))
+    steers_with(page, [*CITIES[1:], "19.resid_post/615"])
+
+
+def test_a_latent_goes_into_a_new_list_with_a_word_and_the_graph_stays_where_it_is(open_page: Open) -> None:
+    page = opened(open_page, f"?seed={SEED}&t_res=0.66&chosen={named(CITIES[4])}")
+    before = place(page, SEED)
+    box = page.locator(".st-key-flow_lists input")
+    box.fill("cities of the flow")
+    box.press("Enter")
+    expect(page.get_by_test_id("stToast")).to_contain_text("1 latent is in the list cities of the flow.")
+    assert place(page, SEED) == before
+    page.get_by_role("link", name="Lists").click()
+    expect(page.get_by_text(named(CITIES[4])).first).to_be_visible()
+
+
+def test_a_saved_web_page_is_looked_at_again_beside_the_graph(open_page: Open, tmp_path: Path) -> None:
+    page = opened(open_page, f"?seed={SEED}&t_res=0.66")
+    page.locator("[data-testid=stExpander]", has_text="Files").locator("summary").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Web page").click()
+    file = tmp_path / "flow.html"
+    download.value.save_as(file)
+    page.locator(".st-key-flow_import input[type=file]").set_input_files(file)
+    again = page.locator(".st-key-flow_imported .stage[data-ready]")
+    expect(again).to_be_visible()
+    assert again.evaluate("stage => stage.nodeIds()") == page.locator(STAGE).evaluate("stage => stage.nodeIds()")
+    settle(page)
+    page.mouse.dblclick(*place(page, named(CITIES[4]), ".st-key-flow_imported .stage[data-ready]"))
+    expect(page.get_by_role("textbox", name="Seed")).to_have_value(named(CITIES[4]))
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("dark", 1920)])

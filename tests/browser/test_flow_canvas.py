@@ -1,12 +1,7 @@
 """The canvas in a real Chromium, in an app that has nothing else: real clicks on nodes and links, keys, and a page of its own."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from components.flow_export import web_page
 from components.flow_graph import picture
-from tests.browser.conftest import ROOT, TIMEOUT_MS
+from tests.browser.conftest import TIMEOUT_MS
+from tests.browser.serving import ROOT, served
 from tests.components.test_flow_graph import chain, hostile
 
 pytestmark = pytest.mark.browser
@@ -26,25 +22,9 @@ CITIES, CAPITALS = "tiny/11.resid_post/501", "tiny/10.mlp_out/7"
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("tiny") / "log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "streamlit", "run", "tests/browser/flow_app.py", "--server.port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(ROOT)})
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                if urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok":
-                    break
-            except OSError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError(f"the server did not start:\n{log.read_text()}") from None
-                time.sleep(0.2)
+    folder, here = tmp_path_factory.mktemp("tiny"), {"PYTHONPATH": str(ROOT)}
+    with served("streamlit", "run", "tests/browser/flow_app.py", port_option="--server.port", folder=folder, environment=here) as url:
         yield url
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture

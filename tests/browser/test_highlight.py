@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ROOT, TOKEN, Open, expect_legend, settle, shaded, token, type_prompt
+from tests.browser.conftest import TOKEN, Open, expect_legend, settle, shaded, token, type_prompt
+from tests.browser.serving import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, Open, settle
+from tests.browser.conftest import Open, settle
+from tests.browser.serving import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 expect.set_options(timeout=30_000)  # the server may share its cores with other work

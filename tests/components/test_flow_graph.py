@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from components.data import ClickKind, GraphClick, GraphEdge, GraphGroup, GraphNode, GraphRole, GraphRow
 from components.flow_canvas import canvas_data, read_click
-from components.flow_export import circuit_json, graphml, read_circuit_json, read_graphml, web_page
+from components.flow_export import circuit_json, graphml, read_file, read_graphml, web_page
 from components.flow_graph import from_networkx, picture, to_networkx, vis_library
 from components.flow_layout import PITCH, STACK, forward_order, lay_out
 from components.flow_svg import flow_svg
@@ -209,16 +209,24 @@ def test_an_svg_is_well_formed_holds_every_node_and_link_and_no_script() -> None
 
 @given(graphs())
 @settings(max_examples=40, deadline=None)
-def test_graphml_and_circuit_json_give_the_graph_back(graph: tuple[list[GraphNode], list[GraphEdge]]) -> None:
+def test_a_saved_graph_can_be_read_again_from_each_of_its_files(graph: tuple[list[GraphNode], list[GraphEdge]]) -> None:
     nodes, edges = graph
     back_nodes, back_edges = read_graphml(graphml(nodes, edges))
     assert set(back_nodes) == set(nodes) and set(back_edges) == set(edges)
+    back_nodes, back_edges = read_file(web_page(picture(nodes, edges), "A flow", [("Note", HOSTILE)]))
+    assert set(back_nodes) == set(nodes) and set(back_edges) == set(edges)
     said = circuit_json(nodes, edges, slug="s", scan="m", description="d", generator="g")
-    back_nodes, back_edges = read_circuit_json(json.loads(json.dumps(said)))
+    back_nodes, back_edges = read_file(json.dumps(said))
     assert [(one.key, one.layer, one.row, one.index, one.label, one.role) for one in back_nodes] == [
         (one.key, one.layer, one.row, one.index, one.label, one.role) for one in nodes
     ]
     assert [(one.key, one.weight) for one in back_edges] == [(one.key, one.weight) for one in edges]
+
+
+def test_a_web_page_of_somebody_else_is_refused() -> None:
+    for text in ("<!DOCTYPE html><p>hello", '<html><script type="application/json" id="nodes">[{"id": 1}]</script>', "<!doctype html>"):
+        with pytest.raises(ValueError, match="no web page that the flow page wrote"):
+            read_file(text)
 
 
 def test_graphml_shows_what_xml_cannot_hold_and_refuses_what_is_not_ours() -> None:

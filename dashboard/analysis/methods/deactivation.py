@@ -23,17 +23,13 @@ import numpy as np
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.flow_asks import MAX_VARIANTS, Rescale, RescaleAsk, Rescaled
-from dashboard.analysis.methods.dose_response import Estimate, mean_estimate
-from dashboard.analysis.methods.flow_samples import SHORT, SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read
-from dashboard.analysis.methods.shares import Share
+from dashboard.analysis.methods.flow_samples import SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read
 from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.runner import Runner
 
 RANDOM_ACTIVE, EXHAUSTIVE = "random active latent", "exhaustive search"
 """Baselines that need no matches."""
 MAX_TARGETS = 100
-_MANY = 200
-"""From here on means are normal enough, and a bootstrap takes long."""
 
 
 @dataclass(frozen=True)
@@ -314,75 +310,3 @@ def _trial(token: _Token, plan: _Planned, read: _Readings) -> Trial:
         read.answers[0].plain_loss,
         loss,
     )
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Trials of one kind together."""
-
-    method: str
-    layer: int | None
-    """None for all."""
-    changed: str
-    """Sources that were rescaled: RES, RES & MLP ...; `all active` for those of which every active one was."""
-    factor: float
-    success: Share
-    activation_change: Estimate
-    loss_change: Estimate | None
-    """None where no loss was measured. A small old loss makes single changes huge, and the mean follows them."""
-    median_loss_change: float | None
-
-
-ALL_ACTIVE = "all active"
-
-
-def changed_name(points: Sequence[Point]) -> str:
-    """RES & MLP."""
-    return " & ".join(SHORT[point] for point in SOURCES if point in points)
-
-
-def effects(trials: Sequence[Trial], by_layer: bool = False, by_subset: bool = False) -> tuple[Effect, ...]:
-    """Success, mean AC and mean relative loss change by method and factor, and by layer and by what was rescaled if wanted.
-
-    Without `by_subset` only trials in which every active source was rescaled count, so that each target counts once; with it
-    a subset's trials are those of targets for which all of it was active. The exhaustive search rescales one latent.
-    """
-    groups: dict[tuple[str, int | None, str, float], list[Trial]] = {}
-    for trial in trials:
-        whole = trial.changed == trial.active or trial.method == EXHAUSTIVE
-        if by_subset or whole:
-            name = changed_name(trial.changed) if by_subset else ALL_ACTIVE
-            groups.setdefault((trial.method, trial.layer if by_layer else None, name, trial.factor), []).append(trial)
-    return tuple(_effect(key, group) for key, group in groups.items())
-
-
-def _effect(key: tuple[str, int | None, str, float], group: Sequence[Trial]) -> Effect:
-    losses = [change for trial in group if (change := trial.loss_change) is not None]
-    success = Share(sum(trial.is_success for trial in group), len(group))
-    change = _mean([trial.activation_change for trial in group])
-    return Effect(*key, success, change, _mean(losses) if losses else None, float(np.median(losses)) if losses else None)
-
-
-def _mean(values: Sequence[float]) -> Estimate:
-    """A mean with its 95 % interval: by bootstrap where there are few values, by the normal approximation where there are many."""
-    if len(values) <= _MANY:
-        return mean_estimate(values)
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Estimate(mean, (mean - 1.96 * error, mean + 1.96 * error), len(values))
-
-
-def table(found: Sequence[Effect]) -> list[dict[str, Any]]:
-    """One row of plain data an effect."""
-
-    def columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-        low, high = (None, None) if estimate is None or estimate.interval is None else estimate.interval
-        return {name: None if estimate is None else estimate.mean, f"{name}_low": low, f"{name}_high": high}
-
-    rows: list[dict[str, Any]] = []
-    for effect in found:
-        low, high = effect.success.interval or (None, None)
-        row = {"method": effect.method, "layer": effect.layer, "changed": effect.changed, "factor": effect.factor, "n": effect.success.n}
-        row |= {"success": effect.success.value, "success_low": low, "success_high": high}
-        rows.append(row | columns("activation_change", effect.activation_change) | columns("loss_change", effect.loss_change))
-        rows[-1]["median_loss_change"] = effect.median_loss_change
-    return rows
