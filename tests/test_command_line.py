@@ -13,21 +13,19 @@ import torch
 from sae_lens import SAE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.command_line import Done, answer, latents
+
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["The Nile flows through Egypt and Sudan.", "def f(x):\n    return x ** 2", "서울의 밤 🌃 is bright", "    \t\n", "Hi"]
 
 
-def latents(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, **environment: str) -> Done:
+    """Run a command in a process and an environment of its own."""
     command = [sys.executable, "-m", "dashboard", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment})
-
-
-def answer(*arguments: str, **environment: str) -> Any:
-    done = latents(*arguments, "--json", **environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -118,32 +116,32 @@ def test_one_latent_can_be_asked_for() -> None:
 def test_what_cannot_be_done_is_one_message_and_exit_2(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
     extra = ("--out", str(tmp_path)) if "train" in arguments else ()
     done = latents(*arguments, *extra, "--json")
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.status == 2 and done.stdout == ""
     assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
 
 
 def test_a_doctor_without_a_model_exits_1_with_the_cure(tmp_path: Path) -> None:
-    done = latents("doctor", "--json", LATENTS_CACHE=str(tmp_path))
+    done = process("doctor", "--json", LATENTS_CACHE=str(tmp_path))
     found = json.loads(done.stdout)
-    assert done.returncode == 1 and not found["ok"] and not found["model_prepared"]
+    assert done.status == 1 and not found["ok"] and not found["model_prepared"]
     assert any("latents model prepare" in problem["cure"] for problem in found["problems"])
-    assert latents("doctor").returncode == 0
+    assert process("doctor").status == 0
 
 
 def test_a_doctor_names_a_folder_of_saes_that_is_not_there(tmp_path: Path) -> None:
-    done = latents("doctor", "--json", LATENTS_SAE_FOLDERS=str(tmp_path / "none"))
-    assert done.returncode == 1 and "none, which is no folder" in done.stdout
+    done = process("doctor", "--json", LATENTS_SAE_FOLDERS=str(tmp_path / "none"))
+    assert done.status == 1 and "none, which is no folder" in done.stdout
 
 
 def test_no_network_and_no_cache_is_one_message(tmp_path: Path) -> None:
     offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "LATENTS_CACHE": str(tmp_path)}
-    done = latents("highlight", "x", "--sae", "smollm2-135m/15.resid_post", **offline)
-    assert done.returncode == 2 and "could not be downloaded" in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+    done = process("highlight", "x", "--sae", "smollm2-135m/15.resid_post", **offline)
+    assert done.status == 2 and "could not be downloaded" in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
 
 
 def test_a_wrong_setting_is_one_message() -> None:
-    done = latents("doctor", LATENTS_DTYPE="int8")
-    assert done.returncode == 2 and "LATENTS_DTYPE='int8'" in " ".join(done.stderr.split())
+    done = process("doctor", LATENTS_DTYPE="int8")
+    assert done.status == 2 and "LATENTS_DTYPE='int8'" in " ".join(done.stderr.split())
 
 
 EDIT, WIDE = "smollm2-135m/15.resid_post/501:add:0.4:norm", "smollm2-135m/11.resid_post/7:scale:3:raw"
@@ -172,7 +170,7 @@ def test_steer_tells_both_texts_and_what_it_cost_token_by_token(model_path: str)
 def test_a_wrong_edit_is_one_message_with_the_form_and_exit_2() -> None:
     done = latents("steer", "x", "--set", "smollm2-135m/15.resid_post/501:shout:1", "--json")
     told = " ".join(done.stderr.split())
-    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+    assert done.status == 2 and done.stdout == "" and "Traceback" not in done.stderr
     assert "'smollm2-135m/15.resid_post/501:shout:1' is not an edit. The form is LATENT:OP:AMOUNT:UNIT, OP one of add, clamp" in told
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.test_command_line import answer, latents
+from tests.command_line import answer, latents
 
 pytestmark = pytest.mark.real
 ASK = ("study", "entities", "--types", "city,movie", "--sae", "smollm2-135m/1[37].resid_post", "--preview")
@@ -52,4 +52,4 @@ def test_it_is_listed_and_the_same_ask_is_answered_at_once(made) -> None:
 def test_names_that_do_not_exist_are_refused_with_what_there_is() -> None:
     for arguments, word in ((("--types", "planet"), "planet"), (("--sae", "nothing/*"), "nothing"), (("--labels", "guess"), "answers")):
         refused = latents("study", "entities", "--preview", *arguments)
-        assert refused.returncode == 2 and word in refused.stderr
+        assert refused.status == 2 and word in refused.stderr
