@@ -47,6 +47,7 @@ from dashboard.analysis.study_asks import (
     ChoiceScores,
     ReadChunk,
     ReadingAsk,
+    each_of,
 )
 
 MAX_WAITING = 256
@@ -257,13 +258,11 @@ class Engine:
 
     def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
         """See `Runner.answer`."""
-        for step in self._stream(lambda runner: runner.answer_steps(ask)):
-            yield from step
+        return each_of(self._stream(lambda runner: runner.answer_steps(ask)))
 
     def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
         """See `Runner.weigh`."""
-        for step in self._stream(lambda runner: runner.weigh_steps(ask)):
-            yield from step
+        return each_of(self._stream(lambda runner: runner.weigh_steps(ask)))
 
     def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
         """See `Runner.attend`."""

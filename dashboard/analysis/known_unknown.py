@@ -24,10 +24,11 @@ from dashboard.analysis.known import causality, knowledge, reading, scoring, unc
 from dashboard.analysis.known.bundle import summarised, write_bundle
 from dashboard.analysis.known.causality import find_causality
 from dashboard.analysis.known.effects import CausalitySettings, PartProgress, UncertaintySettings
-from dashboard.analysis.known.entities import Taken, check_tables, keep_tables, kept_tables, take
+from dashboard.analysis.known.entities import Taken, check_tables, keep_tables, take
 from dashboard.analysis.known.notes import notes_on, summaries
 from dashboard.analysis.known.overruling import keep_overrule, read_overrules
-from dashboard.analysis.known.steps import Step, step_key
+from dashboard.analysis.known.plan import Kept, Plan, step_keys, steps_of
+from dashboard.analysis.known.steps import Step
 from dashboard.analysis.known.types import (
     KIND,
     TOTAL,
@@ -45,16 +46,16 @@ from dashboard.analysis.known.types import (
 from dashboard.analysis.known.uncertainty import find_uncertainty
 from dashboard.analysis.methods.entity_counts import Columns, roster
 from dashboard.analysis.methods.knowledge import LabelWay
-from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.records import key_of, make_record, weights_sha256
-from dashboard.analysis.results import ModelCard, RunRecord
+from dashboard.analysis.results import ModelCard
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.store import ResultStore
 
-STEPS = "known-unknown-steps"
-"""Where steps are kept, beside the studies."""
 DEFAULT = StudySettings()
+PREVIEW_WEIGHTS, PREVIEW_LEAST = 2**26, 4
+"""Numbers in the encoders and decoders of a preview's SAEs together, and the fewest of them."""
 
 
 def make_ask(
@@ -68,9 +69,24 @@ def make_ask(
     return StudyAsk(tuple(type_ask(table) for table in tables), tuple(saes), settings, (corpus or read_corpus(SHIPPED)).sha256)
 
 
-def preview_saes(saes: Sequence[SaeId], n: int = 4) -> tuple[SaeId, ...]:
-    """Up to `n` of some SAEs, evenly spaced."""
-    return tuple(saes[(2 * place + 1) * len(saes) // (2 * n)] for place in range(n)) if len(saes) > n else tuple(saes)
+def residual_saes(catalog: Catalog) -> tuple[SaeId, ...]:
+    """The SAEs of a whole study unless others are named: of the residual stream, of the first release that has any.
+
+    Raises:
+        BadAsk: if the catalogue is empty.
+    """
+    specs = [spec for spec in catalog.specs if spec.site.point is Point.RESID_POST] or list(catalog.specs)
+    if not specs:
+        raise BadAsk("There are 0 SAEs for this model. Train some, fetch some, or name a folder of them in LATENTS_SAE_FOLDERS.")
+    return tuple(spec.id for spec in specs if spec.id.release == specs[0].id.release)
+
+
+def preview_saes(catalog: Catalog) -> tuple[SaeId, ...]:
+    """Those of `residual_saes` that a first look reads: evenly spaced, as many as have PREVIEW_WEIGHTS together, 4 at least."""
+    found = residual_saes(catalog)
+    weights = max(2 * catalog.get(sae).d_in * catalog.get(sae).n_latents for sae in found)
+    n = max(PREVIEW_LEAST, PREVIEW_WEIGHTS // weights)
+    return tuple(found[(2 * place + 1) * len(found) // (2 * n)] for place in range(n)) if len(found) > n else found
 
 
 def run_study(
@@ -89,9 +105,9 @@ def run_study(
     key = key_of(record)
     if key not in store.keys(KIND):
         keep_tables(store.folder(KIND, key) / "types", tables)
-        plan = _Plan.of(ask, take(tables, ask.settings), reading.columns_of(catalog, ask.saes))
-        keys = _step_keys(card, record, ask, plan)
-        for share, words in _ask_model(runner, plan, _steps(store, keys), _own_corpus(ask, card, corpus)):
+        plan = Plan.of(ask, take(tables, ask.settings), reading.columns_of(catalog, ask.saes))
+        keys = step_keys(card, record, ask, plan)
+        for share, words in _ask_model(runner, plan, steps_of(store, keys), _own_corpus(ask, card, corpus)):
             yield StudyProgress(min(int(share * TOTAL), TOTAL - 1), words)
         yield StudyProgress(TOTAL - 1, "Scoring and shuffling labels")
         columns = [{"sae": str(sae), "site": str(site), "n_latents": width} for sae, site, width in _rows(plan.columns)]
@@ -153,7 +169,7 @@ def list_studies(store: ResultStore) -> tuple[StudyHead, ...]:
 
 def read_answers(store: ResultStore, study: KnownUnknownStudy, kind: str | None = None) -> Iterator[GradedAnswer]:
     """Every question, answer and grade, of one type or of all, as they stand now; nothing by file."""
-    kept = _Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
+    kept = Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
     if (step := kept.step("knowledge")) is not None:
         overruled = read_overrules(study.folder).verdicts
         for _, answer in knowledge.graded(kept.plan.asked, step, overruled, kind):
@@ -181,7 +197,7 @@ def activations(store: ResultStore, study: KnownUnknownStudy, latents: Sequence[
     Raises:
         BadAsk, UnknownLatent: if one is no latent of the study.
     """
-    kept = _Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
+    kept = Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
     plan = kept.plan
     step = kept.step("reading")
     assert step is not None
@@ -218,82 +234,7 @@ def run_uncertainty(
 
 
 def _taken(store: ResultStore, study: KnownUnknownStudy) -> tuple[Taken, ...]:
-    return _Kept(store, study.key, study.record, store.load(KIND, study.key)[1]).plan.taken
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is asked of the model, worked out from the ask and its tables."""
-
-    ask: StudyAsk
-    taken: tuple[Taken, ...]
-    asked: knowledge.Questions
-    reading: reading.ReadingPlan
-
-    @classmethod
-    def of(cls, ask: StudyAsk, taken: tuple[Taken, ...], columns: Columns) -> "_Plan":
-        """Of entities and SAEs."""
-        texts = reading.plan_reading([one.text for one in taken], columns, ask.settings)
-        return cls(ask, taken, knowledge.questions(taken, ask.settings), texts)
-
-    @property
-    def columns(self) -> Columns:
-        """Of its SAEs."""
-        return self.reading.columns
-
-
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """A study as the store holds it."""
-
-    store: ResultStore
-    key: str
-    record: RunRecord
-    result: dict[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        """Where it is."""
-        return self.store.folder(KIND, self.key)
-
-    @property
-    def plan(self) -> _Plan:
-        """What was asked of the model."""
-        return _kept_plan(self.folder, read_ask(self.record.ask), self.columns)
-
-    @property
-    def columns(self) -> Columns:
-        """Of its SAEs as they were."""
-        rows = self.result["columns"]
-        sites = tuple(Site.parse(row["site"]) for row in rows)
-        return Columns(tuple(SaeId.parse(row["sae"]) for row in rows), sites, tuple(int(row["n_latents"]) for row in rows))
-
-    def step(self, name: str) -> Step | None:
-        """Where a step is kept; None if the study has none of that name."""
-        return _steps(self.store, self.result["steps"]).get(name)
-
-
-@lru_cache(maxsize=4)
-def _kept_plan(folder: Path, ask: StudyAsk, columns: Columns) -> _Plan:
-    return _Plan.of(ask, take(kept_tables(folder / "types", ask), ask.settings), columns)
-
-
-def _steps(store: ResultStore, keys: dict[str, str]) -> dict[str, Step]:
-    return {name: Step(store.folder(STEPS, f"{name}-{key}")) for name, key in keys.items()}
-
-
-def _step_keys(card: ModelCard, record: RunRecord, ask: StudyAsk, plan: _Plan) -> dict[str, str]:
-    """Names of the steps that a study needs."""
-    own = ask.settings
-    texts = [[text.text, text.marked] for text in plan.reading.texts]
-    saes = [str(sae) for sae in ask.saes]  # in order: it is that of the columns
-    keys = {
-        "noise": step_key("noise", card, record.saes, [saes, ask.corpus_sha256, own.noise_documents, own.noise_tokens, own.seed]),
-        "reading": step_key("reading", card, record.saes, [saes, texts, own.n_baseline, own.seed]),
-    }
-    if own.way is not LabelWay.FILE:
-        keys["knowledge"] = step_key("knowledge", card, {}, knowledge.step_data(ask))
-    return keys
+    return Kept(store, study.key, study.record, store.load(KIND, study.key)[1]).plan.taken
 
 
 def _own_corpus(ask: StudyAsk, card: ModelCard, corpus: Corpus | None) -> Corpus:
@@ -305,7 +246,7 @@ def _own_corpus(ask: StudyAsk, card: ModelCard, corpus: Corpus | None) -> Corpus
     return own
 
 
-def _ask_model(runner: Runner, plan: _Plan, steps: dict[str, Step], corpus: Corpus) -> Iterator[tuple[float, str]]:
+def _ask_model(runner: Runner, plan: Plan, steps: dict[str, Step], corpus: Corpus) -> Iterator[tuple[float, str]]:
     """The three steps that ask the model: share of all their work, and a few words."""
     own = plan.ask.settings
     noise = reading.plan_noise(corpus, own)
@@ -341,10 +282,10 @@ def _rows(columns: Columns) -> Iterator[tuple[SaeId, Site, int]]:
 def _scored(root: Path, key: str, version: str) -> KnownUnknownStudy:
     """A study with the grades of that version; the last few stay in memory."""
     store = ResultStore(root)
-    return _score(_Kept(store, key, *store.load(KIND, key)))
+    return _score(Kept(store, key, *store.load(KIND, key)))
 
 
-def _score(kept: _Kept) -> KnownUnknownStudy:
+def _score(kept: Kept) -> KnownUnknownStudy:
     plan, columns = kept.plan, kept.columns
     ask = plan.ask
     overruled = read_overrules(kept.folder)
@@ -381,7 +322,7 @@ def _score(kept: _Kept) -> KnownUnknownStudy:
         nulls=scores.nulls,
         baselines=scores.baselines,
         norms=scores.norms,
-        notes=notes_on(ask, types, scores, noise),
+        notes=notes_on(ask, types, scores, noise, sum(len(owners) > 1 for owners in plan.reading.owners)),
         n_overruled=len(overruled.verdicts),
         folder=kept.folder,
         reading=reading_step.folder,

@@ -69,6 +69,7 @@ from dashboard.analysis.study_asks import (
     PartEdit,
     ReadChunk,
     ReadingAsk,
+    each_of,
 )
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
 
@@ -282,8 +283,7 @@ class LocalRunner:
 
     def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
         """See `Runner.answer`."""
-        for step in self.answer_steps(ask):
-            yield from step
+        return each_of(self.answer_steps(ask))
 
     def answer_steps(self, ask: AnsweringAsk) -> Iterator[tuple[Answer, ...]]:
         """The same, what has ended with each pass of the model at a time: often nothing."""
@@ -291,8 +291,7 @@ class LocalRunner:
 
     def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
         """See `Runner.weigh`."""
-        for step in self.weigh_steps(ask):
-            yield from step
+        return each_of(self.weigh_steps(ask))
 
     def weigh_steps(self, ask: ChoiceAsk) -> Iterator[tuple[ChoiceScores, ...]]:
         """The same, a batch of prompts at a time."""

@@ -31,6 +31,7 @@ from dashboard.analysis.study_asks import (
     ChoiceScores,
     ReadChunk,
     ReadingAsk,
+    each_of,
 )
 
 T = TypeVar("T")
@@ -82,8 +83,7 @@ class StudyRunner:
 
     def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
         """See `Runner.generate`."""
-        for step in self._items(self._engine.ask_generation(ask, Priority.STUDY)):
-            yield from step
+        return each_of(self._items(self._engine.ask_generation(ask, Priority.STUDY)))
 
     def score(self, ask: ScoreAsk) -> TextScore:
         """See `Runner.score`."""
@@ -115,13 +115,11 @@ class StudyRunner:
 
     def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
         """See `Runner.answer`."""
-        for step in self._stream(lambda runner: runner.answer_steps(ask)):
-            yield from step
+        return each_of(self._stream(lambda runner: runner.answer_steps(ask)))
 
     def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
         """See `Runner.weigh`."""
-        for step in self._stream(lambda runner: runner.weigh_steps(ask)):
-            yield from step
+        return each_of(self._stream(lambda runner: runner.weigh_steps(ask)))
 
     def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
         """See `Runner.attend`."""

@@ -5,9 +5,10 @@ cheapest for the model (short texts first) and name the texts that they belong t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
@@ -17,6 +18,7 @@ from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.names import SaeId, Site
 from dashboard.analysis.tokens import TokenSpan
 
+T = TypeVar("T")
 MAX_SAMPLES = 64
 """Most samples of one prompt."""
 
@@ -269,6 +271,12 @@ class AttentionChunk:
     """Places in the ask."""
     weights: Float32[np.ndarray, "rows layers heads"]
     """Attention weights, 0 to 1."""
+
+
+def each_of(turns: Iterable[Iterable[T]]) -> Iterator[T]:
+    """The items of a stream whose turns give several or none; closing it ends the stream."""
+    for turn in turns:
+        yield from turn
 
 
 def _check_marked(texts: Sequence[MarkedText]) -> None:

@@ -59,7 +59,7 @@ TERMS = {
     "through the document.",
     "labels": "What makes an entity known: its file says so (famous, known against obscure, invented; the model is not asked); the model "
     "answers questions about it; or it finds the right one of some choices likeliest.",
-    "preview": "Up to 60 entities of each type and a few SAEs: about a minute on two cores. The whole takes all of them.",
+    "preview": "Up to 60 entities of each type, at SAEs of the residual stream: under a minute on two cores. The whole takes all of them.",
     "knowledge rule": "Of k sampled answers, r right ones make an attribute count; an entity with that many attributes is known, one with "
     "none unknown, and the rest is set aside.",
     "separation": "Share of known entities on which the latent fires - share of unknown ones: -1 to 1. For unknown entities the other way "

@@ -15,7 +15,7 @@ from dashboard.analysis.jobs import Job
 from dashboard.analysis.known.types import TOTAL
 from dashboard.analysis.known_unknown import StudyHead
 from dashboard.analysis.methods.knowledge import LabelWay
-from dashboard.analysis.names import Point, SaeId
+from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures, present_known, sources
@@ -26,7 +26,6 @@ from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds,
 
 STUDY_JOB = "study"
 _POLL_S = 0.7
-_PREVIEW_SAES = 4
 
 
 def new_study() -> None:
@@ -55,16 +54,12 @@ def new_study() -> None:
 
 
 def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
-    """The SAEs of a new study; a preview takes a few of the residual stream, unless some were chosen."""
+    """The SAEs of a new study; a preview takes those of `preview_saes`, unless some were chosen."""
     chosen = sources.Sources.read(known.SOURCES)
     found = chosen.saes(catalog)
     if not known.is_preview() or chosen != sources.Sources():
         return found
-    residual = [spec for spec in catalog.specs if spec.site.point is Point.RESID_POST] or list(catalog.specs)
-    own = [spec.id for spec in residual if spec.id.release == residual[0].id.release]
-    # From the middle of the model on, where names have been put together.
-    step = max(1, len(own) // (_PREVIEW_SAES + 1))
-    return tuple(own[step * (place + 1)] for place in range(_PREVIEW_SAES) if step * (place + 1) < len(own)) or tuple(own)
+    return known_unknown.preview_saes(catalog)
 
 
 def _settings(kinds: EntityKinds, catalog: Catalog) -> None:

@@ -40,7 +40,7 @@ def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
     with st.form("known_causality", border=False):
         first, second, third, fourth = st.columns(4)
         n = first.number_input("Questions of each type and side", 1, 500, own.n_questions)
-        amount = second.number_input("Added, in × mean residual norm", 0.0, 20.0, own.amount, 0.1, help=TERMS["edit"])
+        amount = second.number_input("Added, × mean residual norm (empty: tuned)", 0.0, 20.0, own.amount, 0.1, help=TERMS["edit"])
         n_random = third.number_input("Random latents", 2, 100, own.n_random)
         tokens = fourth.number_input("New tokens", 1, 256, own.new_tokens)
         known_latent = first.text_input("Known latent (empty: the best)", own.known)
@@ -50,7 +50,7 @@ def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
     if started:
         with failures.shown():
             settings = CausalitySettings(
-                known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), amount=float(amount),
+                known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), amount=amount,
                 n_random=int(n_random), new_tokens=int(tokens), chat=chat,
             )  # fmt: skip
             _start("causality", study, lambda runner: known_unknown.run_causality(runner, get_store(), study, settings, get_catalog()))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from dashboard.analysis.corpus import Corpus, join
 from dashboard.analysis.entities.kinds import EntityKind, read_kind
 from dashboard.analysis.entities.tables import EntityTable, read_entities
 from dashboard.analysis.known.types import StudySettings
+from dashboard.analysis.methods.knowledge import KnowledgeRule, LabelWay
 from tests.conftest import TINY
 
 KIND = """
@@ -30,6 +32,10 @@ matcher = "number"
 """
 QUICK = StudySettings(noise_documents=20, noise_tokens=3, most_noise=1.0, n_chosen=3, n_baseline=3, n_shuffles=50)
 """Nothing is filtered out: on a random model every latent fires everywhere."""
+ANSWERED = replace(QUICK, way=LabelWay.ANSWERS, rule=KnowledgeRule(2, 1, 1), new_tokens=3, most_entities=8)
+"""Labels by answers."""
+SMALL_BLOCKS = (2, 2, 2)
+"""Texts, rows of noise and questions that are kept together."""
 
 
 def kind_of(folder: Path, name: str, word: str | None = None) -> EntityKind:

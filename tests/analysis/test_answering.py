@@ -12,11 +12,15 @@ from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import BadAsk, Cancelled, PromptTooLong
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.answering import Answering, draw
+from dashboard.analysis.model.edits import LoadedDirection
+from dashboard.analysis.model.generation import PlacedEdit, site_edits
+from dashboard.analysis.model.marking import MarkedIds, PartPlacedEdit
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.study import StudyRunner
 from dashboard.analysis.study_asks import Answer, AnsweringAsk, MarkedText, Part, PartEdit
 from dashboard.analysis.tokens import Prompt, TokenSpan
 from tests.analysis.test_reading import NAMES, filled, last_of_name
+from tests.conftest import D_MODEL
 
 PROMPTS = tuple(filled(name, "Where does the {} sleep?") for name in NAMES)
 LATENT = LatentId(SaeId("tiny", "2.resid_post"), 7)
@@ -104,6 +108,17 @@ def test_an_edit_of_zero_changes_nothing(runner: LocalRunner) -> None:
     plain = by_key(runner.answer(ask))
     assert by_key(runner.answer(replace(ask, edits=(PartEdit(LATENT, Op.ADD, 0.0),)))) == plain
     assert by_key(runner.answer(replace(ask, edits=(PartEdit(LATENT, Op.SCALE, 1.0, Unit.RAW),)))) == plain
+
+
+def test_the_third_worked_example_of_the_method() -> None:
+    edit = PartEdit(LATENT, Op.ADD, 7.0, Unit.RAW, Part.MARKED_LAST_ON)
+    unit = torch.nn.functional.normalize(torch.ones(D_MODEL), dim=0)
+    placed = PartPlacedEdit(PlacedEdit(Site.parse("2.resid_post"), edit.at(Where.PROMPT), LoadedDirection(unit), 7.0), edit.part)
+    own = placed.on(MarkedIds((0,) * 6, 2, 3))
+    (prompt,) = site_edits([[own]], [torch.arange(6)], [6]).values()
+    torch.testing.assert_close(prompt(torch.zeros(1, 6, D_MODEL)).norm(dim=-1), torch.tensor([[0.0, 0, 0, 7, 7, 7]]))
+    (later,) = site_edits([[own]], [torch.tensor([6])], [6]).values()
+    assert not later(torch.zeros(1, 1, D_MODEL)).any() and not placed.touches_new_tokens
 
 
 def test_an_edit_of_the_prompt_leaves_new_tokens_alone(runner: LocalRunner) -> None:

@@ -58,19 +58,43 @@ def test_no_entity_is_in_two_splits_whatever_its_label_order_or_company() -> Non
 
 def test_a_name_spelt_in_capitals_or_with_spaces_around_stays_in_its_split() -> None:
     for i in range(200):
-        assert split_of(1, "city", f"São Tomé {i}") is split_of(1, "city", f"  SÃO tomé  {i} ")
+        assert split_of(1, f"São Tomé {i}") is split_of(1, f"  SÃO tomé  {i} ")
 
 
 def test_the_splits_have_half_a_tenth_and_four_tenths() -> None:
-    found = Counter(split_of(42, "city", f"city {i}") for i in range(20_000))
+    found = Counter(split_of(42, f"city {i}") for i in range(20_000))
     assert [found[split] / 20_000 for split in SPLITS] == pytest.approx([0.5, 0.1, 0.4], abs=0.012)
-    assert {split_of(3, "city", str(i), (0.0, 0.0, 1.0)) for i in range(50)} == {Split.TEST}
+    assert {split_of(3, str(i), (0.0, 0.0, 1.0)) for i in range(50)} == {Split.TEST}
 
 
-def test_another_seed_and_another_type_split_anew() -> None:
-    first = [split_of(1, "city", str(i)) for i in range(300)]
-    assert first != [split_of(2, "city", str(i)) for i in range(300)]
-    assert first != [split_of(1, "song", str(i)) for i in range(300)]
+def test_another_seed_splits_anew() -> None:
+    assert [split_of(1, str(i)) for i in range(300)] != [split_of(2, str(i)) for i in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Beyoncé", "BEYONCE"),
+        ("The Beatles", "Beatles"),
+        ("John Lennon", "Lennon, John"),
+        ("Xi'an", "Xi’an"),
+        ("Xi'an", "Xian"),
+        ("Jean-Luc Godard", "Jean Luc Godard"),
+        ("Żółć", "Zolc"),
+        ("Who?", "who"),
+        ("???", " ??? "),
+        ("ＦＢＩ", "FBI"),
+    ],
+)
+def test_two_spellings_of_a_name_and_a_name_of_two_types_are_in_one_split(one: str, other: str) -> None:
+    assert all(split_of(seed, one) is split_of(seed, other) for seed in range(60))
+    both = roster([("song", one, Knowledge.KNOWN), ("city", one, Knowledge.UNKNOWN), ("film", other, Knowledge.UNKNOWN)], 5).members
+    assert len(both) == 3 and len({member.split for member in both}) == 1
+
+
+def test_names_that_are_not_the_same_are_split_apart() -> None:
+    for one, other in (("Rome", "Rom"), ("A", "B"), ("12", "21"), ("東京", "京都"), ("!", "?")):
+        assert any(split_of(seed, one) is not split_of(seed, other) for seed in range(60)), (one, other)
 
 
 def test_an_entity_that_comes_twice_is_taken_once_and_never_with_two_labels() -> None:

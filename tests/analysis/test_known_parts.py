@@ -14,13 +14,16 @@ from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.entities.tables import read_entities
 from dashboard.analysis.known import causality as parts
 from dashboard.analysis.known import uncertainty
-from dashboard.analysis.known.effects import CausalitySettings, Condition, Generation, UncertaintySettings
-from dashboard.analysis.known.entities import take
+from dashboard.analysis.known.effects import AmountTrial, CausalitySettings, Condition, Generation, UncertaintySettings
+from dashboard.analysis.known.entities import kept_tables, take
 from dashboard.analysis.known.plain import from_plain, to_plain
+from dashboard.analysis.known.trials import questions
+from dashboard.analysis.known.tuning import best_amount
 from dashboard.analysis.known.types import KnownUnknownStudy
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge
+from dashboard.analysis.methods.shares import Share
 from dashboard.analysis.store import ResultStore
 from dashboard.analysis.study_asks import AnsweringAsk, AttentionAsk, MarkedText, Part, PartEdit
 from tests.analysis.studying import QUICK, Counting, corpus, kind_of, names, table_of
@@ -75,7 +78,7 @@ def test_an_attribute_without_a_right_answer_is_not_asked_unless_there_is_no_oth
     rows = [f"{name},{'famous' if i % 2 else 'invented'},{'Home' if i % 2 else ''}," for i, name in enumerate(names(60))]
     tables = [read_entities(kind, "\n".join(["name,familiarity,home,age", *rows]).encode())]
     *_, last = study.run_study(runner, study.make_ask(tables, site_saes, QUICK, corpus()), tables, store, runner.catalog, corpus())
-    asked = list(parts._questions(last.study, take(tables, QUICK), TRY))
+    asked = list(questions(last.study, take(tables, QUICK), TRY, Split.TEST, 3))
     known = [one for one in asked if one.knowledge is Knowledge.KNOWN]
     assert len(known) == 3 and all(one.attribute.name == "home" and one.right == ("Home",) for one in known)
     assert {one.attribute.name for one in asked if one.knowledge is Knowledge.UNKNOWN} == {"home", "age"}
@@ -130,6 +133,46 @@ def test_causality_killed_and_resumed_equals_straight_and_twice_asks_nothing(run
     assert replace(found, record=straight.record) == straight
     assert resumed.asked["answer"] == counting.asked["answer"] - 2
     assert study.find_causality(store, made.key) == found
+
+
+def trial(amount: float, side: Condition, refused: int, readable: int = 10) -> AmountTrial:
+    return AmountTrial(amount, side, Share(refused, 10), Share(0, 10), Share(readable, 10))
+
+
+def test_the_amount_is_the_one_at_which_the_unknown_latent_makes_the_model_decline_most_while_answers_are_text() -> None:
+    def best(*cells: tuple[float, int, int, int]) -> float:
+        both = [[trial(a, Condition.KNOWN, known, text), trial(a, Condition.UNKNOWN, unknown, text)] for a, known, unknown, text in cells]
+        return best_amount([trial(0.0, Condition.ORIGINAL, 9), *(one for pair in both for one in pair)])
+
+    assert best((0.5, 1, 2, 10), (1.0, 1, 6, 9), (2.0, 0, 10, 5)) == 1
+    assert best((0.5, 0, 0, 10), (1.0, 0, 0, 8), (2.0, 0, 9, 7)) == 1
+    assert best((0.5, 0, 0, 3), (1.0, 0, 9, 2)) == 0.5
+
+
+def test_the_amount_is_tuned_on_validation_and_reported_on_test(runner: LocalRunner, store, made) -> None:
+    settings = replace(TRY, amount=None, amounts=(0.5, 3.0), n_tuning=2)
+    counting = Counting(runner)
+    found = tried(counting, store, made, settings)
+    split = {(one.kind, one.name): one.split for one in made.entities}
+    validation = questions(made, take(kept_tables(made.folder / "types", made.ask), made.ask.settings), settings, Split.VALIDATION, 2)
+    asked = [(one.taken.kind.name, one.taken.entity.name) for one in validation]
+    assert asked and {split[one] for one in asked} == {Split.VALIDATION}
+    assert {split[one.kind, one.name] for one in found.generations} == {Split.TEST}
+    assert [(one.amount, one.condition) for one in found.tuning] == [
+        (0.0, Condition.ORIGINAL),
+        *((amount, side) for amount in (0.5, 3.0) for side in (Condition.KNOWN, Condition.UNKNOWN)),
+    ]
+    assert all(one.refused.n == one.readable.n == len(asked) for one in found.tuning)
+    assert found.settings.amount == best_amount(found.tuning) and "tuned on validation" in found.notes[0]
+    assert all(share == pytest.approx(found.settings.amount, rel=1e-3) for _, share in found.doses)
+    given = tried(runner, store, made, replace(settings, amount=found.settings.amount))
+    assert given.tuning == () and given.generations == found.generations
+    (store.folder("known-unknown-causality", found.key) / "result.json").unlink()
+    for file in [*store.folder(parts.PARTS, f"{found.key}-amounts").glob("0000[34].json")]:
+        file.unlink()
+    resumed = Counting(runner)
+    assert replace(tried(resumed, store, made, settings), record=found.record) == found
+    assert resumed.asked["answer"] == 2 < counting.asked["answer"]
 
 
 def test_a_hand_label_changes_the_rates_and_can_be_taken_back(runner: LocalRunner, store, made) -> None:

@@ -1,5 +1,9 @@
 """Laws of the study of known and unknown entities, end to end on the tiny model."""
 
+import signal
+import subprocess
+import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,23 +13,27 @@ import pytest
 from dashboard.analysis import known_unknown as study
 from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.engine import Engine
+from dashboard.analysis.entities.kinds import read_kind
 from dashboard.analysis.entities.matching import Verdict
-from dashboard.analysis.entities.tables import EntityTable
+from dashboard.analysis.entities.tables import EntityTable, read_table, write_rows
 from dashboard.analysis.errors import BadAsk, UnknownResult
 from dashboard.analysis.known import knowledge, reading
+from dashboard.analysis.known.plan import kept_plan
+from dashboard.analysis.known.steps import Step
 from dashboard.analysis.known.types import KnownUnknownStudy, Overrule, StudySettings, read_ask
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.entity_counts import LABELS, SPLITS, Split
 from dashboard.analysis.methods.knowledge import Knowledge, KnowledgeRule, LabelWay
-from dashboard.analysis.names import LatentId
+from dashboard.analysis.names import LatentId, SaeId, Site
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.store import ResultStore
 from dashboard.analysis.study import StudyRunner
+from dashboard.analysis.study_asks import MarkedText
 from dashboard.analysis.tokens import Prompt
-from tests.analysis.studying import QUICK, Counting, corpus, kind_of, names, table_of
+from tests.analysis.studying import ANSWERED, QUICK, SMALL_BLOCKS, Counting, corpus, kind_of, names, table_of
 from tests.conftest import EXACT
 
 WORDS = ("famous", "known", "obscure", "invented")
-ASKED = replace(QUICK, way=LabelWay.ANSWERS, rule=KnowledgeRule(2, 1, 1), new_tokens=3, most_entities=8)
 
 
 @pytest.fixture
@@ -130,7 +138,7 @@ def test_an_entity_is_in_one_split_and_stays_there_among_others(runner: LocalRun
     assert {word: [one.familiarity for one in part.entities].count(word) for word in WORDS} == dict.fromkeys(WORDS, 5)
 
 
-@pytest.mark.parametrize("settings", [QUICK, ASKED, replace(ASKED, way=LabelWay.CHOICES)])
+@pytest.mark.parametrize("settings", [QUICK, ANSWERED, replace(ANSWERED, way=LabelWay.CHOICES)])
 def test_killed_at_any_point_and_resumed_equals_straight(runner, tables, tmp_path, site_saes, monkeypatch, settings) -> None:
     monkeypatch.setattr(reading, "BLOCK", 50)
     monkeypatch.setattr(reading, "NOISE_BLOCK", 9)
@@ -152,6 +160,35 @@ def test_killed_at_any_point_and_resumed_equals_straight(runner, tables, tmp_pat
         pytest.fail("never done")
 
 
+def test_a_process_that_is_killed_half_way_leaves_what_the_next_one_goes_on_from(
+    runner: LocalRunner, tables, tmp_path, site_saes, tiny_path: Path, tiny_release: Path, monkeypatch
+) -> None:
+    for (module, name), size in zip(((reading, "BLOCK"), (reading, "NOISE_BLOCK"), (knowledge, "BLOCK")), SMALL_BLOCKS, strict=True):
+        monkeypatch.setattr(module, name, size)
+    for table in tables:
+        rows = [
+            [one.name, one.familiarity or "", *("; ".join(one.answers.get(name, ())) for name in ("home", "age"))] for one in table.entities
+        ]
+        table.kind.table.write_text(write_rows(("name", "familiarity", "home", "age"), rows), "utf-8")
+    own = [read_table(read_kind(table.kind.file)) for table in sorted(tables, key=lambda table: table.kind.name)]
+    straight = Counting(runner)
+    expected = run(straight, own, ResultStore(tmp_path / "straight"), site_saes, ANSWERED)
+    folders = (tiny_path, tiny_release, tmp_path / "cache", own[0].kind.file.parent, tmp_path / "killed")
+    command = [sys.executable, "-m", "tests.analysis.dying_study", *map(str, folders)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) > 500:
+                process.kill()
+                break
+    assert process.returncode == -signal.SIGKILL
+    store = ResultStore(tmp_path / "killed")
+    assert not store.keys(study.KIND) and [*(tmp_path / "killed").rglob("00000.*")]
+    resumed = Counting(runner)
+    same(run(resumed, own, store, site_saes, ANSWERED), expected)
+    assert 0 < sum(resumed.asked.values()) < 0.8 * sum(straight.asked.values())
+
+
 def test_the_same_ask_twice_asks_the_model_nothing(runner: LocalRunner, tables, store, site_saes) -> None:
     first = run(runner, tables, store, site_saes)
     counting = Counting(runner)
@@ -165,9 +202,9 @@ def test_the_same_ask_twice_asks_the_model_nothing(runner: LocalRunner, tables, 
 
 
 def test_other_thresholds_take_up_the_readings_and_answers_there_are(runner: LocalRunner, tables, store, site_saes) -> None:
-    run(runner, tables, store, site_saes, ASKED)
+    run(runner, tables, store, site_saes, ANSWERED)
     counting = Counting(runner)
-    other = run(counting, tables, store, site_saes, replace(ASKED, rule=KnowledgeRule(2, 2, 1), n_shuffles=60))
+    other = run(counting, tables, store, site_saes, replace(ANSWERED, rule=KnowledgeRule(2, 2, 1), n_shuffles=60))
     assert {*counting.asked} <= {"describe"}
     assert all(len(one.null) == 60 for one in other.nulls)
 
@@ -183,7 +220,7 @@ def test_texts_that_are_the_same_are_read_once(runner: LocalRunner, tmp_path: Pa
 
 
 def test_an_overruled_grade_changes_labels_without_the_model_and_can_be_taken_back(runner, tables, store, site_saes) -> None:
-    before = run(runner, tables, store, site_saes, ASKED)
+    before = run(runner, tables, store, site_saes, ANSWERED)
     answers = [*study.read_answers(store, before)]
     assert len(answers) == sum(3 * 2 for one in before.entities if one.familiarity != "invented")
     assert all(one.label.knowledge is Knowledge.UNKNOWN for one in before.entities if one.familiarity == "invented")
@@ -205,11 +242,11 @@ def test_an_overruled_grade_changes_labels_without_the_model_and_can_be_taken_ba
 
 
 def test_a_study_is_read_after_its_files_are_gone(runner: LocalRunner, tables, store, site_saes) -> None:
-    first = run(runner, tables, store, site_saes, ASKED)
+    first = run(runner, tables, store, site_saes, ANSWERED)
     for table in tables:
         table.kind.file.unlink()
     study._scored.cache_clear()
-    study._kept_plan.cache_clear()
+    kept_plan.cache_clear()
     same(study.load_study(store, first.key), first)
     with pytest.raises(UnknownResult):
         study.load_study(store, "0" * 16)
@@ -226,7 +263,7 @@ def test_tables_that_are_not_those_of_the_ask_are_refused(runner: LocalRunner, t
 def test_an_engine_gives_the_same_study_and_a_cancelled_one_goes_on(
     runner: LocalRunner, engine: Engine, tables, tmp_path, site_saes
 ) -> None:
-    expected = run(runner, tables, ResultStore(tmp_path / "local"), site_saes, ASKED)
+    expected = run(runner, tables, ResultStore(tmp_path / "local"), site_saes, ANSWERED)
     store = ResultStore(tmp_path / "engine")
     ask = expected.ask
     stopped = StudyRunner(engine)
@@ -260,3 +297,55 @@ def test_the_order_in_which_saes_are_named_changes_no_latents_figures(runner: Lo
     latent = LatentId(site_saes[0], 3)
     (here,), (there,) = (study.activations(store, found, (latent,)) for found in (one, other))
     assert (here.values == there.values).all() and here.values.any()
+
+
+def _catalog(n: int, d_in: int, n_latents: int) -> Catalog:
+    def spec(release: str, name: str) -> SaeSpec:
+        return SaeSpec(SaeId(release, name), None, Site.parse(name), d_in, n_latents, "jumprelu", Path(name), {}, {})
+
+    own = [spec("wide", f"{layer}.{point}") for layer in range(n) for point in ("mlp_out", "resid_post")]
+    return Catalog((*own, *(spec("other", f"{layer}.resid_post") for layer in range(n))))
+
+
+def test_a_preview_reads_all_small_residual_saes_of_one_release_and_a_few_large_ones_evenly_spaced() -> None:
+    small, large = _catalog(12, 576, 2048), _catalog(26, 2304, 16384)
+    assert study.preview_saes(small) == study.residual_saes(small) == tuple(SaeId("wide", f"{layer}.resid_post") for layer in range(12))
+    assert [sae.name for sae in study.preview_saes(large)] == [f"{layer}.resid_post" for layer in (3, 9, 16, 22)]
+    assert len(study.residual_saes(large)) == 26
+    with pytest.raises(BadAsk, match="0 SAEs"):
+        study.preview_saes(Catalog(()))
+
+
+def test_types_of_one_word_share_readings_and_splits_and_the_study_says_so(runner: LocalRunner, tmp_path: Path, store, site_saes) -> None:
+    kinds = [kind_of(tmp_path / "types", name, word="thing") for name in ("town", "bird")]
+    shared = names(40)
+    tables = [
+        table_of(kinds[0], [(name, WORDS[i % 4]) for i, name in enumerate([*shared, *names(20, 1)])]),
+        table_of(kinds[1], [(name, WORDS[(i + 2) % 4]) for i, name in enumerate([*shared, *(name.upper() for name in names(20, 1))])]),
+    ]
+    counting = Counting(runner)
+    found = run(counting, tables, store, site_saes)
+    assert len(counting.texts) == len({*counting.texts}) == 80 and len(found.entities) == 120
+    splits: dict[str, set[Split]] = {}
+    for one in found.entities:
+        splits.setdefault(one.name.lower(), set()).add(one.split)
+    assert len(splits) == 60 and all(len(each) == 1 for each in splits.values()) and len(set.union(*splits.values())) == 3
+    assert any("40 names stand in two types" in note for note in found.notes)
+
+
+def test_what_a_reading_holds_does_not_grow_with_its_texts(runner: LocalRunner, tmp_path: Path, site_saes, monkeypatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK", 50)
+    texts = [MarkedText(f"The town '{name}'", (10, 10 + len(name))) for name in names(850)]
+    most: dict[int, int] = {}
+    for n in (50, 100, 850):  # the first makes what stays for good
+        plan = reading.plan_reading(texts[:n], reading.columns_of(runner.catalog, site_saes), QUICK)
+        step = Step(tmp_path / str(n))
+        step.folder.mkdir()
+        tracemalloc.start()
+        for _ in reading.read(runner, plan, step):
+            pass
+        n_fires = sum(int(block.fires.start[-1]) for block in reading.read_blocks(plan, step))
+        most[n] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert n_fires > 10 * n
+    assert most[850] < 1.3 * most[100]

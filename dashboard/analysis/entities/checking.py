@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dashboard.analysis.entities.kinds import Matcher
 from dashboard.analysis.entities.matching import given_away
 from dashboard.analysis.entities.tables import EntityTable, Familiarity
+from dashboard.analysis.spelling import same_name
 
 KNOWN_AT = 2
 """Attributes that a model must answer for an entity to count as known."""
@@ -63,16 +64,36 @@ def check_table(table: EntityTable) -> TableCheck:
     return TableCheck(len(table), by_familiarity, tuple(attributes), n_testable, _notes(table, attributes, n_testable))
 
 
+def left_out_note(table: EntityTable) -> str:
+    """Which rows of a table are left out and why; "" if none is."""
+    shown = "; ".join(f"row {one.row:,} {_short(one.name)}: {one.reason}" for one in table.left_out[:3])
+    more = "; ..." if len(table.left_out) > 3 else ""
+    return f"{len(table.left_out):,} rows are left out ({shown}{more})." if shown else ""
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:59]}…"
+
+
+def _alike(table: EntityTable) -> list[list[str]]:
+    """Names that are the same by `spelling.same_name`, together."""
+    groups: dict[str, list[str]] = {}
+    for entity in table.entities:
+        groups.setdefault(same_name(entity.name), []).append(entity.name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
 def _notes(table: EntityTable, attributes: list[AttributeCheck], n_testable: int) -> tuple[str, ...]:
-    notes = []
-    if table.left_out:
-        shown = "; ".join(f"row {one.row:,} {one.name}: {one.reason}" for one in table.left_out[:3])
-        notes.append(f"{len(table.left_out):,} rows are left out ({shown}).")
+    notes = [note] if (note := left_out_note(table)) else []
+    if alike := _alike(table):
+        shown = "; ".join(", ".join(map(_short, names[:3])) for names in alike[:3])
+        n = sum(map(len, alike))
+        notes.append(f"{n:,} names are the same but for capitals, accents, punctuation or word order ({shown}): they stand in one split.")
     if table.passed_over:
         known = ", ".join(one.name for one in attributes)
         notes.append(f"Columns passed over: {', '.join(table.passed_over)}. The attributes of {table.kind.name} are {known}.")
     if answered := [one.name for one in table.entities if one.familiarity is Familiarity.INVENTED and one.answers]:
-        notes.append(f"{len(answered):,} invented entities have right answers ({', '.join(answered[:3])}): empty their cells.")
+        notes.append(f"{len(answered):,} invented entities have right answers ({', '.join(map(_short, answered[:3]))}): empty their cells.")
     notes += [f"No entity has a right answer for {one.name}: it is not asked." for one in attributes if not one.n_answers]
     notes += [f"{one.name} has 1 value only: a model is right without knowing any entity." for one in attributes if one.n_values == 1]
     if n_testable < FEW:

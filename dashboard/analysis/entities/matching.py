@@ -19,17 +19,16 @@ thefuzz 0.22 on ASCII.
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 
 from dashboard.analysis.entities.kinds import Attribute, Matcher
 from dashboard.analysis.entities.quantities import parse_coordinates, quantities, truncated, whole_numbers
 from dashboard.analysis.methods.refusal import is_refusal
+from dashboard.analysis.spelling import fold, words
 
 THRESHOLD = 90
 """A name fits above this score, of 100."""
-_FOLDED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "’": "'"})
 
 
 class Verdict(StrEnum):
@@ -80,18 +79,6 @@ def given_away(attribute: Attribute, name: str, right: Sequence[str], others: Se
 def with_aliases(attribute: Attribute, right: Sequence[str]) -> tuple[str, ...]:
     """The right answers and what else each is called."""
     return tuple(dict.fromkeys(other for one in right for other in (one, *attribute.aliases.get(one.lower(), ()))))
-
-
-def fold(text: str) -> str:
-    """Lower case, accents taken off: "Nikšić" gives "niksic"."""
-    plain = unicodedata.normalize("NFKD", text).lower().translate(_FOLDED)  # decomposing can bring capitals to light
-    decomposed = unicodedata.normalize("NFKD", plain)
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
-
-
-def words(text: str) -> list[str]:
-    """Runs of letters and digits, folded."""
-    return re.findall(r"[^\W_]+", fold(text))
 
 
 def token_set_ratio(a: str, b: str) -> int:

@@ -26,7 +26,7 @@ from dashboard.analysis.errors import BrokenEntityFile
 
 MAX_BYTES = 64 * 2**20
 """Longest file that is read."""
-MAX_NAME = 200
+MAX_NAME = 500
 """Longest name, in characters."""
 _UNNAMED = re.compile(r"Q\d+")
 
@@ -137,7 +137,7 @@ def read_entities(kind: EntityKind, source: Path | bytes, label: str = "the uplo
     except OSError as error:
         raise BrokenEntityFile(path, [str(error)]) from error
     rows = _rows(text, path)
-    header = [" ".join(cell.split()) for cell in next(rows, (1, []))[1]]
+    header = [cell.strip() for cell in next(rows, (1, []))[1]]
     problems = _header_problems(header, kind)
     if problems:
         raise BrokenEntityFile(path, problems)
@@ -185,7 +185,8 @@ def _rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in cells):
                 yield number, cells
     except csv.Error as error:
-        raise BrokenEntityFile(path, [f"row {number + 1:,} is no CSV: {error}"]) from error
+        cure = "put a cell that holds a quotation mark or a comma in quotation marks, and double those in it"
+        raise BrokenEntityFile(path, [f"row {number + 1:,} is no CSV ({error}): {cure}"]) from error
 
 
 def _header_problems(header: Sequence[str], kind: EntityKind) -> list[str]:
@@ -193,7 +194,10 @@ def _header_problems(header: Sequence[str], kind: EntityKind) -> list[str]:
     problems = [f"column {name!r} stands {n} times in the header" for name, n in Counter(header).items() if n > 1 and name]
     if "name" not in header:
         shown = ", ".join(header)[:120] or "nothing"
-        problems.append(f"the first row has no column name: it is {shown}. The columns of {kind.name} are name, familiarity, {attributes}")
+        mark = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), "")
+        cure = f"; its cells seem to be separated by {mark!r}: separate them by commas" if mark else ""
+        columns = f"The columns of {kind.name} are name, familiarity, {attributes}"
+        problems.append(f"the first row has no column name: it is {shown}{cure}. {columns}")
     return problems
 
 
@@ -202,9 +206,9 @@ def _entity(row: int, cells: Mapping[str, str], n_more: int, kind: EntityKind, p
     if n_more > 0:
         problems.append(f"row {row:,} has {n_more} cells more than the header: quote cells that hold a comma")
     if not name:
-        problems.append(f"row {row:,} has no name")
+        problems.append(f"row {row:,} has no name: give it one, or delete the row")
     if len(name) > MAX_NAME:
-        problems.append(f"row {row:,}: the name has {len(name):,} characters; the limit is {MAX_NAME}")
+        problems.append(f"row {row:,}: the name has {len(name):,} characters; the limit is {MAX_NAME}: shorten it, or delete the row")
     given = cells.get("familiarity", "").strip().lower()
     familiarity = next((one for one in Familiarity if one == given), None)
     if given and familiarity is None:

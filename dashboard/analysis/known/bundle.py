@@ -320,7 +320,18 @@ def _causality(found: Causality | None) -> dict[str, Iterable[Row]]:
         for random, value, p in zip(one.random, one.random_pooled, one.p, strict=True)
     ]
     heads = [{"side": one.side.value, "latent": str(one.latent), **asdict(head)} for one in found.attention for head in one.heads]
-    return {"rates": rates, "generations": generations, "self_reports": reports, "attention_tests": tests, "attention_heads": heads}
+    amounts = [
+        {
+            "amount": one.amount,
+            "condition": one.condition.value,
+            **share_row("refused", one.refused),
+            **share_row("right", one.right),
+            **share_row("readable", one.readable),
+        }
+        for one in found.tuning
+    ]
+    answered = {"rates": rates, "generations": generations, "amounts": amounts}
+    return {**answered, "self_reports": reports, "attention_tests": tests, "attention_heads": heads}
 
 
 def _uncertainty(found: Uncertainty | None) -> dict[str, Iterable[Row]]:

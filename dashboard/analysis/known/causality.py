@@ -1,6 +1,7 @@
 """What the chosen latents do to the model: answers, self-report and attention when they are added or taken out.
 
-Steps: (1) questions about known and unknown entities of the test split; (2) their greedy answers as the model is, with the
+Steps: (0) how much is added is tuned on the validation split (`tuning`), unless it is given; (1) questions about known and
+unknown entities of the test split; (2) their greedy answers as the model is, with the
 known, the unknown and some random latents added from the name's last token to the end of the prompt, and with the unknown
 direction taken out of the weights of a copy; (3) refusals and hallucinations of each type, with intervals; (4) Yes against
 No to "Are you sure you know ...?"; (5) attention from the last token to the name, the known latent added where unknown
@@ -10,21 +11,20 @@ Source: Ferrando et al. 2024, arXiv:2411.14257, sections 4 to 6. Differs from it
 ones (there: mostly dead ones); new tokens are not edited; amounts are multiples of the mean residual norm.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import ttest_ind
 
-from dashboard.analysis.asks import Op, Sampling, Unit, Where
-from dashboard.analysis.entities.kinds import Attribute
+from dashboard.analysis.asks import Where
 from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.known.effects import (
     CAUSALITY,
+    AmountTrial,
     AttentionTest,
     Causality,
     CausalitySettings,
@@ -39,6 +39,8 @@ from dashboard.analysis.known.entities import Taken
 from dashboard.analysis.known.overruling import keep_overrule, read_overrules
 from dashboard.analysis.known.plain import from_plain, to_plain
 from dashboard.analysis.known.steps import Step
+from dashboard.analysis.known.trials import SIDES, Asked, Trial, added, answers, questions
+from dashboard.analysis.known.tuning import best_amount, tune, tuned
 from dashboard.analysis.known.types import TOTAL, KnownUnknownStudy, Overrule
 from dashboard.analysis.methods.baselines import frequency_matched
 from dashboard.analysis.methods.entity_counts import Split
@@ -49,30 +51,10 @@ from dashboard.analysis.records import key_of, make_record
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.store import ResultStore
-from dashboard.analysis.study_asks import AnsweringAsk, AttentionAsk, ChoiceAsk, MarkedText, Part, PartEdit
+from dashboard.analysis.study_asks import AttentionAsk, ChoiceAsk, MarkedText, Part
 
-SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 YES_NO = ("Yes", "No")
 PARTS = "known-unknown-causality-steps"
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One question about one entity of the test split."""
-
-    taken: Taken
-    knowledge: Knowledge
-    attribute: Attribute
-    prompt: MarkedText
-    right: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """One change to the model."""
-
-    condition: Condition
-    latent: LatentId | None = None
 
 
 def run_causality(
@@ -86,18 +68,35 @@ def run_causality(
     began = time.monotonic()
     known, unknown = _latent(study, settings.known, Knowledge.KNOWN), _latent(study, settings.unknown, Knowledge.UNKNOWN)
     own = replace(settings, known=str(known), unknown=str(unknown))
-    asked = tuple(_questions(study, taken, own))
+    asked = tuple(questions(study, taken, own, Split.TEST, own.n_questions))
     if not asked:
         raise BadAsk("The study has 0 known and unknown entities in its test split, so there is nothing to ask. Take more entities.")
     record = make_record(CAUSALITY, {"study": study.key, **own.plain_data()}, runner.describe(), catalog, {known.sae, unknown.sae}, None)
     key = key_of(record)
     if key not in store.keys(CAUSALITY):
-        step = Step(store.folder(PARTS, key))
+        steps, step = Step(store.folder(PARTS, f"{key}-amounts")), Step(store.folder(PARTS, key))
         random = _random(study, known, unknown, own)
+        trials: tuple[AmountTrial, ...] = ()
+        if own.amount is None:
+            validation = tuple(questions(study, taken, own, Split.VALIDATION, own.n_tuning))
+            if not validation:
+                raise BadAsk(
+                    "The study has 0 entities in its validation split to tune the amount on. Take more entities, or give an amount."
+                )
+            with steps.held():
+                for done in tune(runner, validation, (known, unknown), own, steps):
+                    yield PartProgress(
+                        int(0.3 * done * TOTAL), f"Trying {len(own.amounts)} amounts on {len(validation)} questions of validation"
+                    )
+            trials = tuned(validation, (known, unknown), own, steps)
+        amount = best_amount(trials) if own.amount is None else own.amount
         with step.held():
-            for done, words in _ask_model(runner, study, asked, (known, unknown), random, own, step):
-                yield PartProgress(min(int(done * TOTAL), TOTAL - 1), words)
-        found = _assembled(study, key, own, record, (known, unknown), random, asked, step, _doses(runner, (known, unknown, *random), own))
+            for done, words in _ask_model(runner, study, asked, (known, unknown), random, own, amount, step):
+                share = 0.3 + 0.7 * done if trials else done
+                yield PartProgress(min(int(share * TOTAL), TOTAL - 1), words)
+        doses = _doses(runner, (known, unknown, *random), own, amount)
+        own = replace(own, amount=amount)
+        found = _assembled(study, key, own, record, (known, unknown), random, asked, step, doses, trials)
         store.save(replace(record, seconds=round(time.monotonic() - began, 2)), to_plain(found))
     yield PartProgress(TOTAL, "Done", load_causality(store, key))
 
@@ -177,40 +176,20 @@ def _matched(study: KnownUnknownStudy, latent: LatentId, n: int, settings: Causa
     return [study.columns.latent(int(one)) for one in frequency_matched(study.counts, column, chosen, n, settings.seed)]
 
 
-def _questions(study: KnownUnknownStudy, taken: Sequence[Taken], settings: CausalitySettings) -> Iterator[_Asked]:
-    """One question an entity; attributes take turns; one without a right answer, or whose answer the name gives away, is passed over."""
-    pairs = list(zip(study.entities, taken, strict=True))
-    for kind in study.roster.kinds:
-        for side in SIDES:
-            rows = [one for entity, one in pairs if (entity.kind, entity.label.knowledge, entity.split) == (kind, side, Split.TEST)]
-            rows.sort(key=lambda one: hashlib.sha256(f"{settings.seed}\0{one.entity.name}".encode()).digest())
-            for place, one in enumerate(rows[: settings.n_questions]):
-                # Without a right answer every reply but a refusal would be graded wrong; of an invented entity that is so.
-                answerable = [attribute for attribute in one.kind.attributes if one.right(attribute)] or one.kind.attributes
-                usable = [attribute for attribute in answerable if not one.is_given_away(attribute)] or answerable
-                attribute = usable[place % len(usable)]
-                filled = (one.kind.plain_text if settings.chat else one.kind.cloze_text)(attribute, one.entity.name)
-                prompt = MarkedText(filled.text, (filled.start, filled.end), chat=settings.chat)
-                yield _Asked(one, side, attribute, prompt, one.right(attribute))
-
-
-def _edit(latent: LatentId, amount: float, part: Part) -> PartEdit:
-    return PartEdit(latent, Op.ADD, amount, Unit.NORM, part)
-
-
-def _trials(latents: tuple[LatentId, LatentId], random: Sequence[LatentId]) -> list[_Trial]:
+def _trials(latents: tuple[LatentId, LatentId], random: Sequence[LatentId]) -> list[Trial]:
     known, unknown = latents
-    added = [_Trial(Condition.KNOWN, known), _Trial(Condition.UNKNOWN, unknown), *(_Trial(Condition.RANDOM, one) for one in random)]
-    return [_Trial(Condition.ORIGINAL), *added, _Trial(Condition.WITHOUT, unknown)]
+    added = [Trial(Condition.KNOWN, known), Trial(Condition.UNKNOWN, unknown), *(Trial(Condition.RANDOM, one) for one in random)]
+    return [Trial(Condition.ORIGINAL), *added, Trial(Condition.WITHOUT, unknown)]
 
 
 def _ask_model(
     runner: Runner,
     study: KnownUnknownStudy,
-    asked: Sequence[_Asked],
+    asked: Sequence[Asked],
     latents: tuple[LatentId, LatentId],
     random: Sequence[LatentId],
     settings: CausalitySettings,
+    amount: float,
     step: Step,
 ) -> Iterator[tuple[float, str]]:
     """Answers, trial by trial; then self-reports; then attention."""
@@ -218,18 +197,13 @@ def _ask_model(
     for number, trial in enumerate(trials):
         if not step.has(number):
             texts = [""] * len(asked)
-            edits = (
-                (_edit(trial.latent, settings.amount, settings.part),) if trial.latent and trial.condition is not Condition.WITHOUT else ()
-            )
-            without = trial.latent if trial.condition is Condition.WITHOUT else None
-            ask = AnsweringAsk(tuple(one.prompt for one in asked), Sampling(settings.new_tokens), edits=edits, without=without)
-            for n, answer in enumerate(runner.answer(ask), 1):
-                texts[answer.prompt] = answer.text
+            for n, (place, text) in enumerate(answers(runner, asked, trial, settings, amount), 1):
+                texts[place] = text
                 yield 0.9 * (number + n / len(asked)) / len(trials), f"Answering {len(asked)} questions: {trial.condition}"
             step.save_rows(number, texts)
     if not step.has(len(trials)):
         yield 0.9, "Asking whether the model is sure"
-        step.save_rows(len(trials), _self_reports(runner, asked, trials, settings))
+        step.save_rows(len(trials), _self_reports(runner, asked, trials, settings, amount))
     for place, side in enumerate(SIDES):
         if not step.has(len(trials) + 1 + place):
             yield 0.92 + 0.04 * place, f"Reading attention with the {side} latent"
@@ -239,7 +213,7 @@ def _ask_model(
             step.save_rows(len(trials) + 1 + place, [to_plain(found)] if found else [])
 
 
-def _self_reports(runner: Runner, asked: Sequence[_Asked], trials: Sequence[_Trial], settings: CausalitySettings) -> list[Any]:
+def _self_reports(runner: Runner, asked: Sequence[Asked], trials: Sequence[Trial], settings: CausalitySettings, amount: float) -> list[Any]:
     """Log-odds of Yes for each entity: as the model is, and with the known, the unknown and the first random latent."""
     prompts = []
     for one in asked:
@@ -248,7 +222,7 @@ def _self_reports(runner: Runner, asked: Sequence[_Asked], trials: Sequence[_Tri
         prompts.append(MarkedText(filled.text, (filled.start, filled.end), settings.chat, prefill))
     rows: list[Any] = []
     for trial in trials[:4]:
-        edits = () if trial.latent is None else (_edit(trial.latent, settings.amount, Part.MARKED_LAST),)
+        edits = () if trial.latent is None else (added(trial.latent, amount, Part.MARKED_LAST),)
         odds = [0.0] * len(prompts)
         for scores in runner.weigh(ChoiceAsk(tuple(prompts), (YES_NO,) * len(prompts), edits)):
             odds[scores.prompt] = scores.logprobs[0] - scores.logprobs[1]
@@ -258,7 +232,7 @@ def _self_reports(runner: Runner, asked: Sequence[_Asked], trials: Sequence[_Tri
 
 def _attention(
     runner: Runner,
-    asked: Sequence[_Asked],
+    asked: Sequence[Asked],
     side: Knowledge,
     latent: LatentId,
     first: int,
@@ -277,7 +251,7 @@ def _attention(
         return None
 
     def weights(latents: Sequence[LatentId]) -> np.ndarray:
-        edits = tuple(_edit(one, settings.attention_amount, Part.MARKED_LAST) for one in latents)
+        edits = tuple(added(one, settings.attention_amount, Part.MARKED_LAST) for one in latents)
         chunks = list(runner.attend(AttentionAsk(tuple(texts), edits)))
         order = np.argsort(np.concatenate([chunk.texts for chunk in chunks]))
         return np.concatenate([chunk.weights for chunk in chunks])[order].astype(np.float64)
@@ -308,8 +282,8 @@ def _welch_p(one: np.ndarray, other: np.ndarray, alternative: str) -> float:
     return 1.0 if np.isnan(p) else float(p)
 
 
-def _doses(runner: Runner, latents: Sequence[LatentId], settings: CausalitySettings) -> tuple[tuple[str, float], ...]:
-    found = runner.doses(tuple(_edit(one, settings.amount, settings.part).at(Where.PROMPT) for one in latents))
+def _doses(runner: Runner, latents: Sequence[LatentId], settings: CausalitySettings, amount: float) -> tuple[tuple[str, float], ...]:
+    found = runner.doses(tuple(added(one, amount, settings.part).at(Where.PROMPT) for one in latents))
     return tuple((str(latent), dose.share_of_norm) for latent, dose in zip(latents, found, strict=True))
 
 
@@ -320,9 +294,10 @@ def _assembled(
     record: Any,
     latents: tuple[LatentId, LatentId],
     random: Sequence[LatentId],
-    asked: Sequence[_Asked],
+    asked: Sequence[Asked],
     step: Step,
     doses: tuple[tuple[str, float], ...],
+    tuning: tuple[AmountTrial, ...],
 ) -> Causality:
     generations: list[Generation] = []
     trials = _trials(latents, random)
@@ -342,15 +317,12 @@ def _assembled(
                     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
                     reports.append(SelfReport(kind, side, Condition(condition), len(values), float(np.mean(values)), sd))
     attention = tuple(from_plain(AttentionTest, row) for place in range(2) for row in step.rows(len(trials) + 1 + place))
-    notes = _notes(generations, settings)
-    all_rates = rates(generations)
-    return Causality(
-        study.key, key, settings, record, *latents, tuple(random), doses, all_rates, tuple(generations), tuple(reports), attention, notes
-    )
+    made = (rates(generations), tuple(generations), tuple(reports), attention, tuning, _notes(generations, settings, tuning))
+    return Causality(study.key, key, settings, record, *latents, tuple(random), doses, *made)
 
 
-def _notes(generations: Sequence[Generation], settings: CausalitySettings) -> tuple[str, ...]:
-    notes: list[str] = []
+def _notes(generations: Sequence[Generation], settings: CausalitySettings, tuning: Sequence[AmountTrial]) -> tuple[str, ...]:
+    notes = [_tuning_note(settings, tuning)] if tuning else []
     original = [one for one in generations if one.condition is Condition.ORIGINAL]
     refused = sum(one.verdict is Verdict.REFUSAL for one in original)
     notes.append(f"As it is, the model refuses {refused} of {len(original)} questions; refusals are told by wording, so read some of them.")
@@ -360,3 +332,17 @@ def _notes(generations: Sequence[Generation], settings: CausalitySettings) -> tu
         "The test of attention pools heads and prompts as if they were independent, as the paper does; the heads of one prompt are not."
     )
     return tuple(notes)
+
+
+def _tuning_note(settings: CausalitySettings, tuning: Sequence[AmountTrial]) -> str:
+    said: list[str] = []
+    for amount in settings.amounts:
+        known, unknown = (
+            next(one for one in tuning if (one.amount, one.condition) == (amount, side)) for side in (Condition.KNOWN, Condition.UNKNOWN)
+        )
+        said.append(f"{amount:g}: {known.refused} and {unknown.refused} refused, {known.readable} and {unknown.readable} readable")
+    plain = next(one for one in tuning if one.condition is Condition.ORIGINAL)
+    return (
+        f"{settings.amount:g} x the residual norm is added, tuned on validation, where the model as it is refuses {plain.refused}; "
+        f"with the known and the unknown latent at {'; '.join(said)}."
+    )

@@ -1,6 +1,5 @@
 """What comes of the two further parts of a study: causality and uncertainty. Frozen; every share has its counts."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -18,6 +17,9 @@ CAUSALITY, UNCERTAINTY = "known-unknown-causality", "known-unknown-uncertainty"
 """Kinds of results in the store."""
 
 
+AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0)
+
+
 @dataclass(frozen=True)
 class CausalitySettings:
     """How latents are tried out. Empty latents take the best of the study."""
@@ -27,8 +29,12 @@ class CausalitySettings:
     unknown: str = ""
     n_questions: int = 20
     """Of the test split, for each type and side."""
-    amount: float = 0.5
-    """How much of a direction is added, in multiples of the mean residual norm at its site."""
+    amount: float | None = None
+    """How much of a direction is added, in multiples of the mean residual norm at its site; None: tuned on validation."""
+    amounts: tuple[float, ...] = AMOUNTS
+    """Those that are tried on validation; not looked at where `amount` is given."""
+    n_tuning: int = 6
+    """Questions of the validation split, for each type and side."""
     attention_amount: float = 0.5
     n_random: int = 10
     """Random latents of the same SAE."""
@@ -40,27 +46,24 @@ class CausalitySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not self.amounts or min(self.amounts) <= 0 or self.n_tuning < 1:
+            raise BadAsk(f"{self.n_tuning} questions and the amounts {self.amounts} are to be tried; at least 1 each, amounts above 0.")
         if not 1 <= self.n_questions <= 500 or not 2 <= self.n_random <= 100 or not 1 <= self.new_tokens <= 256:
             raise BadAsk(
                 f"{self.n_questions} questions, {self.n_random} random latents and {self.new_tokens} new tokens were asked for; "
                 "1 to 500, 2 to 100 and 1 to 256 are possible."
             )
 
-    def with_amount(self, amount: float, seed: int = 0) -> "CausalitySettings":
-        """The same with another amount, for attention too, and another seed."""
-        return replace(self, amount=amount, attention_amount=amount, seed=seed)
+    def with_amount(self, amount: float | None, seed: int = 0) -> "CausalitySettings":
+        """The same with another amount, for attention too if one is given, and another seed."""
+        return replace(self, amount=amount, attention_amount=self.attention_amount if amount is None else amount, seed=seed)
 
     def plain_data(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {**asdict(self), "part": self.part.value}
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "CausalitySettings":
-        """From plain data."""
-        return cls(**{**data, "part": Part(data["part"])})
+        return {**asdict(self), "part": self.part.value, "amounts": list(self.amounts)}
 
 
-CAUSALITY_PREVIEW = CausalitySettings(n_questions=4, n_random=3, new_tokens=16)
+CAUSALITY_PREVIEW = CausalitySettings(n_questions=4, n_random=3, new_tokens=16, n_tuning=2, amounts=(0.5, 1.0, 2.0))
 
 
 class Condition(StrEnum):
@@ -71,6 +74,19 @@ class Condition(StrEnum):
     UNKNOWN = "+ unknown latent"
     RANDOM = "+ random latent"
     WITHOUT = "unknown latent taken out of the weights"
+
+
+@dataclass(frozen=True)
+class AmountTrial:
+    """What one amount does on the validation split."""
+
+    amount: float
+    """0 for the model as it is."""
+    condition: Condition
+    refused: Share
+    right: Share
+    readable: Share
+    """Answers that read like text."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +201,7 @@ class Causality:
     """Key of the study."""
     key: str
     settings: CausalitySettings
+    """With the latents and the amount that were used."""
     record: RunRecord
     known: LatentId
     unknown: LatentId
@@ -196,6 +213,8 @@ class Causality:
     generations: tuple[Generation, ...]
     self_reports: tuple[SelfReport, ...]
     attention: tuple[AttentionTest, ...]
+    tuning: tuple[AmountTrial, ...]
+    """By which the amount was chosen; empty if it was given."""
     notes: tuple[str, ...]
 
 

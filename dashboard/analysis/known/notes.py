@@ -36,8 +36,8 @@ def summaries(
     return tuple(found)
 
 
-def notes_on(ask: StudyAsk, types: Sequence[TypeSummary], scores: Scores, noise: NoiseRates) -> tuple[str, ...]:
-    """Sentences, the weightiest first."""
+def notes_on(ask: StudyAsk, types: Sequence[TypeSummary], scores: Scores, noise: NoiseRates, n_shared: int = 0) -> tuple[str, ...]:
+    """Sentences, the weightiest first. `n_shared` texts are those of entities of two types or more."""
     notes: list[str] = []
     if ask.settings.way is LabelWay.FILE:
         notes.append("Labels are what the file says of the world (famous and known against obscure and invented): the model was not asked.")
@@ -55,6 +55,11 @@ def notes_on(ask: StudyAsk, types: Sequence[TypeSummary], scores: Scores, noise:
             notes.append(f"{one.title}: {size.n_known} known and {size.n_unknown} unknown in the test split, so {least}.")
         if one.chance is not None:
             notes.append(f"{one.title}: by guessing {one.chance.known:.0%} would come out known and {one.chance.unknown:.0%} unknown.")
+    if n_shared:
+        notes.append(
+            f"{n_shared:,} names stand in two types and are read in the same words: read once, in one split, counted in both. "
+            "These types are not apart from each other, so p over all types is too small: give the types words of their own."
+        )
     if not separation(scores.counts, Split.TRAIN).kinds:
         notes.append("No type has known and unknown entities in the train split, so no latent could be chosen.")
     n_left_out = int((~noise.kept(ask.settings.most_noise)).sum())

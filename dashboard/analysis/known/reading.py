@@ -15,6 +15,7 @@ from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.flow_asks import ActivityAsk
 from dashboard.analysis.known.steps import Step, in_blocks
 from dashboard.analysis.known.types import StudySettings
+from dashboard.analysis.memory import give_back
 from dashboard.analysis.methods.baselines import random_directions
 from dashboard.analysis.methods.entity_counts import Columns, Firing
 from dashboard.analysis.methods.latent_choice import NoiseRates
@@ -151,6 +152,7 @@ def read(runner: Runner, plan: ReadingPlan, step: Step) -> Iterator[float]:
             n_read += len(chunk.texts)
             yield (number + n_read / len(block)) / len(blocks)
         step.save_arrays(number, _joined(chunks, np.asarray(block, dtype=np.int64)))
+        give_back()
 
 
 def read_blocks(plan: ReadingPlan, step: Step) -> Iterator[ReadBlock]:

@@ -27,7 +27,7 @@ from dashboard.analysis.results import RunRecord
 
 KIND = "known-unknown"
 """Of the result in the store."""
-SCHEMA = 1
+SCHEMA = 2
 """Of the ask: raised when the same ask gives other numbers."""
 MOST_TYPES = 40
 

@@ -1,10 +1,10 @@
 """What a text tells about its own fluency, without any model."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 
-def repeated_ngrams(ids: Sequence[int], n: int = 4) -> float | None:
-    """Share of a text's n-grams of token ids that occurred before in the same text, 0 to 1; None below n tokens.
+def repeated_ngrams(ids: Sequence[Hashable], n: int = 4) -> float | None:
+    """Share of a text's n-grams of token ids, or of words, that occurred before in the same text, 0 to 1; None below n tokens.
 
     Loops have a low perplexity, so perplexity alone does not show them.
     """

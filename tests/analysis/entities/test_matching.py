@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.analysis.entities.kinds import Attribute, Matcher
-from dashboard.analysis.entities.matching import Verdict, fold, given_away, grade, token_set_ratio
+from dashboard.analysis.entities.matching import Verdict, given_away, grade, token_set_ratio
 from dashboard.analysis.entities.quantities import parse_coordinates, quantities, whole_numbers
+from dashboard.analysis.spelling import fold
 
 TEXTS = st.text("ab c'", max_size=12)
 

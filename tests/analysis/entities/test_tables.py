@@ -1,9 +1,11 @@
 """Tables of entities: what stands in the file is read, what is wrong is named by row, what is doubtful is left out."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from dashboard.analysis.entities.checking import check_table
 from dashboard.analysis.entities.matching import Verdict, grade
 from dashboard.analysis.entities.tables import MAX_BYTES, read_entities, read_table, split_cell, write_rows
 from dashboard.analysis.errors import BrokenEntityFile, UnknownKind
@@ -38,8 +40,10 @@ def test_a_table_is_read_as_it_stands(tmp_path: Path) -> None:
         ("town,country\nParis,France\n", "it is town, country. The columns of town are name, familiarity, country"),
         ("name,country,country\nParis,a,b\n", "column 'country' stands 2 times"),
         ("name,country\nParis,France,2\n", "row 2 has 1 cells more than the header"),
-        ("name,country\n ,France\n", "row 2 has no name"),
-        (f"name\n{'x' * 201}\n", "row 2: the name has 201 characters; the limit is 200"),
+        ("name,country\n ,France\n", "row 2 has no name: give it one, or delete the row"),
+        ("name;country\nParis;France\n", "its cells seem to be separated by ';': separate them by commas"),
+        ('name,country\nParis,France\n"Weird" Al,US\n', "row 3 is no CSV (',' expected after '\"'): put a cell"),
+        (f"name\n{'x' * 501}\n", "row 2: the name has 501 characters; the limit is 500: shorten it"),
         ("name,familiarity\nParis,Famous\nReno,well\n", "row 3: familiarity is 'well': one of famous, known"),
         ("name,population\nParis,many\n", "row 2: population is 'many': a number"),
         ("name,place\nParis,98 2\n", "row 2: place is '98 2': latitude and longitude"),
@@ -93,3 +97,27 @@ def test_cells_and_rows_are_written_as_they_are_read(tmp_path: Path) -> None:
     table = table_of(kind_in(tmp_path), write_rows(("name", "country"), rows))
     assert [(one.name, one.answers["country"]) for one in table.entities] == [(rows[0][0], ("a", "b")), ("Ünder", ("a", "b"))]
     assert split_cell(" ; ") == ()
+
+
+UGLY = (
+    '"Weird Al" Yankovic', "Washington, D.C.", "Ünïcödé Ñame", "東京", "Ἀθῆναι", "O'Brien's", "C++", "Who?", "E.T.", "...", "A", "🙂",
+    "José\u0301", "Tab\tand\nbreak", "zero\u200bwidth", "x" * 500, "=SUM(A1)", "-5", "1984", "Dr. No [film]", "a\u00a0b", "{name}",
+)  # fmt: skip
+
+
+def test_names_of_every_kind_are_read_as_they_are_and_go_through_every_template(tmp_path: Path) -> None:
+    text = "\ufeff" + write_rows(("name", "familiarity", "country"), [(name, "famous", "") for name in UGLY]).replace("\n", "\r\n\r\n")
+    table = table_of(kind_in(tmp_path), text)
+    expected = [unicodedata.normalize("NFC", " ".join(name.split())) for name in UGLY]
+    assert [one.name for one in table.entities] == expected and not table.left_out
+    for one in table.entities:
+        filled = table.kind.reading_text(one.name)
+        assert filled.text == f"The town '{one.name}'" and filled.text[filled.start : filled.end] == one.name
+        for attribute in table.kind.attributes:
+            cloze = table.kind.cloze_text(attribute, one.name)
+            assert cloze.text[cloze.start : cloze.end] == one.name
+
+
+def test_names_that_are_nearly_the_same_are_told(tmp_path: Path) -> None:
+    notes = check_table(table_of(kind_in(tmp_path), "name\nParis\nPARIS\nReno\n")).notes
+    assert any("2 names are the same but for capitals" in note and "Paris, PARIS" in note for note in notes)
