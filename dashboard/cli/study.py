@@ -11,7 +11,7 @@ from rich.table import Table
 from dashboard.analysis.errors import BadAsk, UnknownSae
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.opening import open_default_runner
-from dashboard.cli.output import Json, emit, figure, paper, progress, screen
+from dashboard.cli.output import Json, emit, figure, paper, progress, say, screen
 
 app = typer.Typer(no_args_is_help=True, help="Studies of many entities: entities, list.")
 _TYPES = "player,movie,city,song,country,animal"
@@ -40,6 +40,7 @@ def study_entities(
 ) -> None:
     """Which latents tell entities that the model knows from those it does not? Killed and started again, it goes on."""
     from dashboard.analysis import known_unknown as study
+    from dashboard.analysis.corpora import default_corpus
     from dashboard.analysis.entities.kinds import find_kinds
     from dashboard.analysis.entities.tables import read_table
     from dashboard.analysis.known.types import settings_of
@@ -58,9 +59,10 @@ def study_entities(
     )  # fmt: skip
     runner = open_default_runner()
     saes = _saes([spec.id for spec in runner.catalog.specs], sae or [_SAES])
-    ask = study.make_ask(tables, study.preview_saes(saes) if preview and not sae else saes, own)
+    corpus = default_corpus(settings, say)
+    ask = study.make_ask(tables, study.preview_saes(saes) if preview and not sae else saes, own, corpus)
     store = ResultStore(settings.cache / "results")
-    found = _made("study", study.run_study(runner, ask, tables, store, runner.catalog)).study
+    found = _made("study", study.run_study(runner, ask, tables, store, runner.catalog, corpus)).study
     if causality:
         from dashboard.analysis.known.effects import CAUSALITY_PREVIEW, CausalitySettings
 

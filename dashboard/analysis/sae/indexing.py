@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float, Int32
 
-from dashboard.analysis.corpus import Corpus
+from dashboard.analysis.corpus import Corpus, check_corpus
 from dashboard.analysis.errors import AnalysisError, BrokenText, RunMismatch
 from dashboard.analysis.facts import N_BINS, N_NEIGHBOURS, N_TOKENS, IndexHead
 from dashboard.analysis.index import SCHEMA, index_file, write_index
@@ -99,11 +99,7 @@ def build_indexes(
 
 
 def _check_corpus(corpus: Corpus, model: LoadedModel) -> None:
-    if corpus.model.partition("@")[0].rpartition("/")[2].lower() != model.id.repo.rpartition("/")[2].lower():
-        raise BrokenText(
-            f"The corpus {corpus.name} is token ids of {corpus.model}; {model.id} is loaded, which reads other texts in them. "
-            "Give --text, or a corpus that this model wrote."
-        )
+    check_corpus(corpus, model.id)
     longest = int(np.diff(corpus.starts).max(initial=0))
     if longest >= model.max_tokens:
         raise BrokenText(
