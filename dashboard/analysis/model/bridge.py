@@ -3,7 +3,7 @@
 import copy
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from dashboard.analysis.errors import AnalysisError, BadAsk, DeviceUnavailable, 
 from dashboard.analysis.names import ModelId, Point, Site
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
+
+_VOCABULARY_PART = 49_152
+"""Rows of an unembedding that are taken together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,9 @@ class LoadedModel:
         size = rows.square().mean(1, keepdim=True).sqrt().clamp(min=1e-30)
         # A row of size 1 comes out as its weighted self; a norm's bias is no part of the row.
         weighted = (norm(rows / size) - norm(torch.zeros_like(rows[:1]))) * size
-        return weighted.float() @ self.bare.get_output_embeddings().weight.float().T
+        # In parts of the vocabulary: a copy of a whole unembedding in float32 can be larger than the model.
+        parts = self.bare.get_output_embeddings().weight.split(_VOCABULARY_PART)
+        return torch.cat([weighted.float() @ part.float().T for part in parts], dim=1)
 
     @property
     def _final_norm(self) -> torch.nn.Module:
@@ -170,16 +175,11 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
         wrapped, found = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, attn_implementation="eager", use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-        if missing := sorted(found["missing_keys"]):
-            # transformers would go on with random numbers in their place.
-            raise ValueError(f"{len(missing)} of its tensors are in none of its files, first {missing[0]}")
         wrapped.to(device).eval()
         weights = {id(tensor): tensor for tensor in (*wrapped.parameters(), *wrapped.buffers())}
         bare = copy.deepcopy(wrapped, weights)
         tokenizer = load_tokenizer(path, model_id)
-        n_rows = len(wrapped.get_input_embeddings().weight)
-        if (first := tokenizer.bos_token_id) is not None and first >= n_rows:
-            raise ValueError(f"its tokenizer begins texts with token {first}, the model has {n_rows}: it is another model's")
+        check_whole(wrapped, found["missing_keys"], tokenizer)
         bridge = TransformerBridge.boot_transformers(str(path), hf_model=wrapped, tokenizer=tokenizer, device=device, dtype=dtype)
     except AnalysisError:
         raise
@@ -191,6 +191,23 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     text = wrapped.config.get_text_config()
     context = int(getattr(text, "max_position_embeddings", None) or settings.max_tokens)
     return LoadedModel(model_id, path, bridge, bare, bridge.tokenizer, device, dtype, min(settings.max_tokens, context), settings.bos)
+
+
+def check_whole(model: Any, missing: Collection[str], tokenizer: Any) -> None:
+    """What transformers lets pass: tensors that are in no file (it draws them at random), numbers that are none, another's tokenizer.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    if missing:
+        raise ValueError(f"{len(missing)} of its tensors are in none of its files, first {min(missing)}")
+    for name, parameter in model.named_parameters():
+        # A sum is finite only if all its terms are, and needs no copy of them.
+        if parameter.is_floating_point() and not parameter.sum(dtype=torch.float32).isfinite():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    first, n_rows = tokenizer.bos_token_id, len(model.get_input_embeddings().weight)
+    if first is not None and first >= n_rows:
+        raise ValueError(f"its tokenizer begins texts with token {first}, the model has {n_rows}: it is another model's")
 
 
 def load_tokenizer(path: Path, model_id: ModelId) -> Any:

@@ -43,6 +43,7 @@ _FILES = {
 _ENCODERS = {"gemma_2": ("W_enc", "w_enc"), "llama_scope": ("encoder.weight",)}
 """Of loaders that take sizes from names or from a file of their own: the matrix whose sizes will be read."""
 _NATIVE, _SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
+_LONGEST_PATH = 1000
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 
 
@@ -98,11 +99,11 @@ def _resolve(name: str) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
         return SaeId(release, sae), lambda: _from_directory(known), source
     if any(one.release == release for one in entries()):
         raise UnknownSae(name, [one.name for one in find(f"{release}/ {sae}")[:4]] or [one.name for one in find(f"{release}/")[:4]])
-    if Path(name).expanduser().is_dir():
+    if len(name) < _LONGEST_PATH and Path(name).expanduser().is_dir():
         return _local(Path(name).expanduser().absolute())
     parts = name.strip("/").split("/")
     if len(parts) < 2:
-        raise UnknownSae(name, [one.name for one in find(name)[:3]])
+        raise UnknownSae(name[:80], [one.name for one in find(name)[:3]])
     repo, inner = "/".join(parts[:2]), "/".join(parts[2:])
     return SaeId("--".join(parts[:2]), inner or "sae"), lambda: _from_repository(repo, inner), {"repo": repo, "id": inner}
 

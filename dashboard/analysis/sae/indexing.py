@@ -40,6 +40,8 @@ _STALE_DAYS = 7
 """Parts that nobody went on with for so long are cleared away."""
 _ROWS_PER_PRODUCT = 128
 """Rows that are compared with everything at once."""
+_LOGITS_AT_ONCE = 128 * 49_152
+"""Most logits of decoder rows in memory: with a large vocabulary fewer rows are taken together."""
 _READING = 0.8
 """Share of the work that is step (1), for the progress bar."""
 
@@ -152,7 +154,7 @@ def _logits(rows: Float[torch.Tensor, "latents d_model"], model: LoadedModel) ->
     """
     parts: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for some in rows.split(_ROWS_PER_PRODUCT):
+        for some in rows.split(max(1, min(_ROWS_PER_PRODUCT, _LOGITS_AT_ONCE // model.n_vocabulary))):
             logits = model.unembed_unit(some)
             best, worst = logits.topk(N_TOKENS), logits.topk(N_TOKENS, largest=False)
             low, high = logits.amin(1, keepdim=True), logits.amax(1, keepdim=True)
