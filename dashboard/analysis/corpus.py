@@ -16,10 +16,13 @@ import pyarrow.parquet as pq
 from jaxtyping import Int32, Int64
 
 from dashboard.analysis.errors import BrokenText
+from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import ASSETS
 
 SHIPPED = ASSETS / "corpus" / "smollm2-135m.parquet"
 """Written by the default model: `latents corpus write`."""
+LONGEST_PIECE = 255
+"""Tokens of a document that is cut from a longer text: with a BOS in front of it a model reads 256."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,19 @@ def join(name: str, model: str, documents: Sequence[tuple[str, Sequence[int] | I
     lengths = np.array([len(ids) for _, ids in whole], dtype=np.int64)
     ids = np.concatenate([np.asarray(ids, dtype=np.int32) for _, ids in whole]) if whole else np.zeros(0, dtype=np.int32)
     return Corpus(name, model, ids, np.concatenate([np.zeros(1, dtype=np.int64), lengths.cumsum()]), tuple(kind for kind, _ in whole))
+
+
+def check_corpus(corpus: Corpus, model: ModelId) -> None:
+    """Refuse token ids of another model: in its own tokens they say something else.
+
+    Raises:
+        BrokenText: with both names.
+    """
+    if corpus.model.partition("@")[0].rpartition("/")[2].lower() != model.repo.rpartition("/")[2].lower():
+        raise BrokenText(
+            f"The corpus {corpus.name} is token ids of {corpus.model}; {model} is loaded, which reads other texts in them. "
+            "Give --text, or a corpus that this model wrote."
+        )
 
 
 def write_corpus(file: Path, corpus: Corpus) -> None:

@@ -65,7 +65,9 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
         if not folder.is_dir():
             problems.append(Problem(f"LATENTS_SAE_FOLDERS names {folder}, which is no folder", "Correct or unset it."))
     if not catalog.specs:
-        problems.append(Problem("no SAE is installed", "Restore assets/saes, or set LATENTS_SAE_FOLDERS."))
+        others = "Find one with `latents sae find`, then `latents open RELEASE/ID`; or train one with `latents sae train`."
+        cure = others if settings.model else "Restore assets/saes, or set LATENTS_SAE_FOLDERS."
+        problems.append(Problem("no SAE is installed" + (f" for {model}" if settings.model else ""), cure))
     free = shutil.disk_usage(_existing(settings.cache)).free
     if free < _NEEDED_DISK:
         problems.append(

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,36 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_LONGEST_JSON = 32 << 20
+"""Bytes; configurations, records and indices of weights are far shorter."""
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that somebody else has written.
+
+    Raises:
+        ValueError: if it is no file, too long, no JSON, nested too deeply, or no object.
+    """
+    try:
+        # A pipe or a device would never end.
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path.name} is no ordinary file")
+        if (size := path.stat().st_size) > _LONGEST_JSON:
+            raise ValueError(f"{path.name} is {size:,} bytes, which no such file needs; the limit is {_LONGEST_JSON:,}")
+        value = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is nested too deeply to be read") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is no text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is no JSON ({error})") from error
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror or error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is not an object")
+    return value
 
 
 def is_whole_safetensors(path: Path) -> bool:
@@ -38,6 +69,8 @@ def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: if the header is damaged, or claims more bytes than the file has.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no ordinary file")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -1,6 +1,5 @@
 """`latents open`: from a new SAE to pages about it, in one command."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dashboard.analysis.errors import AnalysisError, NotMeasured, PromptTooLong
+from dashboard.analysis.errors import NotMeasured, PromptTooLong
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, figure, say
@@ -46,7 +45,7 @@ def open_sae(
         read_index(spec)
         building = None
     except NotMeasured:
-        building = _build_index(str(sae), text or _text(runner))
+        building = _build_index(str(sae), text or [])
     if as_json:
         emit({"name": str(sae), "site": str(spec.site), "model": str(runner.model.id), "caution": caution, **measured})
     if serve:
@@ -67,7 +66,7 @@ def _bring(name: str) -> Any:
     from dashboard.analysis.sae.loading import wants_bos
 
     settings, folder = get_settings(), Path(name).expanduser()
-    if (folder / "cfg.json").is_file():
+    if (folder / "cfg.json").is_file() and (folder / "sae_weights.safetensors").exists():
         folder = folder.absolute()
         check_weights(folder / "sae_weights.safetensors")
         known = [str(path) for path in settings.sae_folders]
@@ -108,32 +107,3 @@ def _build_index(sae: str, text: list[str]) -> "subprocess.Popen[bytes]":
     options = [part for one in text for part in ("--text", one)]
     # A process of its own: pages answer meanwhile, and a build that was killed goes on at the next start.
     return subprocess.Popen([sys.executable, "-m", "dashboard", "index", "build", sae, *options], stdout=subprocess.DEVNULL)
-
-
-def _text(runner: Any) -> list[str]:
-    """What to read: nothing named for the model whose corpus ships; its text for others, else the calibration text."""
-    from transformers import AutoTokenizer
-
-    from dashboard.analysis.chosen import DEFAULT_MODEL
-    from dashboard.analysis.corpus import SHIPPED, read_corpus
-    from dashboard.analysis.local import CALIBRATION
-    from dashboard.analysis.model.bridge import token_texts
-    from dashboard.analysis.model.prepare import is_prepared, model_path
-
-    cache = get_settings().cache
-    if runner.model.id == DEFAULT_MODEL:
-        return []
-    file = cache / "corpora" / "shipped-corpus.jsonl"
-    try:
-        if not file.is_file() and is_prepared(cache):
-            corpus, tokenizer = read_corpus(SHIPPED), AutoTokenizer.from_pretrained(model_path(cache))
-            parts = (corpus.ids[a:b].tolist() for a, b in zip(corpus.starts[:-1], corpus.starts[1:], strict=True))
-            lines = [json.dumps({"text": "".join(token_texts(tokenizer, ids))}, ensure_ascii=False) for ids in parts]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except AnalysisError as error:
-        say(str(error))
-    if file.is_file():
-        return [str(file)]
-    say("Only a short text ships for this model; --text gives its latents better examples.")
-    return [str(CALIBRATION)]

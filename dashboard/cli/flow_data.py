@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.settings import get_settings
 from dashboard.cli.index import DEFAULT_RELEASE
 from dashboard.cli.opening import open_default_runner
-from dashboard.cli.output import Json, emit, paper, progress
+from dashboard.cli.output import Json, emit, paper, progress, say
 from dashboard.cli.steer import print_rows
 
 app = typer.Typer()
@@ -259,9 +260,10 @@ def _record(kind: str, asked: dict[str, Any], runner: Any, saes: Any, text: Any,
 
 
 def _corpus(file: Path | None) -> Any:
-    from dashboard.analysis.corpus import SHIPPED, read_corpus
+    from dashboard.analysis.corpora import default_corpus
+    from dashboard.analysis.corpus import read_corpus
 
-    return read_corpus(file or SHIPPED)
+    return read_corpus(file) if file else default_corpus(get_settings(), say)
 
 
 def _lines(file: Path | None, option: str) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ def index_build(
 
     Killed and started again, it goes on.
     """
-    from dashboard.analysis.corpora import keep_corpus
-    from dashboard.analysis.corpus import SHIPPED, read_corpus
+    from dashboard.analysis.corpora import default_corpus, keep_corpus
+    from dashboard.analysis.corpus import read_corpus
     from dashboard.analysis.index import read_index
     from dashboard.analysis.sae.indexing import build_indexes
     from dashboard.analysis.sae.release import select
@@ -44,7 +44,10 @@ def index_build(
     settings = get_settings()
     runner = open_default_runner(dtype.value)
     specs = select(runner.catalog, [*(sae or ()), *(named or ())] or [DEFAULT_RELEASE])
-    read = corpus_of_text(text, runner.model.tokenizer, str(runner.model.id)) if text else read_corpus(corpus or SHIPPED)
+    if text:
+        read = corpus_of_text(text, runner.model.tokenizer, str(runner.model.id))
+    else:
+        read = read_corpus(corpus) if corpus else default_corpus(settings, say)
     keep_corpus(read, settings)
     say(f"{len(specs)} SAEs over {read.name}: {len(read):,} tokens in {read.n_documents:,} documents")
     with progress("indexing") as show:

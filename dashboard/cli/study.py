@@ -46,6 +46,7 @@ def study_entities(
 ) -> None:
     """Which latents tell entities that the model knows from those it does not? Killed and started again, it goes on."""
     from dashboard.analysis import known_unknown as study
+    from dashboard.analysis.corpora import default_corpus
     from dashboard.analysis.entities.checking import left_out_note
     from dashboard.analysis.entities.kinds import find_kinds
     from dashboard.analysis.entities.tables import read_table
@@ -69,9 +70,10 @@ def study_entities(
     runner = open_default_runner()
     standard = study.preview_saes if preview else study.residual_saes
     saes = _saes([spec.id for spec in runner.catalog.specs], sae) if sae else standard(runner.catalog)
-    ask = study.make_ask(tables, saes, own)
+    corpus = default_corpus(settings, say)
+    ask = study.make_ask(tables, saes, own, corpus)
     store = ResultStore(settings.cache / "results")
-    found = _made("study", study.run_study(runner, ask, tables, store, runner.catalog)).study
+    found = _made("study", study.run_study(runner, ask, tables, store, runner.catalog, corpus)).study
     if causality:
         from dashboard.analysis.known.effects import CAUSALITY_PREVIEW, CausalitySettings
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.analysis.corpora import find_corpus
-from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
+from dashboard.analysis.corpora import default_corpus, find_corpus
+from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.entities.kinds import EntityKinds, find_kinds
 from dashboard.analysis.errors import AnalysisError
@@ -66,12 +66,12 @@ def get_store() -> ResultStore:
 
 
 def get_shipped_corpus() -> Corpus:
-    """The text that ships, of which studies take random tokens.
+    """The text that ships, in the tokens of the chosen model.
 
     Raises:
-        NotMeasured: if it is not there.
+        ModelUnavailable, BrokenText: if there is no such model or text.
     """
-    return read_corpus(SHIPPED)
+    return default_corpus(get_settings())
 
 
 def get_kinds() -> EntityKinds:

@@ -136,9 +136,11 @@ def broken_folder(tiny_release: Path, target: Path, damage: str) -> Path:
 
 @pytest.mark.parametrize("damage", ["truncated", "huge header", "missing tensor", "wrong shape", "nan", "pickle", "no weights"])
 def test_damaged_weights_are_refused_in_words(tiny_release: Path, tmp_path: Path, damage: str) -> None:
-    spec = folder_spec(broken_folder(tiny_release, tmp_path / "rel" / "x", damage))
+    folder = broken_folder(tiny_release, tmp_path / "rel" / "x", damage)
     with pytest.raises(BrokenSaeFile, match="cannot be read as an SAE"):
-        load_sae(spec, tmp_path, "cpu")
+        load_sae(folder_spec(folder), tmp_path, "cpu")
+    found = read_catalog(Settings(cache=tmp_path, sae_folders=(folder.parent,)), tmp_path)
+    assert bool(found.broken) == (damage != "nan")  # what a header shows is known before anything is chosen
 
 
 @pytest.mark.parametrize(

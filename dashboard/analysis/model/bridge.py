@@ -3,7 +3,7 @@
 import copy
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ from typing import Any
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
-from safetensors import SafetensorError
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from dashboard.analysis.errors import BadAsk, DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
+from dashboard.analysis.errors import AnalysisError, BadAsk, DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
 from dashboard.analysis.names import ModelId, Point, Site
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
+
+_VOCABULARY_PART = 49_152
+"""Rows of an unembedding that are taken together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,11 @@ class LoadedModel:
         return ~torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids, device=ids.device))
 
     @property
+    def n_embeddings(self) -> int:
+        """Tokens that can be read."""
+        return len(self.bare.get_input_embeddings().weight)
+
+    @property
     def n_vocabulary(self) -> int:
         """Tokens that have a logit."""
         return len(self.bare.get_output_embeddings().weight)
@@ -106,7 +113,9 @@ class LoadedModel:
         size = rows.square().mean(1, keepdim=True).sqrt().clamp(min=1e-30)
         # A row of size 1 comes out as its weighted self; a norm's bias is no part of the row.
         weighted = (norm(rows / size) - norm(torch.zeros_like(rows[:1]))) * size
-        return weighted.float() @ self.bare.get_output_embeddings().weight.float().T
+        # In parts of the vocabulary: a copy of a whole unembedding in float32 can be larger than the model.
+        parts = self.bare.get_output_embeddings().weight.split(_VOCABULARY_PART)
+        return torch.cat([weighted.float() @ part.float().T for part in parts], dim=1)
 
     @property
     def _final_norm(self) -> torch.nn.Module:
@@ -162,24 +171,66 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     transformers_logging.disable_progress_bar()
     try:
         # Eager attention on both sides: it is what the bridge runs, and what attention patterns are read from.
-        wrapped: Any = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+        wrapped: Any
+        wrapped, found = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, attn_implementation="eager", use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         wrapped.to(device).eval()
         weights = {id(tensor): tensor for tensor in (*wrapped.parameters(), *wrapped.buffers())}
         bare = copy.deepcopy(wrapped, weights)
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        if not tokenizer.is_fast:
-            raise ValueError("its tokenizer has no fast form, which character ranges need")
+        tokenizer = load_tokenizer(path, model_id)
+        check_whole(wrapped, found["missing_keys"], tokenizer)
         bridge = TransformerBridge.boot_transformers(str(path), hf_model=wrapped, tokenizer=tokenizer, device=device, dtype=dtype)
-    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise ModelUnavailable(f"{model_id} does not fit on {device} in {dtype}: {error}. Choose a smaller model or device.") from error
-        raise ModelUnavailable(f"{model_id} cannot be loaded from {path}: {error}. Delete that folder and start again.") from error
+    except AnalysisError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise ModelUnavailable(f"{model_id} does not fit on {device} in {dtype}: {error}. Choose a smaller model or device.") from error
+    except Exception as error:  # transformers lets every reader's own exception through; each means the files are bad
+        raise ModelUnavailable(f"{model_id} cannot be loaded from {path}: {first_line(error)}. Copy or download it again.") from error
     bridge.eval()
     text = wrapped.config.get_text_config()
     context = int(getattr(text, "max_position_embeddings", None) or settings.max_tokens)
     return LoadedModel(model_id, path, bridge, bare, bridge.tokenizer, device, dtype, min(settings.max_tokens, context), settings.bos)
+
+
+def check_whole(model: Any, missing: Collection[str], tokenizer: Any) -> None:
+    """What transformers lets pass: tensors that are in no file (it draws them at random), numbers that are none, another's tokenizer.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    if missing:
+        raise ValueError(f"{len(missing)} of its tensors are in none of its files, first {min(missing)}")
+    for name, parameter in model.named_parameters():
+        # A sum is finite only if all its terms are, and needs no copy of them.
+        if parameter.is_floating_point() and not parameter.sum(dtype=torch.float32).isfinite():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    first, n_rows = tokenizer.bos_token_id, len(model.get_input_embeddings().weight)
+    if first is not None and first >= n_rows:
+        raise ValueError(f"its tokenizer begins texts with token {first}, the model has {n_rows}: it is another model's")
+
+
+def load_tokenizer(path: Path, model_id: ModelId) -> Any:
+    """The fast tokenizer of a model's folder. Nothing is fetched, and no code of the folder is run.
+
+    Raises:
+        ModelUnavailable: if there is none, or it cannot be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        if not tokenizer.is_fast:
+            raise ValueError("it has no fast form, which character ranges need")
+        tokenizer("a", add_special_tokens=False, return_offsets_mapping=True)
+    except Exception as error:  # the tokenizers library raises bare exceptions for whatever it cannot read
+        raise ModelUnavailable(
+            f"{model_id}: the tokenizer in {path} cannot be used ({first_line(error)}). Save the model's own tokenizer there again."
+        ) from error
+    return tokenizer
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or what it is called."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300].rstrip(".")
 
 
 def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
@@ -196,9 +247,7 @@ def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
     tokenizer = model.tokenizer
     text = whole_characters(prompt.text)
     if prompt.chat:
-        if not tokenizer.chat_template:
-            raise BadAsk(f"{model.id} has no chat template: it is no chat model. Read the text as it is, or load its chat model.")
-        text = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+        text = in_chat(model, text)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids: list[int] = encoded["input_ids"]
     ranges = tile(encoded["offset_mapping"], len(text))
@@ -207,8 +256,26 @@ def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
         ids, ranges, texts = [model.bos_id, *ids], ((0, 0), *ranges), (tokenizer.decode([model.bos_id]), *texts)
     if len(ids) > model.max_tokens:
         raise PromptTooLong(len(ids), model.max_tokens)
+    if beyond := [token for token in ids if token >= model.n_embeddings]:
+        # Tokenizers may name tokens for which a model has no row (Gemma 3's for images).
+        shown = tokenizer.decode(beyond[:1])
+        raise BadAsk(f"{model.id} has no embedding for {shown!r} (token {beyond[0]} of {model.n_embeddings:,}). Leave it out.")
     special_ids = set(tokenizer.all_special_ids)
     return TokenizedPrompt(prompt, text, tuple(ids), texts, ranges, tuple(i in special_ids for i in ids))
+
+
+def in_chat(model: LoadedModel, text: str) -> str:
+    """A user's message in the model's chat template, up to where it answers.
+
+    Raises:
+        BadAsk: if there is no template, or it fails.
+    """
+    if not model.tokenizer.chat_template:
+        raise BadAsk(f"{model.id} has no chat template: it is no chat model. Read the text as it is, or load its chat model.")
+    try:
+        return model.tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a template is a program of whoever made the model; Jinja runs it in a sandbox
+        raise BadAsk(f"The chat template of {model.id} fails ({first_line(error)}). Read the text as it is, or mend it.") from error
 
 
 def _continued(model: LoadedModel, start: TokenizedPrompt, prompt: Prompt) -> TokenizedPrompt:

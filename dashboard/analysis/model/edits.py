@@ -28,6 +28,10 @@ class LoadedDirection:
         """x.d / |d|^2: how often the direction fits into each row."""
         return rows @ self.vector / self.vector.square().sum()
 
+    def unit(self, rows: Float[torch.Tensor, "position d_model"]) -> Float[torch.Tensor, " position"]:
+        """How many times the direction a strength of 1 stands for in each row."""
+        return torch.ones_like(rows[:, 0]) if self.sae is None else unit_sizes(self.sae, rows)
+
 
 @dataclass(frozen=True, eq=False)
 class RowEdit:
@@ -39,6 +43,20 @@ class RowEdit:
     """In units of the direction's strength."""
     where: Bool[torch.Tensor, " position"]
     """True at the positions that are edited."""
+
+
+def unit_sizes(sae: SAE, rows: Float[torch.Tensor, "row d_model"]) -> Float[torch.Tensor, " row"]:
+    """How many times its decoder row a latent of activation 1 adds: 1, but for SAEs that norm each row and write its size back.
+
+    Source: Gao et al. 2024, arXiv:2406.04093, their code for GPT-2 (layer norm with the unbiased deviation).
+    """
+    match sae.cfg.normalize_activations:
+        case "layer_norm":
+            return rows.std(dim=-1)
+        case "constant_norm_rescale":
+            return rows.norm(dim=-1) / rows.shape[-1] ** 0.5
+        case _:
+            return torch.ones_like(rows[:, 0])
 
 
 def apply_edits(
@@ -70,7 +88,7 @@ def rescaled_together(
     changed = now.clone()
     for sae, weights in parts:
         used = weights.any(dim=0).nonzero()[:, 0]
-        changed += (sae.encode(now)[:, used] * weights[:, used]) @ sae.W_dec[used]
+        changed += unit_sizes(sae, now)[:, None] * ((sae.encode(now)[:, used] * weights[:, used]) @ sae.W_dec[used])
     return torch.where(touched[:, None], changed.to(rows.dtype), rows)
 
 
@@ -89,15 +107,15 @@ def _change(rows: Float[torch.Tensor, "position d_model"], edit: RowEdit) -> Flo
         return torch.full(rows.shape[:1], edit.amount, device=rows.device)
     if edit.op is Op.PROJECT_OUT:
         return -edit.direction.coefficient(rows)
-    now = edit.direction.strength(rows)
+    now, unit = edit.direction.strength(rows), edit.direction.unit(rows)
     match edit.op:
         case Op.CLAMP:
-            return edit.amount - now
+            return (edit.amount - now) * unit
         case Op.CAP:
-            return now.clamp(max=edit.amount) - now
+            return (now.clamp(max=edit.amount) - now) * unit
         case Op.SCALE:
-            return (edit.amount - 1.0) * now
+            return (edit.amount - 1.0) * now * unit
         case Op.ABLATE:
-            return -now
+            return -now * unit
         case _:
             assert_never(edit.op)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from dashboard.analysis.errors import BadAsk, EmptyPrompt, PromptTooLong
-from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.model.bridge import LoadedModel, in_chat
 from dashboard.analysis.model.generation import PlacedEdit
 from dashboard.analysis.study_asks import MarkedText, Part
 from dashboard.analysis.tokens import tile, whole_characters
@@ -76,8 +76,7 @@ def _rendered(model: LoadedModel, texts: Sequence[MarkedText]) -> tuple[list[str
     """What is tokenised of each text, and how many characters stand before the text in it (fewer where it was trimmed)."""
 
     def render(content: str) -> str:
-        message = [{"role": "user", "content": content}]
-        return model.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        return in_chat(model, content)
 
     before = render(_SENTINEL).find(_SENTINEL) if any(text.chat for text in texts) else 0
     rendered: list[str] = []

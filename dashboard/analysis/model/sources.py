@@ -5,7 +5,6 @@ code); (2) its architecture has an adapter, its weights are whole; (3) their byt
 """
 
 import difflib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ import torch
 from dashboard.analysis.budget import free_bytes
 from dashboard.analysis.chosen import chosen_folder, chosen_model
 from dashboard.analysis.errors import HubRefused, ModelTooLarge, ModelUnavailable
-from dashboard.analysis.files import safetensors_shapes
+from dashboard.analysis.files import read_json_object, safetensors_shapes
 from dashboard.analysis.hub import hub_folder, hub_or_cache, hub_sizes
-from dashboard.analysis.model.bridge import choose_device, choose_dtype
+from dashboard.analysis.model.bridge import choose_device, choose_dtype, first_line
 from dashboard.analysis.model.prepare import is_prepared, model_path, prepare_default_model
 from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
@@ -93,9 +92,12 @@ def look_at(path: Path, model: ModelId) -> ModelFacts:
     if not (path / "tokenizer.json").is_file() and not (path / "tokenizer_config.json").is_file():
         raise ModelUnavailable(f"{model}: {path} has no tokenizer.json. Save the model's tokenizer beside its weights.")
     try:
-        n_parameters = sum(prod(shape) for file in files for shape in safetensors_shapes(file).values())
+        shapes = [shape for file in files for shape in safetensors_shapes(file).values()]
     except (OSError, ValueError) as error:
         raise ModelUnavailable(f"{model} is damaged: {error}. Copy or download it again.") from error
+    n_parameters = sum(map(prod, shapes))
+    if not config.get("quantization_config"):
+        _check_config(path, config, model, len(shapes), n_parameters)
     return ModelFacts(model, path, architecture, n_parameters)
 
 
@@ -172,6 +174,35 @@ def _architecture(config: dict[str, Any], model: ModelId) -> str:
     )
 
 
+_DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+
+
+def _check_config(path: Path, config: dict[str, Any], model: ModelId, n_tensors: int, n_parameters: int) -> None:
+    """Refuse a configuration of a model that is larger than its files: what they lack would be made up, and fill the memory."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    inner = config.get("text_config")
+    for name, depth in {**config, **(inner if isinstance(inner, dict) else {})}.items():
+        if name in _DEPTHS and not (isinstance(depth, int) and 0 < depth <= n_tensors):
+            raise ModelUnavailable(
+                f"{model} cannot be: config.json says {name} {str(depth)[:20]}, its files hold {n_tensors} tensors. "
+                "Copy or download it again."
+            )
+    try:
+        read = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        with torch.device("meta"):
+            empty = AutoModelForCausalLM.from_config(read, trust_remote_code=False)
+    except Exception as error:  # transformers lets every check's own exception through; each means the file makes no sense
+        raise ModelUnavailable(
+            f"{model}: no model can be made of its config.json ({first_line(error)}). Copy or download it again."
+        ) from error
+    wanted = sum(one.numel() for one in empty.parameters())
+    if wanted > n_parameters:
+        raise ModelUnavailable(
+            f"{model}: config.json describes {wanted:,} parameters, its files hold {n_parameters:,}. Copy or download it again."
+        )
+
+
 def _nearest(given: str, possible: Any) -> str:
     close = difflib.get_close_matches(given, list(possible), 4, 0.2) or list(possible)[:4]
     return f"Nearest that work: {', '.join(close)}."
@@ -183,7 +214,12 @@ def _weights(path: Path, model: ModelId) -> list[Path]:
         named = _read_json(index, model).get("weight_map")
         if not isinstance(named, dict):
             raise ModelUnavailable(f"{model}: {index.name} names no files. Copy or download it again.")
-        files = [path / Path(str(name)).name for name in sorted(set(map(str, named.values())))]
+        names = sorted(set(map(str, named.values())))
+        if strange := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
+            raise ModelUnavailable(
+                f"{model}: {index.name} names {strange[0][:80]!r}, which is no file of weights beside it. Copy or download it again."
+            )
+        files = [path / name for name in names]
         if missing := [file.name for file in files if not file.is_file()]:
             raise ModelUnavailable(
                 f"{model}: {len(missing)} of {len(files)} weight files are missing, first {missing[0]}. Download it again."
@@ -207,9 +243,6 @@ def _refuse_pickle(names: list[str], model: ModelId, place: str) -> None:
 
 def _read_json(file: Path, model: ModelId) -> dict[str, Any]:
     try:
-        value = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelUnavailable(f"{model}: {file.name} cannot be read ({type(error).__name__}). It must be a model's folder.") from error
-    if not isinstance(value, dict):
-        raise ModelUnavailable(f"{model}: {file.name} is not an object. It must be a model's folder.")
-    return value
+        return read_json_object(file)
+    except ValueError as error:
+        raise ModelUnavailable(f"{model}: {error}. It must be a model's folder.") from error

@@ -1,7 +1,7 @@
-"""Which SAEs there are: those that ship, and those in the folders of the settings. Reads records, never weights."""
+"""Which SAEs there are: those that ship, and those in the folders of the settings. Reads records and headers, never weights."""
 
 import difflib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +9,17 @@ from typing import Any
 
 from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import BadName, BrokenSaeFile, UnknownLatent, UnknownSae
+from dashboard.analysis.files import read_json_object, safetensors_shapes
 from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, ModelId, SaeId, Site, site_of_hook
 from dashboard.analysis.settings import ASSETS, Settings
 
 FETCHED = "releases"
 """Folder of the cache with what was fetched by name: RELEASE/NAME/ in sae-lens' layout."""
+_READABLE = ("standard", "gated", "topk", "jumprelu", "matching_pursuit")
+"""sae-lens' architectures that read a token at one site and rebuild it there, with activations of 0 or above."""
+_MOST = 1 << 31
+"""More latents, or a greater width, than any dictionary has."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,11 @@ def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
         except BrokenSaeFile as error:
             broken[name] = error
     for folder in (path.parent for release in settings.sae_folders for path in sorted(release.glob("*/cfg.json"))):
+        sae = folder_id(folder)
         try:
-            add(folder_spec(folder))
+            add(_folder_spec(sae, folder))
         except BrokenSaeFile as error:
-            broken[folder_id(folder)] = error
+            broken[sae] = error
     for folder in sorted((settings.cache / FETCHED).rglob("cfg.json")):
         sae = fetched_id(folder.parent, settings.cache)
         try:
@@ -133,7 +139,8 @@ def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
 def folder_id(folder: Path) -> SaeId:
     """The name of an SAE folder: its release is the folder above, or the run's if that is the `saes` of a run."""
     above = folder.absolute().parent
-    return SaeId(above.parent.name if above.name == "saes" and above.parent.name else above.name, folder.absolute().name)
+    release = above.parent.name if above.name == "saes" and above.parent.name else above.name
+    return SaeId(release or "folder", folder.absolute().name or "sae")
 
 
 def folder_spec(folder: Path) -> SaeSpec:
@@ -175,7 +182,12 @@ def _folder_spec(sae: SaeId, folder: Path) -> SaeSpec:
     config = _read_json(folder / "cfg.json", folder)
     record_file = folder / "record.json"
     record = _read_json(record_file, folder) if record_file.is_file() else {}
-    return _spec(sae, folder, config, record)
+    spec = _spec(sae, folder, config, record)
+    wanted = {"W_enc": (spec.d_in, spec.n_latents), "W_dec": (spec.n_latents, spec.d_in)}
+    if config.get("architecture") == "matching_pursuit":  # it has a decoder only
+        del wanted["W_enc"]
+    _check_shapes(spec, folder / "sae_weights.safetensors", wanted)
+    return spec
 
 
 def _packed_spec(name: SaeId, record_file: Path) -> SaeSpec:
@@ -183,27 +195,49 @@ def _packed_spec(name: SaeId, record_file: Path) -> SaeSpec:
     record = _read_json(record_file, record_file)
     if not weights.is_file() or not isinstance(record.get("config"), dict):
         raise BrokenSaeFile(record_file, "its weights or its config are missing")
-    return _spec(name, weights, record["config"], record)
+    spec = _spec(name, weights, record["config"], record)
+    rows = (spec.n_latents, spec.d_in)
+    _check_shapes(spec, weights, {"encoder_rows": rows, "decoder_rows": rows})
+    return spec
+
+
+def _check_shapes(spec: SaeSpec, weights: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Look at the header of the weights: a damaged file is told from a whole one before anybody chooses it."""
+    try:
+        shapes = safetensors_shapes(weights)
+    except (OSError, ValueError) as error:
+        raise BrokenSaeFile(spec.source, f"its weights are damaged: {error}") from error
+    for name, shape in wanted.items():
+        if shapes.get(name) != shape:
+            have = "is missing" if name not in shapes else f"is {shapes[name]}"
+            raise BrokenSaeFile(spec.source, f"{name} {have} in {weights.name}, its config says {shape}")
 
 
 def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, Any]) -> SaeSpec:
     try:
-        metadata = dict(config.get("metadata") or {})
-        site = site_of_hook(str(metadata.get("hook_name")))
+        # Before version 6, sae-lens wrote everything at one level, and no architecture but the standard one.
+        metadata = dict(config.get("metadata", config))
+        site = site_of_hook(str(metadata.get("hook_name") or metadata.get("hook_point")))
         model = ModelId.parse(str(metadata["model_name"])) if metadata.get("model_name") else None
-        kind = str(record.get("kind") or config["architecture"])
-        if not all(isinstance(value, int | float) for value in dict(record.get("evaluation", {})).values()):
-            raise ValueError("its record has a figure that is no number")
-        return SaeSpec(sae, model, site, int(config["d_in"]), int(config["d_sae"]), kind, source, config, record)
+        architecture = str(config["architecture"] if "metadata" in config else config.get("architecture", "standard"))
+        if architecture not in _READABLE:
+            raise ValueError(f"{architecture[:40]!r} dictionaries are not read here, only {', '.join(_READABLE)}")
+        if metadata.get("hook_head_index") is not None:
+            raise ValueError(f"it reads head {metadata['hook_head_index']} of a layer alone; sites have all heads")
+        for name, value in dict(record.get("evaluation", {})).items():
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{name} of its record is no number")
+        widths = config["d_in"], config["d_sae"]
+        if not all(isinstance(width, int) and 0 < width <= _MOST for width in widths):
+            raise ValueError(f"a width of {str(widths[0])[:20]} and {str(widths[1])[:20]} latents cannot be")
+        kind = str(record.get("kind") or ("topk" if config.get("activation_fn") == "topk" else architecture))
+        return SaeSpec(sae, model, site, *widths, kind, source, config, record)
     except (BadName, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BrokenSaeFile(source, f"cfg.json does not say what is needed ({error})") from error
 
 
 def _read_json(path: Path, source: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BrokenSaeFile(source, f"{path.name}: {error}") from error
-    if not isinstance(value, dict):
-        raise BrokenSaeFile(source, f"{path.name} is not an object")
-    return value
+        return read_json_object(path)
+    except ValueError as error:
+        raise BrokenSaeFile(source, str(error)) from error

@@ -11,6 +11,7 @@ from dashboard.analysis.errors import BadName
 from dashboard.analysis.names import site_of_hook
 
 _PICKLED = ("connor_rob_hook_z", "deepseek_r1", "dictionary_learning_1", "goodfire", "qwen_scope")
+_TEMPORAL = "it reads a token by those before it; dictionaries that read each token by itself are read here"
 _TRANSCODERS = ("gemma_2_transcoder", "mntss_clt_layer_transcoder", "mwhanna_transcoder")
 _SITES = {"res": "resid_post", "r": "resid_post", "mlp": "mlp_out", "m": "mlp_out", "att": "attn_z", "a": "attn_out"}
 _UNITS = {"k": 1 << 10, "m": 1 << 20}
@@ -81,6 +82,8 @@ def entry(release: str, sae: str) -> DirectoryEntry | None:
 def _refusal(loader: str, path: str) -> str | None:
     if loader in _PICKLED:
         return "it is published as a pickle only: reading one can run any code, so it is not done"
+    if loader == "temporal":
+        return _TEMPORAL
     if loader in _TRANSCODERS or path.startswith(("transcoder", "clt")):
         return "it is a transcoder, which reads one place and writes another; dictionaries of one site are read here"
     return None

@@ -1,4 +1,4 @@
-"""Any SAE by name: from sae-lens' directory, or `OWNER/REPO/ID` in its layout; kept as a folder that needs the hub no more.
+"""Any SAE by name: from sae-lens' directory, `OWNER/REPO/ID`, or a folder; kept as a folder that needs the hub no more.
 
 Steps: (1) the files, checked before they are read: whole, no pickle, not larger than they claim; (2) sae-lens' own loader,
 told the sizes that the files have; (3) weights that are finite; (4) saved in sae-lens' layout under the cache, with a
@@ -10,7 +10,7 @@ model as published: centring the input is folded into the encoder.
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from math import prod
 from pathlib import Path
@@ -23,21 +23,28 @@ from sae_lens import SAE
 from sae_lens.loading import pretrained_sae_loaders as loaders
 
 from dashboard.analysis.errors import AnalysisError, BadAsk, BrokenSaeFile, OutOfMemory, UnknownSae
-from dashboard.analysis.files import build_folder, is_whole_safetensors, safetensors_shapes
+from dashboard.analysis.files import build_folder, is_whole_safetensors, read_json_object, safetensors_shapes, sha256
 from dashboard.analysis.hub import hub_errors, hub_file, hub_or_cache, hub_sizes
+from dashboard.analysis.model.bridge import first_line
 from dashboard.analysis.names import SaeId
-from dashboard.analysis.sae.catalog import fetched_folder
+from dashboard.analysis.sae.catalog import fetched_folder, folder_id
 from dashboard.analysis.sae.directory import DirectoryEntry, entries, entry, find
+from dashboard.analysis.sae.loading import check_runs
 
 _FILES = {
     "sae_lens": ("sae_weights.safetensors", "cfg.json"),
     "gemma_2": ("params.npz",),
     "gemma_3": ("params.safetensors",),
     "llama_scope": ("checkpoints/final.safetensors", "hyperparams.json"),
+    "llama_scope_r1_distill": ("sae_weights.safetensors", "config.json"),
     "sparsify": ("sae.safetensors", "cfg.json"),
 }
 """What each loader reads; the weights first."""
+_ENCODERS = {"gemma_2": ("W_enc", "w_enc"), "llama_scope": ("encoder.weight",)}
+"""Of loaders that take sizes from names or from a file of their own: the matrix whose sizes will be read."""
 _NATIVE, _SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
+_LONGEST_PATH = 1000
+_PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
 
 
 def _shapes_of_cached(repo_id: str, filename: str) -> dict[str, list[int]]:
@@ -49,7 +56,8 @@ loaders.get_safetensors_tensor_shapes = _shapes_of_cached
 
 
 def get_sae(name: str, cache: Path, say: Callable[[str], None]) -> SaeId:
-    """Fetch an SAE, unless it is here: `RELEASE/ID` of the directory, or `OWNER/REPO/ID`. Returns the name that pages know it by.
+    """Fetch an SAE, unless it is here: `RELEASE/ID` of the directory, `OWNER/REPO/ID`, or a folder of this machine that is not yet
+    in the layout that pages read. Returns the name that pages know it by.
 
     Raises:
         UnknownSae: if neither the directory nor the repository has it.
@@ -61,17 +69,20 @@ def get_sae(name: str, cache: Path, say: Callable[[str], None]) -> SaeId:
     folder = fetched_folder(sae, cache)
 
     def is_complete() -> bool:
-        return (folder / "cfg.json").is_file() and is_whole_safetensors(folder / _NATIVE)
+        return (folder / "cfg.json").is_file() and is_whole_safetensors(folder / _NATIVE) and _is_of(folder, source)
 
     def build(made: Path) -> None:
         say(f"Fetching {name} ...")
         try:
-            with hub_errors(name, str(source["repo"])), hub_or_cache():
+            if "folder" in source:
                 loaded = load()
+            else:
+                with hub_errors(name, str(source["repo"])), hub_or_cache():
+                    loaded = load()
         except AnalysisError:
             raise
         except Exception as error:  # sae-lens lets every reader's own exception through; each means the files are bad
-            raise BrokenSaeFile(Path(name), f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
+            raise BrokenSaeFile(Path(name), f"{type(error).__name__}: {first_line(error)}") from error
         _save(loaded, made, {**source, "sae_lens": metadata.version("sae-lens")}, name)
 
     build_folder(folder, is_complete, build)
@@ -88,9 +99,11 @@ def _resolve(name: str) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
         return SaeId(release, sae), lambda: _from_directory(known), source
     if any(one.release == release for one in entries()):
         raise UnknownSae(name, [one.name for one in find(f"{release}/ {sae}")[:4]] or [one.name for one in find(f"{release}/")[:4]])
+    if len(name) < _LONGEST_PATH and Path(name).expanduser().is_dir():
+        return _local(Path(name).expanduser().absolute())
     parts = name.strip("/").split("/")
     if len(parts) < 2:
-        raise UnknownSae(name, [one.name for one in find(name)[:3]])
+        raise UnknownSae(name[:80], [one.name for one in find(name)[:3]])
     repo, inner = "/".join(parts[:2]), "/".join(parts[2:])
     return SaeId("--".join(parts[:2]), inner or "sae"), lambda: _from_repository(repo, inner), {"repo": repo, "id": inner}
 
@@ -99,14 +112,16 @@ def _from_directory(known: DirectoryEntry) -> SAE:
     overrides: dict[str, int] = {}
     for number, file in enumerate(_FILES.get(known.loader, ())):
         path = hub_file(known.repo, f"{known.path}/{file}")
-        if number == 0:
-            shapes = check_weights(path)
-            if known.loader == "gemma_2":
-                # sae-lens takes the sizes from the release's name; the file's own are what will be read.
-                encoder = shapes.get("W_enc") or shapes.get("w_enc")
-                if encoder is None or len(encoder) != 2:
-                    raise BrokenSaeFile(path, f"it has no encoder matrix, only {', '.join(shapes)[:120]}")
-                overrides = {"d_in": encoder[0], "d_sae": encoder[1]}
+        if number > 0:
+            _check_json(path)
+            continue
+        shapes = check_weights(path)
+        if names := _ENCODERS.get(known.loader):
+            encoder = next((shapes[name] for name in names if name in shapes), ())
+            if len(encoder) != 2:
+                raise BrokenSaeFile(path, f"it has no encoder matrix, only {', '.join(shapes)[:120]}")
+            d_in, n_latents = encoder if known.loader == "gemma_2" else encoder[::-1]
+            overrides = {"d_in": d_in, "d_sae": n_latents}
     stock = loaders.NAMED_PRETRAINED_SAE_LOADERS[known.loader]
 
     def converter(
@@ -118,28 +133,84 @@ def _from_directory(known: DirectoryEntry) -> SAE:
 
 
 def _from_repository(repo: str, inner: str) -> SAE:
+    from huggingface_hub import try_to_load_from_cache
+
     inside = f"{inner}/" if inner else ""
-    files = _names(repo, inside)
-    for weights, converter in ((_NATIVE, loaders.sae_lens_disk_loader), (_SPARSIFY, loaders.sparsify_disk_loader)):
-        if files is None or f"{inside}{weights}" in files:
-            hub_file(repo, f"{inside}cfg.json")
-            path = hub_file(repo, f"{inside}{weights}")
-            check_weights(path)
-            return SAE.load_from_disk(path.parent, device="cpu", dtype="float32", converter=converter)
-    pickled = [file for file in files or () if file.startswith(inside) and file.endswith((".pt", ".pth", ".bin", ".pkl"))]
-    if pickled:
-        raise BadAsk(f"{repo}/{inner} has only pickled weights ({pickled[0]}): reading a pickle can run any code, so it is not done.")
-    there = sorted(file.removesuffix(f"/{_NATIVE}") for file in files or () if file.endswith(f"/{_NATIVE}"))
+    layouts = (_NATIVE, _SPARSIFY)
+    here = [one for one in layouts if isinstance(try_to_load_from_cache(repo, f"{inside}{one}"), str)]
+    files = set() if here else set(hub_sizes(repo))
+    if weights := next((one for one in layouts if one in here or f"{inside}{one}" in files), None):
+        hub_file(repo, f"{inside}cfg.json")
+        above = f"{Path(inside).parent / 'config.json'}"
+        if weights == _SPARSIFY and above in files:  # it names the model
+            hub_file(repo, above)
+        return _from_folder(hub_file(repo, f"{inside}{weights}").parent, weights)
+    _refuse_pickles(f"{repo}/{inner}", [file for file in sorted(files) if file.startswith(inside)])
+    there = sorted(file.rpartition("/")[0] for file in files if file.endswith((f"/{_NATIVE}", f"/{_SPARSIFY}")))
     raise UnknownSae(f"{repo}/{inner}", [f"{repo}/{one}" for one in there[:5]])
 
 
-def _names(repo: str, inside: str) -> set[str] | None:
-    """Names of the repository's files; None where the hub cannot be asked and its cache may still have them."""
-    from huggingface_hub import try_to_load_from_cache
+def _local(folder: Path) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
+    names = sorted(one.name for one in folder.iterdir())
+    weights = next((one for one in (_NATIVE, _SPARSIFY) if one in names), None)
+    if weights is None:
+        _refuse_pickles(str(folder), names)
+        raise UnknownSae(str(folder), [str(one.parent) for one in sorted(folder.glob(f"*/{_NATIVE}"))[:5]])
+    check_weights(folder / weights)
+    source = {"folder": folder.name, "sha256": sha256(folder / weights)}
+    return folder_id(folder), lambda: _from_folder(folder, weights), source
 
-    if isinstance(try_to_load_from_cache(repo, f"{inside}{_NATIVE}"), str):
-        return None
-    return set(hub_sizes(repo))
+
+def _is_of(folder: Path, source: Mapping[str, Any]) -> bool:
+    """True unless a folder of this machine is another one of the same name, or has changed since."""
+    if "folder" not in source:
+        return True
+    try:
+        kept = read_json_object(folder / "record.json")["source"]
+        return all(kept.get(name) == value for name, value in source.items())
+    except (AttributeError, KeyError, ValueError):
+        return False
+
+
+def _refuse_pickles(name: str, files: Sequence[str]) -> None:
+    if pickled := [file for file in files if file.endswith(_PICKLED)]:
+        raise BadAsk(
+            f"{name} has only pickled weights ({pickled[0]}): reading a pickle can run any code, so it is not done. "
+            "Ask its makers for safetensors, or convert it on a machine that you can lose."
+        )
+
+
+def _from_folder(folder: Path, weights: str) -> SAE:
+    check_weights(folder / weights)
+    _check_json(folder / "cfg.json")
+    converter = _read_sparsify if weights == _SPARSIFY else loaders.sae_lens_disk_loader
+    return SAE.load_from_disk(folder, device="cpu", dtype="float32", converter=converter)
+
+
+def _read_sparsify(
+    path: str | Path, device: str = "cpu", cfg_overrides: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """sae-lens' reader, put right in two places: sparsify stores a decoder row a latent, and takes b_dec from the input always.
+
+    Source: EleutherAI/sparsify, sparse_coder.py, `encode` and `decode`. Files are checked against it, not against sae-lens.
+    """
+    folder = Path(path)
+    config = read_json_object(folder / "cfg.json")
+    if config.get("transcode") or config.get("skip_connection"):
+        raise BadAsk(f"{folder.name} is a transcoder, which reads one place and writes another; dictionaries of one site are read here.")
+    if config.get("activation", "topk") != "topk":
+        raise BadAsk(f"{folder.name} has the activation {str(config['activation'])[:40]!r}; of sparsify's, topk is read here.")
+    read, state = loaders.sparsify_disk_loader(folder, device, {**(cfg_overrides or {}), "apply_b_dec_to_input": True})
+    if "W_dec" in safetensors_shapes(folder / _SPARSIFY):
+        state["W_dec"] = state["W_dec"].T
+    return read, {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+def _check_json(path: Path) -> None:
+    try:
+        read_json_object(path)
+    except ValueError as error:
+        raise BrokenSaeFile(path, str(error)) from error
 
 
 def check_weights(path: Path) -> dict[str, tuple[int, ...]]:
@@ -186,7 +257,10 @@ def _save(sae: SAE, folder: Path, source: dict[str, Any], name: str) -> None:
     if (sae.cfg.metadata.model_from_pretrained_kwargs or {}).get("center_writing_weights") and sae.cfg.architecture() == "standard":
         _fold_centring(sae)
         source = {**source, "folded": "centring of the input"}
+    if sae.cfg.reshape_activations == "hook_z":
+        sae.turn_off_forward_pass_hook_z_reshaping()  # sites give the heads side by side already
     sae.cfg.reshape_activations = "none"
+    check_runs(sae, Path(name))
     sae.save_model(folder)
     (folder / "record.json").write_text(json.dumps({"source": source}, indent=1, sort_keys=True) + "\n")
 

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float, Int32
 
-from dashboard.analysis.corpus import Corpus
+from dashboard.analysis.corpus import Corpus, check_corpus
 from dashboard.analysis.errors import AnalysisError, BrokenText, RunMismatch
 from dashboard.analysis.facts import N_BINS, N_NEIGHBOURS, N_TOKENS, IndexHead
 from dashboard.analysis.index import SCHEMA, index_file, write_index
@@ -40,6 +40,8 @@ _STALE_DAYS = 7
 """Parts that nobody went on with for so long are cleared away."""
 _ROWS_PER_PRODUCT = 128
 """Rows that are compared with everything at once."""
+_LOGITS_AT_ONCE = 128 * 49_152
+"""Most logits of decoder rows in memory: with a large vocabulary fewer rows are taken together."""
 _READING = 0.8
 """Share of the work that is step (1), for the progress bar."""
 
@@ -99,11 +101,7 @@ def build_indexes(
 
 
 def _check_corpus(corpus: Corpus, model: LoadedModel) -> None:
-    if corpus.model.partition("@")[0].rpartition("/")[2].lower() != model.id.repo.rpartition("/")[2].lower():
-        raise BrokenText(
-            f"The corpus {corpus.name} is token ids of {corpus.model}; {model.id} is loaded, which reads other texts in them. "
-            "Give --text, or a corpus that this model wrote."
-        )
+    check_corpus(corpus, model.id)
     longest = int(np.diff(corpus.starts).max(initial=0))
     if longest >= model.max_tokens:
         raise BrokenText(
@@ -156,7 +154,7 @@ def _logits(rows: Float[torch.Tensor, "latents d_model"], model: LoadedModel) ->
     """
     parts: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for some in rows.split(_ROWS_PER_PRODUCT):
+        for some in rows.split(max(1, min(_ROWS_PER_PRODUCT, _LOGITS_AT_ONCE // model.n_vocabulary))):
             logits = model.unembed_unit(some)
             best, worst = logits.topk(N_TOKENS), logits.topk(N_TOKENS, largest=False)
             low, high = logits.amin(1, keepdim=True), logits.amax(1, keepdim=True)

@@ -7,7 +7,7 @@ from sae_lens import SAE
 
 from dashboard.analysis.errors import BrokenSaeFile, OtherBos, OtherModel, WidthMismatch
 from dashboard.analysis.kinship import Kinship, caution, kinship
-from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.model.bridge import LoadedModel, first_line
 from dashboard.analysis.model.hooks import has_site
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
@@ -28,7 +28,7 @@ def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
     try:
         sae = SAE.load_from_disk(folder, device=device, dtype="float32")
     except Exception as error:  # sae-lens lets every reader's own exception through; each means the files are bad
-        raise BrokenSaeFile(folder, str(error).splitlines()[0]) from error
+        raise BrokenSaeFile(folder, first_line(error)) from error
     if sae.cfg.reshape_activations == "hook_z":
         # Sites give the heads side by side already.
         sae.turn_off_forward_pass_hook_z_reshaping()
@@ -36,7 +36,27 @@ def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
         raise BrokenSaeFile(folder, f"decoder {tuple(sae.W_dec.shape)}, config {(spec.n_latents, spec.d_in)}")
     if not all(torch.isfinite(parameter).all() for parameter in sae.parameters()):
         raise BrokenSaeFile(folder, "its weights hold numbers that are not finite")
-    return sae.eval().requires_grad_(False)
+    sae = sae.eval().requires_grad_(False)
+    check_runs(sae, folder)
+    return sae
+
+
+def check_runs(sae: SAE, source: Path) -> None:
+    """Encode and decode two rows: what a config says beside the sizes (a k above the number of latents, say) shows only then.
+
+    Raises:
+        BrokenSaeFile: if that fails, or does not give numbers.
+    """
+    width = sae.W_dec.shape[1]
+    rows = torch.stack([torch.linspace(-1, 2, width), torch.linspace(1, -2, width)]).to(sae.W_dec)
+    try:
+        with torch.inference_mode():
+            acts = sae.encode(rows)
+            rebuilt = sae.decode(acts)
+    except Exception as error:  # whatever sae-lens or torch makes of a config without sense
+        raise BrokenSaeFile(source, f"it cannot encode a row: {first_line(error)}") from error
+    if acts.shape != (2, len(sae.W_dec)) or rebuilt.shape != rows.shape or not bool(rebuilt.isfinite().all()):
+        raise BrokenSaeFile(source, "what it makes of a row is no row of numbers")
 
 
 def check_fits(spec: SaeSpec, model: LoadedModel) -> str | None:

@@ -10,8 +10,8 @@ from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import hooked
 from dashboard.analysis.names import Site
 
-_TOKENS_PER_PASS = 3072
-"""Most tokens of one forward pass with logits: 49,152 logits each in float32 are 0.6 GiB."""
+_LOGITS_PER_PASS = 3072 * 49_152
+"""Most logits of one forward pass, but for those of one row: 0.6 GiB in float32."""
 
 OUTLIER_NORM = 10.0
 """Tokens with a norm above this many medians of their chunk are left out: they are attention sinks, not content."""
@@ -70,7 +70,7 @@ def cross_entropies(
     the site's ordinary tokens (None: as they are). Rows without padding, in as few passes as memory allows.
     """
     jobs = [(row, way) for way in range(len(rewrites)) for row in range(len(ids))]
-    per_pass = max(1, _TOKENS_PER_PASS // ids.shape[1])
+    per_pass = max(1, _LOGITS_PER_PASS // model.n_vocabulary // ids.shape[1])
     sums = [0.0] * len(rewrites)
     for start in range(0, len(jobs), per_pass):
         part = jobs[start : start + per_pass]

@@ -18,13 +18,11 @@ import torch
 from jaxtyping import Int32
 from sae_lens.tokenization_and_batching import concat_and_batch_sequences
 
-from dashboard.analysis.corpus import Corpus, join
+from dashboard.analysis.corpus import LONGEST_PIECE, Corpus, join
 from dashboard.analysis.errors import BrokenText
 from dashboard.analysis.tokens import whole_characters
 
 HELD_OUT_SHARE = 0.05
-LONGEST_PIECE = 255
-"""Tokens of a corpus document: with a BOS in front of it the model reads 256."""
 _SUFFIXES = (".txt", ".md", ".jsonl")
 _TURN = re.compile(r"^(User|Assistant): ", re.MULTILINE)
 
