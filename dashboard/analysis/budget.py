@@ -1,13 +1,90 @@
-"""Admission by bytes: what an ask will need, what the device has."""
+"""Bytes known before anything is loaded: what a model, a dictionary, an ask will take, and whether the device has them.
 
-import psutil
+Nothing here reads a weight: sizes come from headers, from configurations, or from the numbers themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from dashboard.analysis.errors import OutOfMemory
+from dashboard.analysis.memory import free_bytes
 from dashboard.analysis.model.bridge import LoadedModel
 
-_SHARE = 0.9
-"""Of the free bytes, how much one ask may take."""
+SHARE = 0.9
+"""Of the free bytes, how much one thing may take."""
+_QUANTISED_SHARE = {"8bit": 1.0, "4bit": 0.5625}
+"""Bytes a weight of a quantised matrix takes: 8 bits; or 4 bits and one float32 scale for 64 weights."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether something fits, with both numbers."""
+
+    needed_bytes: int
+    free_bytes: int
+    """What it may take: of what the device has free, the share that is not kept back."""
+    device: str
+
+    @property
+    def fits(self) -> bool:
+        """True if it does."""
+        return self.needed_bytes <= self.free_bytes
+
+    def __str__(self) -> str:
+        verdict = "fits" if self.fits else f"lacks {(self.needed_bytes - self.free_bytes) / 2**20:,.0f} MiB"
+        return f"{self.needed_bytes / 2**20:,.0f} MiB of {self.free_bytes / 2**20:,.0f} MiB on {self.device}: {verdict}"
+
+
+def fit(needed_bytes: int, device: str) -> Fit:
+    """Whether so many bytes could be allocated now on `cuda`, `cuda:1`, `mps` or `cpu`; `cuda:all` counts every CUDA device."""
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if device == "cuda:all" else [device]
+    return Fit(needed_bytes, int(SHARE * sum(map(free_bytes, devices))), device)
+
+
+def model_bytes(n_parameters: int, dtype: torch.dtype, quantize: str = "none", n_whole: int = 0) -> int:
+    """Bytes of a model's weights in memory.
+
+    Quantised (`8bit`, `4bit`), `n_whole` of its parameters stay in `dtype`: embeddings, unembedding and norms do.
+    """
+    if quantize == "none":
+        return n_parameters * dtype.itemsize
+    return int((n_parameters - n_whole) * _QUANTISED_SHARE[quantize]) + n_whole * dtype.itemsize
+
+
+def dictionary_bytes(n_latents: int, d_in: int) -> int:
+    """Bytes of a dictionary in float32 by its sizes alone: encoder, decoder, two biases and a threshold.
+
+    For one that lies here, `dashboard.analysis.sae.rows.bytes_in_memory` is exact.
+    """
+    return 4 * (2 * n_latents * d_in + 2 * n_latents + d_in)
+
+
+def dictionaries_that_fit(bytes_of_each: Sequence[int], budget_bytes: int) -> int:
+    """How many of these, from the first on, can be in memory together."""
+    total = 0
+    for number, one in enumerate(bytes_of_each):
+        total += one
+        if total > budget_bytes:
+            return number
+    return len(bytes_of_each)
+
+
+def parameters_of_config(folder: Path) -> int:
+    """Parameters of the causal language model that a `config.json` describes, before its weights are here.
+
+    Raises:
+        OSError, ValueError: if transformers cannot make a model of it.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def capture_bytes(model: LoadedModel, n_tokens: int, widths: list[int], with_losses: bool) -> int:
@@ -28,12 +105,12 @@ def generation_bytes(model: LoadedModel, n_prompt: int, n_new: int, n_rows: int,
     return n_rows * (attention + kept + n_logits * int(config.d_vocab) * 4) + min(n_logits, 64) * int(config.d_vocab) * 16
 
 
-def free_bytes(device: str) -> int:
-    """Bytes that could be allocated now."""
-    if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        return free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return psutil.virtual_memory().available
+def traced_bytes(model: LoadedModel, n_rows: int, n_tokens: int, widths: list[int]) -> int:
+    """Upper estimate for reading rows of one length and encoding every token of them, one dictionary at a time."""
+    config = model.bridge.cfg
+    attention = 3 * n_rows * n_tokens * n_tokens * int(config.n_heads) * 4
+    read = n_rows * n_tokens * 4 * model.d_model * 4 * max(1, len(widths))
+    return attention + read + n_rows * n_tokens * 3 * max(widths, default=0) * 4
 
 
 def admit(needed: int, device: str) -> None:
@@ -42,6 +119,6 @@ def admit(needed: int, device: str) -> None:
     Raises:
         OutOfMemory: with both numbers.
     """
-    free = int(free_bytes(device) * _SHARE)
-    if needed > free:
-        raise OutOfMemory(needed, free, device)
+    found = fit(needed, device)
+    if not found.fits:
+        raise OutOfMemory(needed, found.free_bytes, device)

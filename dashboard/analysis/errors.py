@@ -27,6 +27,7 @@ AnalysisError
     |-- Cancelled
     |-- QueueFull
     `-- OutOfMemory
+        `-- ShelfTooSmall
 """
 
 from collections.abc import Sequence
@@ -237,9 +238,22 @@ class QueueFull(NotDone):
 class OutOfMemory(NotDone):
     """An ask that needs more bytes than there are."""
 
-    def __init__(self, needed_bytes: int, free_bytes: int, device: str) -> None:
+    def __init__(self, needed_bytes: int | None, free_bytes: int, device: str, cure: str | None = None) -> None:
         self.needed_bytes, self.free_bytes, self.device = needed_bytes, free_bytes, device
+        needs = "more memory than there is" if needed_bytes is None else f"about {needed_bytes / 2**20:,.0f} MiB"
         super().__init__(
-            f"This needs about {needed_bytes / 2**20:,.0f} MiB on {device}; "
-            f"{free_bytes / 2**20:,.0f} MiB are free. Shorten the prompt or ask for fewer sites."
+            f"This needs {needs} on {device}; {free_bytes / 2**20:,.0f} MiB are free. "
+            f"{cure or 'Shorten the prompt or ask for fewer sites.'}"
+        )
+
+
+class ShelfTooSmall(OutOfMemory):
+    """Dictionaries that may not be in memory together."""
+
+    def __init__(self, asked: str, needed_bytes: int, budget_bytes: int, device: str) -> None:
+        self.needed_bytes, self.free_bytes, self.device = needed_bytes, budget_bytes, device
+        NotDone.__init__(
+            self,
+            f"{asked} needs {needed_bytes / 2**20:,.1f} MiB on {device}; dictionaries may take {budget_bytes / 2**20:,.1f} MiB. "
+            "Raise LATENTS_SAE_MEMORY, or ask fewer dictionaries at once.",
         )

@@ -16,6 +16,7 @@ from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.opening import Dtype, open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, say
+from dashboard.cli.serving import LOOPBACK, address, streamlit_flags
 
 app = typer.Typer()
 model_app = typer.Typer(no_args_is_help=True, help="The language model.")
@@ -25,21 +26,30 @@ model_app = typer.Typer(no_args_is_help=True, help="The language model.")
 def run(
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8501,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = False,
+    host: Annotated[str, typer.Option(envvar="LATENTS_HOST", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    base_path: Annotated[str, typer.Option(envvar="LATENTS_BASE_PATH", help="Path under which a proxy serves it.")] = "",
+    public_hosts: Annotated[str, typer.Option(envvar="LATENTS_PUBLIC_HOSTS", help="Names that people type, with commas between.")] = "",
+    compress: Annotated[bool, typer.Option(envvar="LATENTS_COMPRESS", help="Compress websockets, for slow lines.")] = False,
 ) -> None:
-    """Prepare the model if need be, then serve the dashboard on this machine."""
+    """Prepare the model if need be, then serve the dashboard: on this machine only, unless --host says otherwise."""
     from dashboard.analysis.model.sources import prepare_model
 
-    with socket.socket() as probe:
+    names = [name.strip() for name in public_hosts.split(",") if name.strip()]
+    flags = streamlit_flags(port, host, base_path, names, compress)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise BadAsk(
                 f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another: PORT={port + 1}."
             ) from error
     prepare_model(get_settings(), say)
-    url = f"http://127.0.0.1:{port}"
+    url = address(port, host, base_path)
     say(f"The dashboard is on {url}  (Ctrl+C stops it)")
+    if host not in LOOPBACK:
+        known = ", ".join((*LOOPBACK, *names))
+        say(f"It has no login: put a proxy with one before it. It answers to {known}; LATENTS_PUBLIC_HOSTS adds names.")
     if browser:
         webbrowser.open(url)
     # The configuration lies in .streamlit of the repository, which Streamlit looks for in the working folder.
@@ -48,7 +58,6 @@ def run(
     from streamlit.web import cli as streamlit_cli
 
     threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
-    flags = ["--server.port", str(port), "--server.address", "127.0.0.1"]
     streamlit_cli.main(["run", str(script), *flags], prog_name="latents run")
 
 

@@ -12,6 +12,7 @@ class Dtype(StrEnum):
     """Number formats that the model can run in."""
 
     BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
     FLOAT32 = "float32"
 
 

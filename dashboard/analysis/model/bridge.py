@@ -68,6 +68,14 @@ class LoadedModel:
         config = self.bridge.cfg
         return int(config.n_heads) * int(config.d_head) if site.point is Point.ATTN_Z else self.d_model
 
+    def device_of(self, site: Site) -> str:
+        """Where a site's activations are: with one device that one, else the device of its layer."""
+        placed = getattr(self.bare, "hf_device_map", None) or {}
+        if len(set(placed.values())) < 2:
+            return self.device
+        block = self._module(f"blocks.{site.layer}")
+        return str(next(block.parameters()).device)
+
     def to_residual(self, site: Site, rows: torch.Tensor) -> torch.Tensor:
         """What rows [row, width] of a site add to the residual stream, up to the size that a norm after them sets.
 

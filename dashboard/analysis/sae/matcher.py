@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sae_lens import SAE
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -22,15 +21,16 @@ from dashboard.analysis.names import Point, SaeId
 from dashboard.analysis.records import weights_sha256
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.matching import Nearest, Rows, assigned_rows, fold, nearest_rows, random_rows
+from dashboard.analysis.sae.rows import DecoderRows
 
 SCHEMA = 1
 
 
 class Matcher:
-    """Answers `MatchAsk`s. `load` gives a dictionary that fits the model, from memory where it can."""
+    """Answers `MatchAsk`s. `decoder` gives the rows of a dictionary that fits the model, from memory where it can."""
 
-    def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path, load: Callable[[SaeId], SAE]) -> None:
-        self._model, self._catalog, self._cache, self._load = model, catalog, cache, load
+    def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path, decoder: Callable[[SaeId], DecoderRows]) -> None:
+        self._model, self._catalog, self._cache, self._decoder = model, catalog, cache, decoder
         self._written: dict[SaeId, torch.Tensor] = {}
 
     def match(self, ask: MatchAsk, show: Callable[[float], None] | None = None) -> MatchTable:
@@ -65,6 +65,7 @@ class Matcher:
         self, ask: MatchAsk, of: SaeSpec, among: SaeSpec, wanted: np.ndarray | None, show: Callable[[float], None] | None
     ) -> Nearest:
         rows, others = self._rows(of, ask.folded), self._rows(among, ask.folded)
+        others = others.to(rows.device)
         if wanted is not None:
             rows = rows[torch.from_numpy(wanted.astype(np.int64)).to(rows.device)]
         match ask.by:
@@ -77,14 +78,17 @@ class Matcher:
 
     def _rows(self, spec: SaeSpec, folded: bool) -> Rows:
         """Decoder rows as directions of the residual stream."""
-        sae = self._load(spec.id)
-        rows = sae.W_dec
-        if spec.site.point is Point.ATTN_Z:
-            if spec.id not in self._written:
-                self._written[spec.id] = self._model.to_residual(spec.site, rows)
-            rows = self._written[spec.id]
-        threshold = getattr(sae, "threshold", None)
-        return fold(rows, threshold) if folded and threshold is not None else rows
+        found = self._decoder(spec.id)
+        rows = self._written_rows(spec, found.rows) if spec.site.point is Point.ATTN_Z else found.rows
+        return fold(rows, found.threshold) if folded and found.threshold is not None else rows
+
+    def _written_rows(self, spec: SaeSpec, rows: Rows) -> Rows:
+        """What rows of heads' outputs add to the stream, kept for the two dictionaries that were asked for last."""
+        if spec.id not in self._written:
+            while len(self._written) > 1:
+                del self._written[next(iter(self._written))]
+            self._written[spec.id] = self._model.to_residual(spec.site, rows)
+        return self._written[spec.id]
 
     def _file(self, ask: MatchAsk, of: SaeSpec, among: SaeSpec) -> Path:
         writes = str(self._model.id) if Point.ATTN_Z in (of.site.point, among.site.point) else None
