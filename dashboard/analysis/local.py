@@ -82,9 +82,8 @@ class LocalRunner:
     """A model, the SAEs of a catalogue (loaded when first asked for), and the questions of `Runner`."""
 
     def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path) -> None:
-        self.model, self.catalog = model, catalog
-        self._cache = cache
-        self.matcher = Matcher(model, catalog, cache, self.sae)
+        self.model, self._cache = model, cache
+        self.renew(catalog)
         self._loaded: dict[SaeId, SAE] = {}
         self.cautions: dict[SaeId, str] = {}
         """Of the SAEs that were loaded, what a reader must know before believing them."""
@@ -104,6 +103,10 @@ class LocalRunner:
                 log.warning("%s: %s", sae, caution)
             self._loaded[sae] = load_sae(spec, self._cache, self.model.device)
         return self._loaded[sae]
+
+    def renew(self, catalog: Catalog) -> None:
+        """Answer for the SAEs of another catalogue from now on; those that are loaded stay."""
+        self.catalog, self.matcher = catalog, Matcher(self.model, catalog, self._cache, self.sae)
 
     def tokens(self, prompt: Prompt) -> TokenizedPrompt:
         """The prompt as the model reads it."""

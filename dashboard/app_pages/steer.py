@@ -9,7 +9,19 @@ from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods.steering import PLAIN, STEERED, Comparison, first_difference
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, present_steer, presets, sidebar, state, steer_controls, steer_exports, steer_more, steer_url, streaming
+from dashboard.ui import (
+    cautions,
+    failures,
+    present_steer,
+    presets,
+    sidebar,
+    state,
+    steer_controls,
+    steer_exports,
+    steer_more,
+    steer_url,
+    streaming,
+)
 from dashboard.ui import steer_state as steer
 from dashboard.ui.resources import get_catalog, get_engine, get_vectors
 
@@ -55,6 +67,7 @@ for problem in problems:
 edits = st.container()
 with failures.shown():
     view = steer.steer_state(catalog, known)
+    cautions.shown(catalog, (*view.ask.saes, *([view.shade.sae] if view.shade else [])))
     doses = steer_more.doses(view)
     with edits:
         with failures.shown():

@@ -7,7 +7,7 @@ import streamlit as st
 
 from components.dose_curves import dose_curves
 from components.flow_figures import cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, significance_bars
-from dashboard.analysis.corpus import SHIPPED, Corpus, read_corpus
+from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.flow_layers import Matching, layers_of, matchings
 from dashboard.analysis.flow_suite import find_suite
@@ -23,7 +23,7 @@ from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
 from dashboard.ui.flow_made import Plan, command, commas, settle, watch
 from dashboard.ui.naming import names
-from dashboard.ui.resources import get_catalog, get_engine
+from dashboard.ui.resources import get_catalog, get_engine, get_own_corpus
 
 _PAGE = st.column_config.LinkColumn("", display_text="open")
 _SOURCES = "RES is the residual before, MLP and ATT what the layer's two modules add."
@@ -35,8 +35,8 @@ def origins(seed: LatentId) -> None:
         "At random tokens of the corpus, every residual latent that fires is put into one of eight groups, by which of its three "
         f"nearest earlier latents fire at the same token. {_SOURCES}"
     )
-    corpus = read_corpus(SHIPPED)
-    suite = find_suite(get_catalog(), seed.sae)
+    corpus, catalog = get_own_corpus(), get_catalog()
+    suite = find_suite(catalog, seed.sae)
     able = _able(suite)
     with st.form(kept.key(kept.ORIGINS, "form"), border=False):
         first, second, third, fourth = st.columns([4, 4, 2, 2], vertical_alignment="bottom")
@@ -50,7 +50,7 @@ def origins(seed: LatentId) -> None:
         ask, layers = SampleAsk(int(n_texts), int(n_tokens), tuple(kinds)), layers_of(suite, chosen or None)
 
         def steps(study: StudyRunner) -> Iterator[method.Origins]:
-            return method.origins(study, corpus, [predecessors_of(study, get_catalog(), layer) for layer in layers], ask)
+            return method.origins(study, corpus, [predecessors_of(study, catalog, layer) for layer in layers], ask)
 
         numbers = [layer.layer for layer in layers]
         options = {"--layers": commas(numbers), "--texts": ask.n_rows, "--tokens": ask.n_tokens, "--kinds": commas(ask.kinds)}
@@ -140,7 +140,7 @@ def _co_activation(layer: Predecessors) -> None:
     st.caption("Do latents that point the same way fire together? Every ordinary token of some texts is read for it.")
     box, button = st.columns([1, 3], vertical_alignment="bottom")
     n_texts = box.number_input("Texts to read whole", 5, 2000, 100, key=kept.key(kept.PAIRS, "texts"))
-    corpus = read_corpus(SHIPPED)
+    corpus = get_own_corpus()
     started = button.button("Read", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start"))
 
     def plan() -> Plan:
@@ -176,9 +176,9 @@ def deactivation(seed: LatentId) -> None:
         "At random tokens the active predecessors of active latents are rescaled, each at its own site and at that token only; the rest of "
         f"the layer is run and the latent read again. AC = 1 - after / before. {_SOURCES}"
     )
-    corpus, suite = read_corpus(SHIPPED), find_suite(get_catalog(), seed.sae)
+    corpus, catalog = get_own_corpus(), get_catalog()
+    suite, own = find_suite(catalog, seed.sae), catalog.get(seed.sae).site.layer
     able = _able(suite)
-    own = get_catalog().get(seed.sae).site.layer
     with st.form(kept.key(kept.DEACTIVATION, "form"), border=False):
         first, second, third = st.columns(3)
         default = [own if own in able else able[-1]]
@@ -201,7 +201,7 @@ def deactivation(seed: LatentId) -> None:
         layers = layers_of(suite, chosen or None)
 
         def steps(study: StudyRunner) -> Iterator[off.Deactivation]:
-            yield from off.deactivate(study, corpus, [matchings(study, get_catalog(), one, ways, corpus, sample) for one in layers], ask)
+            yield from off.deactivate(study, corpus, [matchings(study, catalog, one, ways, corpus, sample) for one in layers], ask)
 
         of, release = [layer.layer for layer in layers], seed.sae.release
         by = [Matching(way).name.lower() for way in ways]

@@ -22,7 +22,7 @@ from dashboard.ui import failures, present_known, sources
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.known_types import keep_type
-from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds, get_shipped_corpus, get_store, uploaded_kinds
+from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds, get_own_corpus, get_store, uploaded_kinds
 
 STUDY_JOB = "study"
 _POLL_S = 0.7
@@ -96,7 +96,7 @@ def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> Non
     names = st.session_state[known.TYPES]
     if not names:
         raise BadAsk("No type of entity is chosen. Choose at least one above.")
-    corpus = get_shipped_corpus()
+    corpus = get_own_corpus()
     tables = [read_table(kinds.get(name)) for name in names]
     ask = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus)
     runner, store = StudyRunner(get_engine()), get_store()

@@ -8,7 +8,7 @@ from dashboard.analysis.results import ModelCard
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import failures, state
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import get_jobs
+from dashboard.ui.resources import get_downloads, get_jobs
 
 _STYLE = """
 .stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; padding-inline: clamp(1.5rem, 3.5vw, 5rem); }
@@ -37,8 +37,6 @@ def sae_picker(catalog: Catalog) -> None:
 def model_card(card: ModelCard) -> None:
     """What computes, and how."""
     with st.sidebar:
-        st.caption("Model")
-        st.markdown(f"**{card.model}**")
         st.caption(f"{card.n_layers} layers, width {card.d_model}")
         st.caption(f"device **{card.device}**, dtype **{card.dtype}**", help=TERMS["dtype"])
 
@@ -58,7 +56,7 @@ def keys(further: Mapping[str, str] | None = None) -> None:
 
 def jobs() -> None:
     """What runs in the background, and how far it is."""
-    running = [job for job in get_jobs().list() if not job.state.ended]
+    running = [job for jobs in (get_jobs(), get_downloads()) for job in jobs.list() if not job.state.ended]
     if running:
         with st.sidebar:
             st.caption("Jobs")

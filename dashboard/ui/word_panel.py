@@ -11,7 +11,7 @@ from dashboard.analysis.index import read_index
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.word_search import WordAnswer
-from dashboard.ui import failures, latent_state, present_word, sources, state
+from dashboard.ui import cautions, failures, latent_state, present_word, sources, state
 from dashboard.ui import search_state as search
 from dashboard.ui import word_state as words
 from dashboard.ui.resources import get_notebook, get_word_search
@@ -42,6 +42,7 @@ def word_panel(catalog: Catalog) -> None:
         found = _find(view, saes)
         for notice in found.notices[:3]:
             st.caption(failures.plain(notice))
+        cautions.shown(catalog, {hit.latent.sae for hit in found.rows})
         _results(view, found, catalog)
 
 

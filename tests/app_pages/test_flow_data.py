@@ -13,7 +13,7 @@ from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.origins import GroupTest, Origin
 from dashboard.analysis.names import Point
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_data, present_flow_data
+from dashboard.ui import present_flow_data, resources
 from tests.app_pages.conftest import Open, told
 
 
@@ -55,7 +55,7 @@ def open_panel(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyP
     write_corpus(
         file, join("own", "tests/tiny", [(("tale", "list")[i % 2], list(runner.tokens(Prompt(t)).ids[1:])) for i, t in enumerate(texts)])
     )
-    monkeypatch.setattr(flow_data, "SHIPPED", file)
+    monkeypatch.setattr(resources, "SHIPPED", file)
     return lambda page: AppTest.from_function(page, default_timeout=60).run()
 
 
