@@ -23,7 +23,7 @@ from dashboard.ui import (
     streaming,
 )
 from dashboard.ui import steer_state as steer
-from dashboard.ui.resources import get_catalog, get_engine, get_vectors
+from dashboard.ui.resources import choice, get_catalog, get_engine, get_vectors
 
 catalog, engine, vectors = get_catalog(), get_engine(), get_vectors()
 
@@ -58,10 +58,10 @@ def answer(view: steer.SteerState) -> None:
     steer_exports.downloads(ask, found, (plain, steered, scale))
 
 
-known = vectors.all()
+known = vectors.all(str(choice()))
 problems = steer_url.open_url(catalog, known, arrived=state.arrived())
 st.title("What does the model write when you steer it?")
-steer_controls.prompt_box()
+steer_controls.prompt_box(catalog)
 for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")
 edits = st.container()

@@ -21,9 +21,9 @@ from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures
 from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
-from dashboard.ui.flow_made import Plan, command, commas, settle, watch
+from dashboard.ui.flow_made import Plan, command, commas, settle, shell, watch
 from dashboard.ui.naming import names
-from dashboard.ui.resources import get_catalog, get_engine, get_own_corpus
+from dashboard.ui.resources import get_catalog, get_own_corpus
 
 _PAGE = st.column_config.LinkColumn("", display_text="open")
 _SOURCES = "RES is the residual before, MLP and ATT what the layer's two modules add."
@@ -58,9 +58,7 @@ def origins(seed: LatentId) -> None:
         about += f", {commas(ask.kinds)}" if ask.kinds else ""
         asked = {"release": seed.sae.release, "layers": numbers, "top": 1} | ask.plain_data() | _text(corpus)
         saes = _saes(layers)
-        return Plan(
-            "flow origins", about, asked, saes, command(("flow", "origins", seed.sae.release), options, _shell()), ask.n_rows, steps
-        )
+        return Plan("flow origins", about, asked, saes, command(("flow", "origins", seed.sae.release), options, shell()), ask.n_rows, steps)
 
     settle(kept.ORIGINS, plan, started)
     watch(kept.ORIGINS, "texts", _draw_origins)
@@ -149,7 +147,7 @@ def _co_activation(layer: Predecessors) -> None:
         def steps(study: StudyRunner) -> Iterator[CoActivation]:
             return coactivation(study, corpus, saes, ask)
 
-        again = command(("flow", "coactivation", release), {"--layer": layer.layer, "--texts": ask.n_rows}, _shell())
+        again = command(("flow", "coactivation", release), {"--layer": layer.layer, "--texts": ask.n_rows}, shell())
         asked = {"release": release, "layer": layer.layer} | ask.plain_data() | _text(corpus)
         about = f"Layer {layer.layer} of {release}, all tokens of {ask.n_rows} texts"
         return Plan("flow coactivation", about, asked, saes, again, ask.n_rows, steps)
@@ -209,7 +207,7 @@ def deactivation(seed: LatentId) -> None:
         options |= {"--factors": commas(ask.factors), "--matching": commas(by), "--exhaustive": exhaustive, "--by-subset": True}
         about = f"{_said(of)} of {release}, {sample.n_rows} texts, {sample.n_tokens} tokens of each, r {commas(ask.factors)}"
         asked = {"release": release, "layers": of, "matching": by} | ask.plain_data() | _text(corpus)
-        again = command(("flow", "deactivate", release), options, _shell())
+        again = command(("flow", "deactivate", release), options, shell())
         total = sample.n_rows * int(n_tokens) * len(layers)
         return Plan("flow deactivate", about, asked, _saes(layers), again, total, steps)
 
@@ -264,10 +262,6 @@ def _saes(layers: Sequence[FlowLayer]) -> tuple[SaeId, ...]:
 
 def _text(corpus: Corpus) -> dict[str, Any]:
     return {"corpus": corpus.name, "corpus_sha256": corpus.sha256}
-
-
-def _shell() -> str:
-    return f"LATENTS_DTYPE={get_engine().describe().dtype} "
 
 
 def _said(layers: Sequence[int]) -> str:

@@ -33,7 +33,7 @@ def new_study() -> None:
     """The inputs of a study, and the button that makes it."""
     kinds, catalog = get_kinds(), get_catalog()
     known.first_choices(list(kinds.kinds))
-    kept = {"persist_state": "session"}
+    kept: dict[str, Any] = {"persist_state": "session"}
     n_called = Counter(kind.title for kind in kinds.kinds.values())
     # Two choices that read alike are one to the browser.
     titles = {name: kind.title if n_called[kind.title] == 1 else f"{kind.title} ({name})" for name, kind in kinds.kinds.items()}
@@ -68,7 +68,7 @@ def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
 
 
 def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
-    kept = {"persist_state": "session"}
+    kept: dict[str, Any] = {"persist_state": "session"}
     sources.inputs(catalog, known.SOURCES, lambda: None)
     first, second, third, fourth = st.columns(4)
     first.number_input("Answers sampled (k)", 1, 64, key=known.K, help=TERMS["knowledge rule"], **kept)

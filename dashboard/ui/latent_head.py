@@ -1,6 +1,7 @@
 """The head of the latent page: where one is, the ways on, and what people say of the latent."""
 
 import json
+from typing import Any
 
 import streamlit as st
 
@@ -86,7 +87,7 @@ def words(latent: LatentId, automatic: str) -> None:
         st.caption(failures.plain(automatic))
     within = [one.name for one in lists if latent in {entry.latent for entry in one.entries}]
     label, text, chosen = st.columns([4, 5, 3], vertical_alignment="bottom")
-    shared = {"on_change": _write_note, "args": (latent,), "label_visibility": "collapsed"}
+    shared: dict[str, Any] = {"on_change": _write_note, "args": (latent,), "label_visibility": "collapsed"}
     label.text_input("Your label", note.label, key=f"{latents.LABEL}_{latent}", placeholder="Your label: when does it fire?", **shared)
     text.text_input("Your note", note.text, key=f"{latents.NOTE}_{latent}", placeholder="Your note: what you saw", **shared)
     chosen.selectbox(

@@ -1,6 +1,7 @@
 """Inputs of the lists page: which list, what it is about, and how it comes in and goes out."""
 
 import re
+from typing import Any
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from dashboard.ui import list_state as lists
 from dashboard.ui.resources import get_notebook
 from dashboard.ui.steer_state import MAX_EDITS
 
-_KEPT = {"persist_state": "session"}
+_KEPT: dict[str, Any] = {"persist_state": "session"}
 _FORMS = {
     Form.OURS: ("JSON", "json", "application/json", "Everything, to be imported here or on another installation."),
     Form.LIST: ("Neuronpedia list", "json", "application/json", "As POST /api/list/new-with-features takes it."),
@@ -50,7 +51,7 @@ def chooser(view: lists.ListState) -> None:
 
 def head(view: lists.ListState) -> None:
     """Name, description and test text."""
-    shared = {"on_change": lists.edit_head, "args": (view,), **_KEPT}
+    shared: dict[str, Any] = {"on_change": lists.edit_head, "args": (view,), **_KEPT}
     name, description = st.columns([2, 5])
     name.text_input("Name", key=lists.TITLE, **shared)
     description.text_input("Description", key=lists.DESCRIPTION, placeholder="What these latents have in common", **shared)

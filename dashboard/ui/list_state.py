@@ -62,7 +62,7 @@ def example(catalog: Catalog) -> LatentList:
         except AnalysisError:
             continue
     text = " ".join(shown.text.strip() for shown in chosen.values())
-    said = "A first look: each of these fires on another part of the same text. Keep it, or make your own."
+    said = "A first look: each of these fires on another part of the same text. Keep it, or make your own." if entries else ""
     return LatentList("Worked example", said, text, tuple(entries.values()))
 
 

@@ -1,6 +1,7 @@
 """The sidebar: which SAE, which model, on what; and the width of every page."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -25,9 +26,11 @@ def style() -> None:
 def sae_picker(catalog: Catalog) -> None:
     """Layer and point of the SAE that pages read."""
     with st.sidebar:
-        kept = {"persist_state": "session"}
+        kept: dict[str, Any] = {"persist_state": "session"}
         layers, points = state.choose_layer_and_point(catalog)
-        st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"], **kept)
+        # A slider with one place on it is none.
+        choose = st.select_slider if len(layers) > 1 else st.selectbox
+        choose("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"], **kept)
         st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"], **kept)
         st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, on_change=state.forget_latent, **kept)
         for error in catalog.broken.values():

@@ -182,7 +182,7 @@ def use_example(name: str, catalog: Catalog) -> None:
     except AnalysisError:
         shown = None
     _go_to(catalog.get(shown.sae if shown else _middle(catalog)))
-    kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token, shown, ()
+    kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token if shown else None, shown, ()
 
 
 def model() -> str | None:

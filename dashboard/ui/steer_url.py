@@ -12,7 +12,7 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import address, state
 from dashboard.ui import steer_state as steer
-from dashboard.ui.presets import PRESETS
+from dashboard.ui.presets import PRESETS, presets_of
 
 
 def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool) -> list[str]:
@@ -91,15 +91,8 @@ def write_url(view: steer.SteerState) -> None:
 
 def _first_look(catalog: Catalog) -> SteeringAsk:
     """The first preset whose latents are installed; without any, its prompt alone."""
-    for preset in PRESETS.values():
-        try:
-            for edit in preset.interventions:
-                if isinstance(edit.direction, LatentId):
-                    catalog.latent(edit.direction)
-        except AnalysisError:
-            continue
-        return preset.ask
-    return SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
+    first = next(iter(presets_of(catalog).values()), None)
+    return first.ask if first else SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
 
 
 def _take_sampling(url: dict[str, list[str]], problems: list[str]) -> None:

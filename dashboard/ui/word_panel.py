@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from dashboard.ui import search_state as search
 from dashboard.ui import word_state as words
 from dashboard.ui.resources import get_notebook, get_word_search
 
-_KEPT = {"persist_state": "session"}
+_KEPT: dict[str, Any] = {"persist_state": "session"}
 _HELP = (
     "**Exact**: the word, or a part of one, in labels, notes, promoted tokens, and the tokens and words at the strongest examples.  \n"
     "**By meaning**: also by shared letters, by the model's token embeddings, and by what the model lists as examples."

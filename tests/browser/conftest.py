@@ -25,11 +25,17 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of the server."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_cache: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("server")
+    url, folder = f"http://127.0.0.1:{port}", server_cache
     log = folder / "log"
     # A cache of its own, with the model that is there: what tests save must not stand among a person's results.
     real = get_settings().cache
