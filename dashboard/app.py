@@ -1,13 +1,14 @@
-"""The frame of every page: configuration, the sidebar, navigation."""
+"""The frame of every page: configuration, the sidebar, navigation; and no page before its model can answer."""
 
 import streamlit as st
 
 from dashboard.analysis.settings import ASSETS
-from dashboard.ui import failures, sidebar, state
+from dashboard.ui import choosing, failures, sidebar, state
 
 st.set_page_config(page_title="Latents", page_icon=str(ASSETS / "icon.png"), layout="wide")
 sidebar.style()
 
+models = st.Page(choosing.PAGE, title="Models and SAEs", icon=":material/deployed_code:")
 page = st.navigation(
     {
         "Look": [
@@ -21,8 +22,12 @@ page = st.navigation(
             st.Page("app_pages/flow.py", title="Flow", icon=":material/conversion_path:"),
         ],
         "Act": [st.Page("app_pages/steer.py", title="Steer", icon=":material/tune:")],
+        "Bring": [models],
     }
 )
-state.enter(page.url_path)
 with failures.shown():
-    page.run()
+    choosing.settle()
+    state.enter(page.url_path)
+    choosing.sidebar_choice()
+    if page.url_path == models.url_path or (choosing.is_ready() and choosing.has_saes(models)):
+        page.run()

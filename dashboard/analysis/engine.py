@@ -5,11 +5,11 @@ every token, and those that wait together are written together. Leaving a ticket
 next token. An error goes to whoever asked; the thread lives on. The model is loaded on the thread, at the first job.
 """
 
+import gc
 import heapq
 import itertools
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -32,12 +32,14 @@ from dashboard.analysis.asks import (
     VocabularyAsk,
 )
 from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
-from dashboard.analysis.errors import Cancelled, OutOfMemory, QueueFull
+from dashboard.analysis.errors import Cancelled, ModelClosed, OutOfMemory, QueueFull
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.flow_types import MatchAsk, MatchTable
+from dashboard.analysis.last_answers import LastAnswers
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.generation import Step
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
+from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.study_asks import (
     Answer,
     AnsweringAsk,
@@ -77,23 +79,6 @@ class Place:
 
 class _End:
     """Marks the end of a job's items."""
-
-
-class _Memory(OrderedDict[object, Any]):
-    """The answers that were asked for last. On the engine's thread only."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def keep(self, ask: object, answer: object) -> None:
-        self[ask] = answer
-        while len(self) > self._size:
-            self.popitem(last=False)
-
-    def recall(self, ask: object) -> Any:
-        self.move_to_end(ask)
-        return self[ask]
 
 
 class Ticket(Generic[T]):
@@ -180,8 +165,8 @@ class Engine:
         self._waiting: list[tuple[int, int, Ticket[Any]]] = []
         self._orders = itertools.count()
         self._changed = threading.Condition()
-        self._closed = False
-        self._answers, self._texts = _Memory(_KEPT_ANSWERS), _Memory(_KEPT_TEXTS)
+        self._closed = self._is_at_work = False
+        self._answers, self._texts = LastAnswers(_KEPT_ANSWERS), LastAnswers(_KEPT_TEXTS)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
@@ -320,8 +305,11 @@ class Engine:
 
         Raises:
             QueueFull: if too many wait.
+            ModelClosed: if the engine was closed.
         """
         with self._changed:
+            if self._closed:
+                raise ModelClosed
             if len(self._waiting) >= MAX_WAITING:
                 raise QueueFull(len(self._waiting))
             ticket = Ticket(self, start, priority, next(self._orders))
@@ -334,12 +322,29 @@ class Engine:
         with self._changed:
             return sum((priority, order) < (ticket.priority, ticket.order) for priority, order, _ in self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """True while nobody waits for anything."""
+        with self._changed:
+            return not self._waiting and not self._is_at_work
+
+    def renew(self, catalog: Catalog) -> None:
+        """Answer for the SAEs of another catalogue from now on; what is loaded stays."""
+        with self.submit(lambda runner: iter([runner.renew(catalog)])) as ticket:
+            ticket.result()
+
     def close(self) -> None:
-        """Stop the thread after its current step; whoever waits hears Cancelled."""
+        """Stop the thread after its current step and let go of the model; whoever waits hears Cancelled."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        self._runner = None
+        self._answers.clear()
+        self._texts.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _stream(self, start: Callable[[LocalRunner], Iterator[T]]) -> Iterator[T]:
         with self.submit(start) as ticket:
@@ -362,10 +367,14 @@ class Engine:
                         ticket.fail(Cancelled())
                     return
                 _, _, ticket = heapq.heappop(self._waiting)
-            if self._turn(ticket):
-                with self._changed:
+                self._is_at_work = True
+            is_open = self._turn(ticket)
+            with self._changed:
+                self._is_at_work = False
+                if is_open:
                     ticket.order = next(self._orders)
                     heapq.heappush(self._waiting, (ticket.priority, ticket.order, ticket))
+            del ticket
 
     def _turn(self, ticket: Ticket[Any]) -> bool:
         try:

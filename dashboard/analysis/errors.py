@@ -7,6 +7,7 @@ AnalysisError
 |   |-- PromptTooLong
 |   |-- UnknownSae
 |   |-- UnknownLatent
+|   |-- UnknownModel
 |   `-- UnknownKind
 |-- NotUsable                   a file or folder that cannot be read as what it should be
 |   |-- BrokenSaeFile
@@ -17,7 +18,8 @@ AnalysisError
 |   `-- RunMismatch
 |-- NotAvailable                something outside the ask is missing
 |   |-- ModelUnavailable
-|   |   `-- ModelTooLarge
+|   |   |-- ModelTooLarge
+|   |   `-- ModelNotLoaded
 |   |-- HubRefused
 |   |-- DeviceUnavailable
 |   |-- CacheUnwritable
@@ -26,6 +28,8 @@ AnalysisError
 `-- NotDone                     the engine gave up
     |-- Cancelled
     |-- QueueFull
+    |-- ModelBusy
+    |-- ModelClosed
     `-- OutOfMemory
         `-- ShelfTooSmall
 """
@@ -83,6 +87,17 @@ class UnknownLatent(BadAsk):
     def __init__(self, index: int, sae: str, n_latents: int) -> None:
         self.index, self.sae, self.n_latents = index, sae, n_latents
         super().__init__(f"Latent {index} is not in {sae}: it has {n_latents:,} latents (0 to {n_latents - 1}).")
+
+
+class UnknownModel(BadAsk):
+    """No model of that name in this installation."""
+
+    def __init__(self, given: str, known: Sequence[str]) -> None:
+        self.given, self.known = given, tuple(known)
+        super().__init__(
+            f"No model {given[:80]!r} in this installation; it has {', '.join(known)}. Bring it on the page Models and SAEs, "
+            "or with `latents model prepare NAME`."
+        )
 
 
 class UnknownKind(BadAsk):
@@ -190,6 +205,15 @@ class ModelTooLarge(ModelUnavailable):
         )
 
 
+class ModelNotLoaded(ModelUnavailable):
+    """A model of this installation that gave way to another one."""
+
+    def __init__(self, model: str, loaded: str | None) -> None:
+        self.model, self.loaded = model, loaded
+        instead = f"{loaded} is, since somebody chose it" if loaded else "none is"
+        super().__init__(f"{model} is not loaded: {instead}. One model is loaded at a time; load {model} again in the sidebar.")
+
+
 class HubRefused(NotAvailable):
     """The Hugging Face hub did not give what was asked of it."""
 
@@ -225,6 +249,25 @@ class Cancelled(NotDone):
 
     def __init__(self) -> None:
         super().__init__("Cancelled: whoever asked has left, or stopped it.")
+
+
+class ModelBusy(NotDone):
+    """A model that cannot give way to another one yet."""
+
+    def __init__(self, loaded: str, wanted: str, doing: Sequence[str]) -> None:
+        self.loaded, self.wanted, self.doing = loaded, wanted, tuple(doing)
+        n = len(doing)
+        super().__init__(
+            f"{wanted} is not loaded: {loaded} is at work ({n} {'job' if n == 1 else 'jobs'}: {'; '.join(doing)[:300]}), and one model is "
+            "loaded at a time. Wait until it is done, or cancel it."
+        )
+
+
+class ModelClosed(NotDone):
+    """A model that gave way to another one while somebody still had a question."""
+
+    def __init__(self) -> None:
+        super().__init__("The model was closed: another one was chosen. Choose this one again in the sidebar.")
 
 
 class QueueFull(NotDone):

@@ -72,11 +72,9 @@ class LocalRunner:
     """A model, the SAEs of a catalogue (loaded when first asked for), and the questions of `Runner`."""
 
     def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path, sae_memory: int | None = None) -> None:
-        self.model, self.catalog = model, catalog
-        self._cache = cache
+        self.model, self._cache = model, cache
         self.shelf = Shelf(model, catalog, cache, sae_memory)
-        self.matcher = Matcher(model, catalog, cache, self.shelf.decoder)
-        self._placing = Placing(model, catalog, self.shelf)
+        self.renew(catalog)
         self._decoders: dict[int, Decoder] = {}
 
     @property
@@ -92,6 +90,13 @@ class LocalRunner:
         """Page out every dictionary that no job holds, and give back what nothing holds."""
         self.shelf.put_away()
         release()
+
+    def renew(self, catalog: Catalog) -> None:
+        """Answer for the SAEs of another catalogue from now on; those that are loaded stay."""
+        self.catalog = catalog
+        self.shelf.renew(catalog)
+        self.matcher = Matcher(self.model, catalog, self._cache, self.shelf.decoder)
+        self._placing = Placing(self.model, catalog, self.shelf)
 
     def tokens(self, prompt: Prompt) -> TokenizedPrompt:
         """The prompt as the model reads it."""

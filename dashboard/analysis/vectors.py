@@ -26,12 +26,15 @@ class VectorFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def all(self) -> dict[str, NamedVector]:
-        """Every vector that can be read, by name."""
+    def all(self, model: str | None = None) -> dict[str, NamedVector]:
+        """Every vector that can be read, by name; those that were kept for another model are left out."""
         found: dict[str, NamedVector] = {}
         for file in sorted(self._folder.glob("*.json")):
             try:
-                found[file.stem] = parse_vector(file.read_bytes(), file.stem, None)
+                content = file.read_bytes()
+                vector = parse_vector(content, file.stem, None)
+                if model is None or json.loads(content).get("modelId") in (None, model):
+                    found[file.stem] = vector
             except (AnalysisError, OSError):
                 continue
         return found

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32
 
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.facts import IndexHead
+from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook import Note
 from dashboard.analysis.runner import Runner
@@ -64,7 +65,7 @@ class WordSearch:
     def documents(self) -> Documents:
         """The documents of all latents as the indexes are now. One caller reads while others wait."""
         model = self._runner.describe().model
-        ours = [spec for spec in self._catalog.specs if spec.model is None or spec.model.repo == model.repo]
+        ours = [spec for spec in self._catalog.specs if kinship(spec.model, model) is not Kinship.OTHER]
         notices = tuple(f"{spec.id} was trained on {spec.model}; {model} is loaded." for spec in self._catalog.specs if spec not in ours)
         with self._lock:
             specs, without = indexed(ours)

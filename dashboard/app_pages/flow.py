@@ -8,7 +8,19 @@ from components.flow_canvas import flow_canvas
 from components.flow_graph import FlowPicture
 from components.hotkeys import hotkeys
 from dashboard.analysis.flow_types import FlowGraph, LitGraph
-from dashboard.ui import failures, flow_answers, flow_card, flow_controls, flow_files, flow_panels, flow_url, present_flow, sidebar, state
+from dashboard.ui import (
+    cautions,
+    failures,
+    flow_answers,
+    flow_card,
+    flow_controls,
+    flow_files,
+    flow_panels,
+    flow_url,
+    present_flow,
+    sidebar,
+    state,
+)  # fmt: skip
 from dashboard.ui import flow_state as flow
 from dashboard.ui.naming import names
 from dashboard.ui.resources import get_catalog, get_engine
@@ -52,6 +64,7 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     with failures.shown():
         lit = flow_answers.lit_by(view, graphs)
     view = flow.settle(flow.on_screen(view, graphs), lit)
+    cautions.shown(catalog, {node.latent.sae for graph in graphs for node in graph.nodes})
     if len(graphs) > 1:
         st.caption(failures.plain(present_flow.compared(*graphs)))
         places = st.columns(2)

@@ -11,7 +11,7 @@ from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods import highlight
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import Capture, Fidelity
-from dashboard.ui import controls, failures, present, sidebar, state
+from dashboard.ui import cautions, controls, failures, present, sidebar, state
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.resources import get_catalog, get_engine
 
@@ -72,6 +72,7 @@ def answer(view: state.HighlightState) -> None:
     needed = dict.fromkeys([view.sae, *(latent.sae for latent in (view.latent, *view.pins) if latent)])
     saes = dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *needed])
     doing = f"reading {len(saes)} sites"
+    cautions.shown(catalog, saes)
     capture, refused = highlight.capture_readable(lambda ask: failures.answer(engine.ask_capture(ask), doing), view.prompt, list(saes))
     if lacking := needed.keys() & refused.keys():
         raise refused[lacking.pop()]

@@ -8,6 +8,7 @@ from dashboard.analysis import known_unknown
 from dashboard.analysis.known.types import KnownUnknownStudy
 from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.ui import (
+    cautions,
     failures,
     known_controls,
     known_effects,
@@ -22,7 +23,7 @@ from dashboard.ui import (
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.known_report import TITLE
-from dashboard.ui.resources import get_engine, get_store
+from dashboard.ui.resources import choice, get_catalog, get_engine, get_store
 
 Draw = Callable[[KnownUnknownStudy, known.KnownState], None]
 DRAW: dict[str, Draw] = dict(
@@ -63,7 +64,7 @@ def what_was_found(study: KnownUnknownStudy) -> None:
 
 def one_study(view: known.KnownState) -> None:
     """The study that is chosen, and the part of it that is open."""
-    heads = known_unknown.list_studies(get_store())
+    heads = tuple(head for head in known_unknown.list_studies(get_store()) if head.model == str(choice()))
     if not heads:
         st.info(
             "Here will stand, for every latent, the share of known and of unknown entities that it fires on. "
@@ -82,6 +83,7 @@ def one_study(view: known.KnownState) -> None:
     for problem in problems:
         st.warning(failures.plain(problem), icon=":material/link_off:")
     known_controls.study_box(heads)
+    cautions.shown(get_catalog(), study.ask.saes)
     what_was_found(study)
     known.write_url(view)
     if opened := known.to_open():

@@ -7,7 +7,7 @@ from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.facts import LatentFacts
 from dashboard.analysis.index import read_facts
 from dashboard.analysis.sae.catalog import SaeSpec
-from dashboard.ui import failures, latent_examples, latent_facts, latent_head, present_latent, sidebar, state
+from dashboard.ui import cautions, failures, latent_examples, latent_facts, latent_head, present_latent, sidebar, state
 from dashboard.ui import latent_state as latents
 from dashboard.ui.resources import get_catalog, get_engine
 
@@ -30,6 +30,7 @@ spec = catalog.get(view.latent.sae)
 st.title(f"What makes latent {view.latent.index} of {failures.plain(spec.id.name)} fire?")
 for problem in (*problems, *([said] if (said := latents.complaint()) else [])):
     st.warning(failures.plain(problem), icon=":material/link_off:")
+cautions.shown(catalog, [spec.id])
 head = st.container()
 facts = known(spec, view.latent.index)
 with head, failures.shown():

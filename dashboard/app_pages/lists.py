@@ -12,7 +12,7 @@ from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.results import Capture
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, latent_state, list_controls, present_list, sidebar
+from dashboard.ui import cautions, failures, latent_state, list_controls, present_list, sidebar
 from dashboard.ui import list_state as lists
 from dashboard.ui.resources import get_catalog, get_engine, get_notebook
 
@@ -48,6 +48,7 @@ def band(view: lists.ListState) -> None:
         except AnalysisError as error:
             missing[entry.latent] = error
     saes = list(dict.fromkeys(entry.latent.sae for entry in view.entries if entry.latent not in missing))
+    cautions.shown(catalog, saes)
     capture, refused = read(view, saes)
     missing |= {entry.latent: refused[entry.latent.sae] for entry in view.entries if entry.latent.sae in refused}
     if missing:

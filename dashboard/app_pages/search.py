@@ -10,7 +10,7 @@ from dashboard.analysis.errors import AnalysisError, EmptyPrompt, NoSae
 from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.methods.search import MAX_ROWS, rank, read_histories
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, latent_state, present_search, search_controls, search_url, sidebar, state
+from dashboard.ui import cautions, failures, latent_state, present_search, search_controls, search_url, sidebar, state
 from dashboard.ui import search_state as search
 from dashboard.ui.resources import get_catalog, get_engine, get_notebook
 from dashboard.ui.word_panel import word_panel
@@ -86,6 +86,7 @@ def by_text() -> None:
     seen = search.reading()
     if seen is None:
         return
+    cautions.shown(catalog, seen.capture.activations)
     for error in seen.refused:
         st.warning(failures.plain(error), icon=":material/broken_image:")
     if changed := search.stale(seen, view.wanted):

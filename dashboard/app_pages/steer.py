@@ -9,9 +9,21 @@ from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods.steering import PLAIN, STEERED, Comparison, first_difference
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, present_steer, presets, sidebar, state, steer_controls, steer_exports, steer_more, steer_url, streaming
+from dashboard.ui import (
+    cautions,
+    failures,
+    present_steer,
+    presets,
+    sidebar,
+    state,
+    steer_controls,
+    steer_exports,
+    steer_more,
+    steer_url,
+    streaming,
+)
 from dashboard.ui import steer_state as steer
-from dashboard.ui.resources import get_catalog, get_engine, get_vectors
+from dashboard.ui.resources import choice, get_catalog, get_engine, get_vectors
 
 catalog, engine, vectors = get_catalog(), get_engine(), get_vectors()
 
@@ -46,15 +58,16 @@ def answer(view: steer.SteerState) -> None:
     steer_exports.downloads(ask, found, (plain, steered, scale))
 
 
-known = vectors.all()
+known = vectors.all(str(choice()))
 problems = steer_url.open_url(catalog, known, arrived=state.arrived())
 st.title("What does the model write when you steer it?")
-steer_controls.prompt_box()
+steer_controls.prompt_box(catalog)
 for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")
 edits = st.container()
 with failures.shown():
     view = steer.steer_state(catalog, known)
+    cautions.shown(catalog, (*view.ask.saes, *([view.shade.sae] if view.shade else [])))
     doses = steer_more.doses(view)
     with edits:
         with failures.shown():

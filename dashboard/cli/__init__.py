@@ -7,7 +7,7 @@ import sys
 import typer
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.cli import bring, corpus, entities, flow, flow_data, index, look, sae, search, steer, study
+from dashboard.cli import bring, corpus, entities, flow, flow_data, index, look, model, sae, search, steer, study
 from dashboard.cli.output import screen
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
@@ -24,7 +24,7 @@ app.add_typer(flow.app, name="flow")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(entities.app, name="entities")
 app.add_typer(study.app, name="study")
-app.add_typer(look.model_app, name="model")
+app.add_typer(model.app, name="model")
 
 
 def main() -> None:

@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dashboard.analysis.errors import NotMeasured, PromptTooLong
+from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, figure, say
@@ -28,8 +27,9 @@ def open_sae(
     as_json: Json = False,
 ) -> None:
     """Check an SAE against its model, measure it on a short text, build its index in the background, open the dashboard on it."""
+    from dashboard.analysis.bringing import FIGURES, keep_measured, measure
     from dashboard.analysis.index import read_index
-    from dashboard.analysis.sae.release import write_figures
+    from dashboard.analysis.roster import remember_model
 
     sae = _bring(name)
     runner = open_default_runner()
@@ -37,9 +37,9 @@ def open_sae(
     runner.sae(sae)
     if caution := runner.cautions.get(sae):
         say(f"{sae}: {caution}")
-    measured = _measure(runner, sae)
-    write_figures(spec, evaluation={key: value for key, value in measured.items() if value is not None})
-    shown = ", ".join(f"{key} {figure(measured[key])}" for key in ("l0", "fvu", "ce_recovered"))
+    measured = measure(runner, sae)
+    keep_measured(spec, measured)
+    shown = ", ".join(f"{key} {figure(measured[key])}" for key in FIGURES)
     say(f"{sae} at {spec.site} of {runner.model.id}, {spec.n_latents:,} latents: {shown} on {measured['n_tokens']} tokens")
     try:
         read_index(spec)
@@ -48,6 +48,9 @@ def open_sae(
         building = _build_index(str(sae), text or [])
     if as_json:
         emit({"name": str(sae), "site": str(spec.site), "model": str(runner.model.id), "caution": caution, **measured})
+    if given := get_settings().model:
+        remember_model(given, get_settings(), bos=get_settings().bos)
+    del runner  # the server loads the model itself
     if serve:
         from dashboard.cli.look import run
 
@@ -59,22 +62,18 @@ def open_sae(
 
 def _bring(name: str) -> Any:
     """The SAE's name, once it is in the catalogue of this process and the processes that it starts, with its model chosen."""
+    from dashboard.analysis.bringing import fetch
     from dashboard.analysis.chosen import chosen_model
     from dashboard.analysis.kinship import Kinship, hub_name, kinship
-    from dashboard.analysis.sae.catalog import fetched_folder, folder_id, folder_spec
-    from dashboard.analysis.sae.fetching import check_weights, get_sae
+    from dashboard.analysis.roster import remember_saes
     from dashboard.analysis.sae.loading import wants_bos
 
-    settings, folder = get_settings(), Path(name).expanduser()
-    if (folder / "cfg.json").is_file() and (folder / "sae_weights.safetensors").exists():
-        folder = folder.absolute()
-        check_weights(folder / "sae_weights.safetensors")
+    settings = get_settings()
+    spec = fetch(name, settings.cache, say)
+    if settings.cache not in spec.source.parents:
         known = [str(path) for path in settings.sae_folders]
-        os.environ["LATENTS_SAE_FOLDERS"] = os.pathsep.join(dict.fromkeys([*known, str(folder.parent)]))
-        sae, spec = folder_id(folder), folder_spec(folder)
-    else:
-        sae = get_sae(name, settings.cache, say)
-        spec = folder_spec(fetched_folder(sae, settings.cache))
+        os.environ["LATENTS_SAE_FOLDERS"] = os.pathsep.join(dict.fromkeys([*known, str(spec.source.parent)]))
+        remember_saes(spec.source.parent, settings)
     wanted, bos = spec.model, wants_bos(spec)
     if bos is not None and "LATENTS_BOS" not in os.environ:
         os.environ["LATENTS_BOS"] = str(int(bos))
@@ -82,24 +81,7 @@ def _bring(name: str) -> Any:
         os.environ["LATENTS_MODEL"] = hub_name(wanted)
         say(f"Its model is {wanted}: LATENTS_MODEL={hub_name(wanted)}")
     get_settings.cache_clear()
-    return sae
-
-
-def _measure(runner: Any, sae: Any) -> dict[str, float | int | None]:
-    from dashboard.analysis.asks import CaptureAsk
-    from dashboard.analysis.local import CALIBRATION
-    from dashboard.analysis.tokens import Prompt
-
-    text = CALIBRATION.read_text()
-    while True:
-        try:
-            capture = runner.capture(CaptureAsk(Prompt(text), (sae,), fidelity=True))
-            break
-        except PromptTooLong:
-            text = text[: len(text) // 2]
-    found = capture.fidelity[sae]
-    n_tokens = sum(not special for special in capture.tokens.special)
-    return {"l0": found.l0, "fvu": found.fvu, "ce_recovered": found.ce_recovered, "n_tokens": n_tokens}
+    return spec.id
 
 
 def _build_index(sae: str, text: list[str]) -> "subprocess.Popen[bytes]":

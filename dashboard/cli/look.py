@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: run, doctor, highlight; and `model prepare`, which they need."""
+"""Commands that look and change nothing: run, doctor, highlight."""
 
 import os
 import socket
@@ -19,7 +19,6 @@ from dashboard.cli.output import Json, emit, figure, paper, say
 from dashboard.cli.serving import LOOPBACK, address, streamlit_flags
 
 app = typer.Typer()
-model_app = typer.Typer(no_args_is_help=True, help="The language model.")
 
 
 @app.command()
@@ -118,43 +117,3 @@ def highlight(
     paper.print(table)
     figures = (f"{key} {figure(answer[key])}" for key in ("l0", "fvu", "ce_recovered"))
     paper.print("  ".join(figures))
-
-
-@model_app.command("prepare")
-def model_prepare(
-    name: Annotated[str, typer.Argument(help="Hugging Face name (OWNER/NAME[@REVISION]) or folder; default: LATENTS_MODEL.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Fetch a model if it is not here, and say whether it can run: its size, and what the device has free."""
-    import torch
-
-    from dashboard.analysis.budget import free_bytes
-    from dashboard.analysis.chosen import chosen_model
-    from dashboard.analysis.model.bridge import choose_device, choose_dtype
-    from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
-
-    settings = get_settings().model_copy(update={"model": name}) if name else get_settings()
-    facts = look_at(prepare_model(settings, say), chosen_model(settings))
-    device = choose_device(settings.device)
-    dtype = choose_dtype(settings.dtype, device)
-    answer = {
-        "model": str(facts.id),
-        "model_path": str(facts.path),
-        "architecture": facts.architecture,
-        "parameters": facts.n_parameters,
-        "bytes": {str(one).removeprefix("torch."): facts.bytes_in(one) for one in (torch.bfloat16, torch.float32)},
-        "device": device,
-        "dtype": str(dtype).removeprefix("torch."),
-        "free_bytes": free_bytes(device),
-    }
-    if as_json:
-        emit(answer)
-    else:
-        paper.print(str(facts.path), soft_wrap=True, markup=False)
-        say(
-            f"{facts.id}, {facts.architecture}: {facts.n_parameters / 1e6:,.1f} million parameters, "
-            f"{facts.bytes_in(dtype) / 2**20:,.0f} MiB in {answer['dtype']}; {device} has {answer['free_bytes'] / 2**20:,.0f} MiB free"
-        )
-    admit_model(facts, settings)
-    if name and not get_settings().model:
-        say(f"To use it: LATENTS_MODEL={name}")

@@ -1,5 +1,6 @@
 """Commands on dictionaries: `sae list`, `sae find`, `sae get`, `sae train`, `sae pack`, `sae eval`."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -80,18 +81,51 @@ def sae_find(
 @app.command("get")
 def sae_get(
     name: Annotated[list[str], typer.Argument(help="RELEASE/ID as `sae find` shows it, or OWNER/REPO/ID in sae-lens' layout.")],
+    everything: Annotated[bool, typer.Option("--all", help="Every SAE of a RELEASE; their bytes are said first.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch SAEs; from then on they need no hub."""
+    """Fetch SAEs; from then on they need no hub. A RELEASE alone is answered with its ids and their bytes."""
     from dashboard.analysis.sae.catalog import fetched_folder
     from dashboard.analysis.sae.fetching import get_sae
 
     cache = get_settings().cache
-    got = [get_sae(one, cache, say) for one in name]
+    wanted = [one for given in name for one in _ids(given, everything)]
+    got = [get_sae(one, cache, say) for one in wanted]
     if as_json:
         emit([{"name": str(sae), "path": str(fetched_folder(sae, cache))} for sae in got])
     else:
         paper.print(*map(str, got), sep="\n", soft_wrap=True)
+
+
+def _ids(name: str, everything: bool) -> list[str]:
+    """The name itself; of a whole release all that can be used, once their bytes are known and there is room."""
+    from dashboard.analysis.sae.directory import entries
+    from dashboard.analysis.sae.sizes import sizes_of
+
+    own = [one for one in entries() if one.release == name.strip("/")]
+    if not own:
+        return [name]
+    usable = [one for one in own if one.refused is None]
+    if not usable:
+        raise BadAsk(f"{name} has 0 SAEs that can be used here, of {len(own):,}: {own[0].refused}.")
+    sizes = sizes_of(usable)
+    known = [size for size in sizes.values() if size is not None]
+    total = f"{sum(known) / 2**20:,.0f} MiB" + (f" and {len(usable) - len(known)} of unknown size" if len(known) < len(usable) else "")
+    if not everything:
+        table = Table("id", "site", "latents", "L0", "MiB", box=None, pad_edge=False)
+        for one in usable:
+            size = sizes[one.name]
+            shown = None if size is None else round(size / 2**20)
+            table.add_row(one.id, *map(figure, (one.site, one.n_latents, one.l0, shown)))
+        screen.print(table)
+        raise BadAsk(f"{name} is a release of {len(usable):,} SAEs, {total}. Name one: {usable[0].name}, or take them all: --all.")
+    free = shutil.disk_usage(get_settings().cache).free
+    say(f"{len(usable):,} SAEs, {total}, as float32 up to twice as much; the disk has {free / 2**20:,.0f} MiB free")
+    if 2 * sum(known) > free:
+        raise BadAsk(
+            f"{name} needs up to {2 * sum(known) / 2**20:,.0f} MiB; {free / 2**20:,.0f} MiB are free. Name some of its SAEs instead."
+        )
+    return [one.name for one in usable]
 
 
 @app.command("train")

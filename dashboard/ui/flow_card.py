@@ -20,7 +20,7 @@ from dashboard.analysis.methods.flow_without import without_predecessors
 from dashboard.analysis.methods.latent import frequency
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import TracedRow
-from dashboard.ui import failures, latent_state, present_flow, present_latent, state
+from dashboard.ui import address, failures, latent_state, present_flow, present_latent, state
 from dashboard.ui import flow_state as flow
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
@@ -108,7 +108,7 @@ def _buttons(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
         if st.button("Open", key=f"{key}_open", icon=":material/center_focus_strong:", help="Its own page."):
             latent_state.show(node.latent, view.prompt)
         if st.button("Steer", key=flow.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
-            st.switch_page("app_pages/steer.py", query_params={"latent": name})
+            st.switch_page("app_pages/steer.py", query_params=address.to({"latent": name}))
         if st.button("Steer path", key=f"{flow.STEER}_path", icon=":material/conversion_path:", help=TERMS["steer path"]):
             steer_path(graph)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
@@ -122,7 +122,7 @@ def _buttons(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
 
 def steer_path(graph: FlowGraph) -> None:
     """Leave for the steer page with the residual latents of the span as one recipe."""
-    st.switch_page("app_pages/steer.py", query_params=path_query(graph))
+    st.switch_page("app_pages/steer.py", query_params=address.to(path_query(graph)))
 
 
 def path_query(graph: FlowGraph) -> dict[str, str | list[str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -17,7 +18,7 @@ from dashboard.ui import flow_state as flow
 from dashboard.ui import present_flow, state
 from dashboard.ui.glossary import TERMS
 
-_KEPT = {"persist_state": "session"}
+_KEPT: dict[str, Any] = {"persist_state": "session"}
 
 
 def seed_row(catalog: Catalog) -> None:
@@ -41,7 +42,7 @@ def seed_row(catalog: Catalog) -> None:
 
 def thresholds(catalog: Catalog) -> None:
     """What of the graph is drawn."""
-    shared = {"on_change": flow.change, **_KEPT}
+    shared: dict[str, Any] = {"on_change": flow.change, **_KEPT}
     res, module, switches = st.columns([5, 5, 9], vertical_alignment="bottom", gap="medium")
     res.slider("Residual links from", 0.0, 1.0, step=0.01, key=flow.T_RES_KEY, help=TERMS["t_R"], **shared)
     module.slider("MLP and attention from", 0.0, 1.0, step=0.01, key=flow.T_MODULE_KEY, help=TERMS["t_module"], **shared)

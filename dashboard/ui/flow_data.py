@@ -22,9 +22,9 @@ from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures
 from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
-from dashboard.ui.flow_made import Plan, command, commas, settle, watch
+from dashboard.ui.flow_made import Plan, command, commas, settle, shell, watch
 from dashboard.ui.naming import names
-from dashboard.ui.resources import get_catalog, get_engine, get_shipped_corpus
+from dashboard.ui.resources import get_catalog, get_own_corpus
 
 _PAGE = st.column_config.LinkColumn("", display_text="open")
 _SOURCES = "RES is the residual before, MLP and ATT what the layer's two modules add."
@@ -36,8 +36,7 @@ def origins(seed: LatentId) -> None:
         "At random tokens of the corpus, every residual latent that fires is put into one of eight groups, by which of its three "
         f"nearest earlier latents fire at the same token. {_SOURCES}"
     )
-    corpus = get_shipped_corpus()
-    suite = find_suite(get_catalog(), seed.sae)
+    corpus, suite = get_own_corpus(), find_suite(get_catalog(), seed.sae)
     able = _able(suite)
     with st.form(kept.key(kept.ORIGINS, "form"), border=False):
         first, second, third, fourth = st.columns([4, 4, 2, 2], vertical_alignment="bottom")
@@ -51,7 +50,7 @@ def origins(seed: LatentId) -> None:
         ask, layers = SampleAsk(int(n_texts), int(n_tokens), tuple(kinds)), layers_of(suite, chosen or None)
 
         def steps(study: StudyRunner) -> Iterator[method.Origins]:
-            return method.origins(study, corpus, [predecessors_of(study, get_catalog(), layer) for layer in layers], ask)
+            return method.origins(study, corpus, [predecessors_of(study, catalog, layer) for layer in layers], ask)
 
         numbers = [layer.layer for layer in layers]
         options = {"--layers": commas(numbers), "--texts": ask.n_rows, "--tokens": ask.n_tokens, "--kinds": commas(ask.kinds)}
@@ -59,9 +58,7 @@ def origins(seed: LatentId) -> None:
         about += f", {commas(ask.kinds)}" if ask.kinds else ""
         asked = {"release": seed.sae.release, "layers": numbers, "top": 1} | ask.plain_data() | _text(corpus)
         saes = _saes(layers)
-        return Plan(
-            "flow origins", about, asked, saes, command(("flow", "origins", seed.sae.release), options, _shell()), ask.n_rows, steps
-        )
+        return Plan("flow origins", about, asked, saes, command(("flow", "origins", seed.sae.release), options, shell()), ask.n_rows, steps)
 
     settle(kept.ORIGINS, plan, started)
     watch(kept.ORIGINS, "texts", _draw_origins)
@@ -141,7 +138,7 @@ def _co_activation(layer: Predecessors) -> None:
     st.caption("Do latents that point the same way fire together? Every ordinary token of some texts is read for it.")
     box, button = st.columns([1, 3], vertical_alignment="bottom")
     n_texts = box.number_input("Texts to read whole", 5, 2000, 100, key=kept.key(kept.PAIRS, "texts"))
-    corpus = get_shipped_corpus()
+    corpus = get_own_corpus()
     started = button.button("Read", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start"))
 
     def plan() -> Plan:
@@ -150,7 +147,7 @@ def _co_activation(layer: Predecessors) -> None:
         def steps(study: StudyRunner) -> Iterator[CoActivation]:
             return coactivation(study, corpus, saes, ask)
 
-        again = command(("flow", "coactivation", release), {"--layer": layer.layer, "--texts": ask.n_rows}, _shell())
+        again = command(("flow", "coactivation", release), {"--layer": layer.layer, "--texts": ask.n_rows}, shell())
         asked = {"release": release, "layer": layer.layer} | ask.plain_data() | _text(corpus)
         about = f"Layer {layer.layer} of {release}, all tokens of {ask.n_rows} texts"
         return Plan("flow coactivation", about, asked, saes, again, ask.n_rows, steps)
@@ -177,9 +174,9 @@ def deactivation(seed: LatentId) -> None:
         "At random tokens the active predecessors of active latents are rescaled, each at its own site and at that token only; the rest of "
         f"the layer is run and the latent read again. AC = 1 - after / before. {_SOURCES}"
     )
-    corpus, suite = get_shipped_corpus(), find_suite(get_catalog(), seed.sae)
+    corpus, catalog = get_own_corpus(), get_catalog()
+    suite, own = find_suite(catalog, seed.sae), catalog.get(seed.sae).site.layer
     able = _able(suite)
-    own = get_catalog().get(seed.sae).site.layer
     with st.form(kept.key(kept.DEACTIVATION, "form"), border=False):
         first, second, third = st.columns(3)
         default = [own if own in able else able[-1]]
@@ -202,7 +199,7 @@ def deactivation(seed: LatentId) -> None:
         layers = layers_of(suite, chosen or None)
 
         def steps(study: StudyRunner) -> Iterator[off.Deactivation]:
-            yield from off.deactivate(study, corpus, [matchings(study, get_catalog(), one, ways, corpus, sample) for one in layers], ask)
+            yield from off.deactivate(study, corpus, [matchings(study, catalog, one, ways, corpus, sample) for one in layers], ask)
 
         of, release = [layer.layer for layer in layers], seed.sae.release
         by = [Matching(way).name.lower() for way in ways]
@@ -210,7 +207,7 @@ def deactivation(seed: LatentId) -> None:
         options |= {"--factors": commas(ask.factors), "--matching": commas(by), "--exhaustive": exhaustive, "--by-subset": True}
         about = f"{_said(of)} of {release}, {sample.n_rows} texts, {sample.n_tokens} tokens of each, r {commas(ask.factors)}"
         asked = {"release": release, "layers": of, "matching": by} | ask.plain_data() | _text(corpus)
-        again = command(("flow", "deactivate", release), options, _shell())
+        again = command(("flow", "deactivate", release), options, shell())
         total = sample.n_rows * int(n_tokens) * len(layers)
         return Plan("flow deactivate", about, asked, _saes(layers), again, total, steps)
 
@@ -267,10 +264,6 @@ def _saes(layers: Sequence[FlowLayer]) -> tuple[SaeId, ...]:
 
 def _text(corpus: Corpus) -> dict[str, Any]:
     return {"corpus": corpus.name, "corpus_sha256": corpus.sha256}
-
-
-def _shell() -> str:
-    return f"LATENTS_DTYPE={get_engine().describe().dtype} "
 
 
 def _said(layers: Sequence[int]) -> str:

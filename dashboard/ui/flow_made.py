@@ -20,7 +20,7 @@ from dashboard.analysis.results import RunRecord
 from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures
 from dashboard.ui import flow_data_state as kept
-from dashboard.ui.resources import get_catalog, get_engine, get_jobs
+from dashboard.ui.resources import choice, get_catalog, get_engine, get_jobs
 
 _POLL_S = 1.5
 
@@ -57,6 +57,14 @@ def command(words: Sequence[str], options: Mapping[str, object], before: str = "
             # An equals sign: a value may begin with a dash.
             said += [f"{name}={shlex.quote(str(one))}" for one in (value if isinstance(value, list) else [value])]
     return before + " ".join(said)
+
+
+def shell() -> str:
+    """What stands before a command so that it has this tab's model, in the same arithmetic."""
+    own = choice()
+    model = f"LATENTS_MODEL={shlex.quote(own.given)} " if own.given else ""
+    bos = "" if own.bos else "LATENTS_BOS=0 "
+    return f"{model}{bos}LATENTS_DTYPE={get_engine().describe().dtype} "
 
 
 def commas(values: Sequence[object]) -> str:

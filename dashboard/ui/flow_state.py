@@ -11,7 +11,7 @@ import streamlit as st
 from components.data import ClickKind
 from components.flow_canvas import read_click
 from components.flow_graph import FlowPicture
-from dashboard.analysis.errors import AnalysisError, NoSae
+from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.flow_types import T_MODULE, T_RES, FlowAsk, FlowGraph, LitGraph
 from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.notebook import LatentList, ListEntry
@@ -311,5 +311,5 @@ def first_look(catalog: Catalog) -> FlowState:
             continue
     residual = [spec for spec in catalog.specs if spec.site.point is Point.RESID_POST]
     if not residual:
-        raise NoSae
+        raise BadAsk(f"A flow runs through residual dictionaries; none of the {len(catalog.specs)} SAEs of this model is one. Bring one.")
     return FlowState(residual[len(residual) // 2].latent(0))

@@ -18,8 +18,8 @@ from dashboard.analysis.tokens import Prompt
 from dashboard.ui import flow_data_state as kept
 from dashboard.ui import present_flow_data as present
 from dashboard.ui.flow_data import dose_chart, numbers
-from dashboard.ui.flow_made import Plan, command, commas, settle, watch
-from dashboard.ui.resources import get_catalog, get_engine
+from dashboard.ui.flow_made import Plan, command, commas, settle, shell, watch
+from dashboard.ui.resources import get_catalog
 
 _STRENGTHS = {recipes.Goal.ACTIVATE: "0, 0.25, 0.5, 1", recipes.Goal.DEACTIVATE: "1, 0, -1, -2"}
 _TOP_P = 0.7
@@ -112,7 +112,7 @@ def _command(graph: FlowGraph, ask: method.FlowSteeringAsk, judged: dict[str, st
     options |= {"--judge": judged.get("judge"), "--judge-model": judged.get("judge_model")}
     files = "# theme.txt and others.txt: the texts on the theme and the others, one a line\n" if behaviour.reference else ""
     key = "# LATENTS_JUDGE_KEY in the environment: the judge's key\n" if judged else ""
-    return command(("flow", "steer", str(graph.ask.seed)), options, f"{files}{key}LATENTS_DTYPE={get_engine().describe().dtype} ")
+    return command(("flow", "steer", str(graph.ask.seed)), options, f"{files}{key}{shell()}")
 
 
 def _unit(unit: Unit) -> str:

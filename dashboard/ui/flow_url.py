@@ -10,8 +10,8 @@ from dashboard.analysis.flow_types import T_MODULE, T_RES
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
+from dashboard.ui import address, state
 from dashboard.ui import flow_state as flow
-from dashboard.ui import state
 
 
 def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
@@ -86,7 +86,7 @@ def write_url(view: flow.FlowState) -> None:
     if view.grouped:
         url["groups"] = ["1"]
     if url != st.session_state[flow.WRITTEN] or url != _address():
-        st.query_params.from_dict(url)
+        address.write(url)
         _remember([], url)
 
 
@@ -102,7 +102,7 @@ def _latents(texts: list[str], catalog: Catalog, problems: list[str]) -> list[st
 
 def _address() -> dict[str, list[str]]:
     """What the URL says of a flow. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
-    return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+    return {} if "latent" in st.query_params else address.read()
 
 
 def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:

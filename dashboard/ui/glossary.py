@@ -15,6 +15,8 @@ TERMS = {
     "and every statistic.",
     "dtype": "Number format of the model's arithmetic. bfloat16 keeps about 3 digits and is faster where the device multiplies it "
     "natively; set LATENTS_DTYPE=float32 for 7 digits.",
+    "BOS": "The token that begins every text. An SAE means what it did in training only if texts begin as they did there: most were "
+    "trained with it, OpenAI's of GPT-2 without.",
     "edit": "add: x + amount d along the direction d. clamp: bring the activation to the amount. cap: bring it down to the amount. "
     "scale: multiply it. ablate: bring it to 0. project out: x - (x.d / |d|^2) d. The SAE's error stays in the stream. An amount of 1 is, "
     "in × max, the latent's largest activation in held-out text; in × norm, what makes |amount d| the mean norm of the site's activations "

@@ -22,7 +22,7 @@ from dashboard.ui import failures, present_known, sources
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.known_types import keep_type
-from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds, get_shipped_corpus, get_store, uploaded_kinds
+from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds, get_own_corpus, get_store, uploaded_kinds
 
 STUDY_JOB = "study"
 _POLL_S = 0.7
@@ -32,7 +32,7 @@ def new_study() -> None:
     """The inputs of a study, and the button that makes it."""
     kinds, catalog = get_kinds(), get_catalog()
     known.first_choices(list(kinds.kinds))
-    kept = {"persist_state": "session"}
+    kept: dict[str, Any] = {"persist_state": "session"}
     n_called = Counter(kind.title for kind in kinds.kinds.values())
     # Two choices that read alike are one to the browser.
     titles = {name: kind.title if n_called[kind.title] == 1 else f"{kind.title} ({name})" for name, kind in kinds.kinds.items()}
@@ -63,7 +63,7 @@ def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
 
 
 def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
-    kept = {"persist_state": "session"}
+    kept: dict[str, Any] = {"persist_state": "session"}
     sources.inputs(catalog, known.SOURCES, lambda: None)
     first, second, third, fourth = st.columns(4)
     first.number_input("Answers sampled (k)", 1, 64, key=known.K, help=TERMS["knowledge rule"], **kept)
@@ -91,7 +91,7 @@ def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> Non
     names = st.session_state[known.TYPES]
     if not names:
         raise BadAsk("No type of entity is chosen. Choose at least one above.")
-    corpus = get_shipped_corpus()
+    corpus = get_own_corpus()
     tables = [read_table(kinds.get(name)) for name in names]
     ask = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus)
     runner, store = StudyRunner(get_engine()), get_store()

@@ -53,7 +53,8 @@ def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
                 known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), amount=amount,
                 n_random=int(n_random), new_tokens=int(tokens), chat=chat,
             )  # fmt: skip
-            _start("causality", study, lambda runner: known_unknown.run_causality(runner, get_store(), study, settings, get_catalog()))
+            steps = partial(known_unknown.run_causality, store=get_store(), study=study, settings=settings, catalog=get_catalog())
+            _start("causality", study, steps)
     known_controls.watch("causality", lambda _: st.rerun())
     if found is not None:
         _draw_causality(found)
@@ -75,7 +76,8 @@ def uncertainty(study: KnownUnknownStudy, view: known.KnownState) -> None:
     if started:
         with failures.shown():
             settings = UncertaintySettings(n_questions=int(n), new_tokens=int(tokens), chat=chat)
-            _start("uncertainty", study, lambda runner: known_unknown.run_uncertainty(runner, get_store(), study, settings, get_catalog()))
+            steps = partial(known_unknown.run_uncertainty, store=get_store(), study=study, settings=settings, catalog=get_catalog())
+            _start("uncertainty", study, steps)
     known_controls.watch("uncertainty", lambda _: st.rerun())
     if found is not None:
         _draw_uncertainty(found)

@@ -16,6 +16,7 @@ from dashboard.analysis.known.types import EntityActivations, KnownUnknownStudy
 from dashboard.analysis.known.uncertainty import find_uncertainty
 from dashboard.analysis.names import LatentId
 from dashboard.ui import known_state as known
+from dashboard.ui.flow_made import shell
 from dashboard.ui.known_report import report
 from dashboard.ui.resources import get_store
 
@@ -34,7 +35,7 @@ def downloads(study: KnownUnknownStudy, view: known.KnownState) -> None:
                 label, make, f"{name}.{ending}", mime, key=f"known_{ending}", help=tip, icon=":material/download:", on_click="ignore"
             )
     st.markdown("**How this was made**")
-    st.code(command(study), language="bash", wrap_lines=True)
+    st.code(shell() + command(study), language="bash", wrap_lines=True)
     st.json(study.record.__dict__, expanded=1)
 
 

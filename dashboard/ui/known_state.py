@@ -12,7 +12,7 @@ from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge, KnowledgeRule, LabelWay
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import state
+from dashboard.ui import address, state
 from dashboard.ui.present_known import ALL, best_columns_of
 from dashboard.ui.sources import SourceKeys
 
@@ -142,7 +142,7 @@ def write_url(view: KnownState) -> None:
         if (value := getattr(view, name)) != standard:
             url[name] = [value]
     if url != st.session_state.get(_WRITTEN) or url != _address():
-        st.query_params.from_dict(url)
+        address.write(url)
         st.session_state[_WRITTEN] = url
 
 
@@ -247,7 +247,7 @@ def _row(data: Any) -> Any:
 
 def _address() -> dict[str, list[str]]:
     """What the URL says of this page. Who goes back from a latent's page comes with that page's address."""
-    return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+    return {} if "latent" in st.query_params else address.read()
 
 
 def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:

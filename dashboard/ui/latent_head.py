@@ -1,6 +1,7 @@
 """The head of the latent page: where one is, the ways on, and what people say of the latent."""
 
 import json
+from typing import Any
 
 import streamlit as st
 
@@ -12,7 +13,7 @@ from dashboard.analysis.neuronpedia import given_source, sources
 from dashboard.analysis.notebook import LatentList, ListEntry, Note
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-from dashboard.ui import failures, state
+from dashboard.ui import address, failures, state
 from dashboard.ui import latent_state as latents
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.latent_examples import strongest_text
@@ -38,9 +39,9 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: Late
         st.button("", key=latents.RANDOM, icon=":material/shuffle:", help=tip, on_click=latents.go_random, args=(spec, latent))
         st.space("stretch")
         if st.button("Steer", key=latents.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
-            st.switch_page("app_pages/steer.py", query_params={"latent": str(latent)})
+            st.switch_page("app_pages/steer.py", query_params=address.to({"latent": str(latent)}))
         if st.button("Flow", key=latents.FLOW, icon=":material/conversion_path:", help="Where it comes from, layer by layer."):
-            st.switch_page("app_pages/flow.py", query_params={"seed": str(latent)})
+            st.switch_page("app_pages/flow.py", query_params=address.to({"seed": str(latent)}))
         if st.button("Highlight", key=latents.HIGHLIGHT, icon=":material/format_ink_highlighter:", help="Read a text with this latent."):
             _highlight(view, facts)
         _vector(catalog, latent)
@@ -55,14 +56,14 @@ def _highlight(view: latents.LatentState, facts: LatentFacts | None) -> None:
         query |= {"prompt": view.test.text, "chat": str(int(view.test.chat))}
     elif facts is not None and (text := strongest_text(facts)):
         query |= {"prompt": text}
-    st.switch_page("app_pages/highlight.py", query_params=query)
+    st.switch_page("app_pages/highlight.py", query_params=address.to(query))
 
 
 def _vector(catalog: Catalog, latent: LatentId) -> None:
-    source = sources(catalog)[latent.sae]
+    source, engine = sources(catalog)[latent.sae], get_engine()
     st.download_button(
         "Vector",
-        lambda: vector_json(get_engine(), latent),
+        lambda: vector_json(engine, latent),
         f"{source.model_id}_{source.layer}_{latent.index}.json",
         "application/json",
         key=latents.VECTOR,
@@ -86,7 +87,7 @@ def words(latent: LatentId, automatic: str) -> None:
         st.caption(failures.plain(automatic))
     within = [one.name for one in lists if latent in {entry.latent for entry in one.entries}]
     label, text, chosen = st.columns([4, 5, 3], vertical_alignment="bottom")
-    shared = {"on_change": _write_note, "args": (latent,), "label_visibility": "collapsed"}
+    shared: dict[str, Any] = {"on_change": _write_note, "args": (latent,), "label_visibility": "collapsed"}
     label.text_input("Your label", note.label, key=f"{latents.LABEL}_{latent}", placeholder="Your label: when does it fire?", **shared)
     text.text_input("Your note", note.text, key=f"{latents.NOTE}_{latent}", placeholder="Your note: what you saw", **shared)
     chosen.selectbox(

@@ -13,7 +13,7 @@ from dashboard.analysis.index import read_index
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import state
+from dashboard.ui import address, state
 
 PAGE = "app_pages/latent.py"
 SAE, NAME, TEST, CHAT, LOG, SHOWN = "latent_sae", "latent_name", "latent_test", "latent_chat", "latent_log", "latent_shown"
@@ -60,7 +60,7 @@ def show(latent: LatentId, test: Prompt | None = None) -> None:
     query = {"latent": str(latent)}
     if test is not None and test.text and state.fits_url(test):
         query |= {"test": test.text, "chat": str(int(test.chat))}
-    st.switch_page(PAGE, query_params=query)
+    st.switch_page(PAGE, query_params=address.to(query))
 
 
 def go(latent: LatentId) -> None:
@@ -158,7 +158,7 @@ def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
 
     `arrived` means that the tab comes from another page: then what the link does not name stays as it was left.
     """
-    url = {key: st.query_params.get_all(key) for key in st.query_params}
+    url = address.read()
     kept = st.session_state
     if state.has_acted() or url == kept.get(_WRITTEN):
         return kept[_PROBLEMS]
@@ -204,7 +204,7 @@ def write_url(view: LatentState) -> None:
     if view.bin is not None:
         url["bin"] = [str(view.bin)]
     if url != st.session_state[_WRITTEN]:
-        st.query_params.from_dict(url)
+        address.write(url)
         _remember([], url)
 
 

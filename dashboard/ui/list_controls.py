@@ -1,17 +1,18 @@
 """Inputs of the lists page: which list, what it is about, and how it comes in and goes out."""
 
 import re
+from typing import Any
 
 import streamlit as st
 
 from dashboard.analysis.list_forms import MAX_LINK, MAX_QUICK, Form, export_list, pack_link, without_notes
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import failures, state
+from dashboard.ui import address, failures, state
 from dashboard.ui import list_state as lists
 from dashboard.ui.resources import get_notebook
 from dashboard.ui.steer_state import MAX_EDITS
 
-_KEPT = {"persist_state": "session"}
+_KEPT: dict[str, Any] = {"persist_state": "session"}
 _FORMS = {
     Form.OURS: ("JSON", "json", "application/json", "Everything, to be imported here or on another installation."),
     Form.LIST: ("Neuronpedia list", "json", "application/json", "As POST /api/list/new-with-features takes it."),
@@ -37,7 +38,7 @@ def chooser(view: lists.ListState) -> None:
         )
         if st.button("Steer", key=lists.STEER, icon=":material/tune:", disabled=not view.latents.entries, help=steer_help):
             latents = [str(entry.latent) for entry in view.latents.entries[:MAX_EDITS]]
-            st.switch_page("app_pages/steer.py", query_params={"latent": latents})
+            st.switch_page("app_pages/steer.py", query_params=address.to({"latent": latents}))
         if view.is_kept:
             st.button("Delete", key=lists.DELETE, on_click=lists.ask_to_delete, args=(True,), icon=":material/delete:")
     if view.is_deleting and view.is_kept:
@@ -50,7 +51,7 @@ def chooser(view: lists.ListState) -> None:
 
 def head(view: lists.ListState) -> None:
     """Name, description and test text."""
-    shared = {"on_change": lists.edit_head, "args": (view,), **_KEPT}
+    shared: dict[str, Any] = {"on_change": lists.edit_head, "args": (view,), **_KEPT}
     name, description = st.columns([2, 5])
     name.text_input("Name", key=lists.TITLE, **shared)
     description.text_input("Description", key=lists.DESCRIPTION, placeholder="What these latents have in common", **shared)

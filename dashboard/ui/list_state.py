@@ -14,7 +14,7 @@ from dashboard.analysis.list_forms import Imported, import_list, unpack_link
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook import LatentList, ListEntry
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import state
+from dashboard.ui import address, state
 from dashboard.ui.resources import get_notebook
 
 CHOICE, TITLE, DESCRIPTION, TEXT, COMMON, WRAP, ROWS, PART = (
@@ -62,7 +62,7 @@ def example(catalog: Catalog) -> LatentList:
         except AnalysisError:
             continue
     text = " ".join(shown.text.strip() for shown in chosen.values())
-    said = "A first look: each of these fires on another part of the same text. Keep it, or make your own."
+    said = "A first look: each of these fires on another part of the same text. Keep it, or make your own." if entries else ""
     return LatentList("Worked example", said, text, tuple(entries.values()))
 
 
@@ -124,8 +124,8 @@ def write_url(view: ListState, link: str | None) -> None:
     url: dict[str, list[str]] = {"name": [view.latents.name]} if view.is_kept else {}
     if kept[_LOOSE] is not None and not view.is_kept and link:
         url = {"list": [link]}
-    if url != kept[_WRITTEN] or st.query_params.keys() - url.keys():
-        st.query_params.from_dict(url)
+    if url != kept[_WRITTEN] or address.read().keys() - url.keys():
+        address.write(url)
         _remember([], url)
 
 

@@ -12,6 +12,7 @@ from dashboard.analysis.methods.highlight import FiringLatent, LayerRow
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.results import Capture
 from dashboard.analysis.tokens import TokenizedPrompt
+from dashboard.ui import address
 
 
 def peak(values: np.ndarray, tokens: TokenizedPrompt) -> float:
@@ -56,7 +57,8 @@ def latent_rows(
 
 def latent_link(latent: LatentId) -> str:
     """The address of a latent's own page, seen from any other page."""
-    return f"latent?latent={quote(str(latent))}"
+    model = "".join(f"&{key}={quote(value)}" for key, values in address.named().items() for value in values)
+    return f"latent?latent={quote(str(latent))}{model}"
 
 
 def map_rows(rows: Sequence[LayerRow], tokens: TokenizedPrompt, chosen: SaeId) -> list[MapRow]:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 
 from dashboard.analysis.asks import Intervention, Sampling, Where
+from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods.steering import SteeringAsk
+from dashboard.analysis.names import LatentId
+from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 
 
@@ -57,6 +60,20 @@ PRESETS = {
         "The same latent brought to 0 at every token: the greedy list goes on with the United States where it had New York. One text.",
     ),
 }
+
+
+def presets_of(catalog: Catalog) -> dict[str, Preset]:
+    """Those whose latents are here: on another model there are none."""
+
+    def is_here(preset: Preset) -> bool:
+        try:
+            for edit in preset.interventions:
+                catalog.latent(LatentId.parse(str(edit.direction)))
+        except AnalysisError:
+            return False
+        return True
+
+    return {name: preset for name, preset in PRESETS.items() if is_here(preset)}
 
 
 def caption_of(prompt: str, edits: tuple[Intervention, ...]) -> str | None:

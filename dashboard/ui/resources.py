@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard.analysis import roster
 from dashboard.analysis.corpora import default_corpus, find_corpus
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.engine import Engine
@@ -15,12 +17,15 @@ from dashboard.analysis.installation import open_engine
 from dashboard.analysis.jobs import Jobs
 from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.notebook import Notebook
+from dashboard.analysis.pool import EnginePool
+from dashboard.analysis.roster import Choice
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import get_settings
 from dashboard.analysis.store import ResultStore
 from dashboard.analysis.tokens import Prompt
 from dashboard.analysis.vectors import VectorFolder
 from dashboard.analysis.word_search import WordSearch
+from dashboard.ui import state
 
 
 @dataclass
@@ -41,16 +46,72 @@ def get_notice() -> Notice:
     return Notice()
 
 
+def choices() -> tuple[Choice, ...]:
+    """The models of this installation, that of the settings first."""
+    return roster.choices(get_settings())
+
+
+def choice() -> Choice:
+    """The model that this tab looks at."""
+    # A job's thread belongs to no tab: what it needs is taken before it starts.
+    assert get_script_run_ctx(suppress_warning=True) is not None, "a tab's model was asked for outside a tab"
+    known = choices()
+    return next((one for one in known if str(one) == state.model()), known[0])
+
+
 @st.cache_resource(show_spinner=False)
+def get_pool() -> EnginePool:
+    """The engine of this process, of whichever model was chosen last."""
+    return EnginePool(lambda: [job.title for job in get_jobs().list() if not job.state.ended])
+
+
+def open_chosen(wanted: Choice) -> Engine:
+    """The engine of a model, in the place of the one before.
+
+    Raises:
+        ModelBusy: if that is at work.
+    """
+
+    def open() -> Engine:
+        notice = get_notice()
+        notice.say(f"Loading {wanted} ...")
+        return open_engine(wanted.settings(get_settings()), notice.say, catalog_of(wanted))
+
+    return get_pool().choose(wanted, open)
+
+
 def get_engine() -> Engine:
-    """The one engine of this process."""
-    return open_engine(get_settings(), get_notice().say, get_catalog())
+    """The engine of this tab's model.
+
+    Raises:
+        ModelNotLoaded: if another model was chosen since.
+    """
+    pool, own = get_pool(), choice()
+    return open_chosen(own) if pool.loaded is None else pool.engine(own)
+
+
+def get_catalog() -> Catalog:
+    """Every SAE of this tab's model."""
+    return catalog_of(choice())
+
+
+def catalog_of(wanted: Choice) -> Catalog:
+    """Every SAE of a model."""
+    return _catalog(repr(wanted), wanted)
 
 
 @st.cache_resource(show_spinner=False)
-def get_catalog() -> Catalog:
-    """Every SAE of this installation."""
-    return read_catalog(get_settings())
+def _catalog(key: str, _wanted: Choice) -> Catalog:
+    return read_catalog(_wanted.settings(get_settings())).made_for(_wanted.id)
+
+
+def renew_catalogs(wanted: Choice) -> Catalog:
+    """Look through the folders again; the engine of a model, if it is loaded, answers for what is there now."""
+    _catalog.clear()
+    found = catalog_of(roster.find_choice(str(wanted), get_settings()))
+    if get_pool().loaded == wanted:
+        get_pool().engine(wanted).renew(found)
+    return found
 
 
 @st.cache_resource(show_spinner=False)
@@ -60,18 +121,35 @@ def get_jobs() -> Jobs:
 
 
 @st.cache_resource(show_spinner=False)
+def get_downloads() -> Jobs:
+    """Models that are being fetched: work that needs no engine."""
+    return Jobs()
+
+
+def cancel_all() -> None:
+    """Cancel every job that the engine works for."""
+    for job in get_jobs().list():
+        get_jobs().cancel(job.id)
+
+
+@st.cache_resource(show_spinner=False)
 def get_store() -> ResultStore:
     """Results that were kept."""
     return ResultStore(get_settings().cache / "results")
 
 
-def get_shipped_corpus() -> Corpus:
-    """The text that ships, in the tokens of the chosen model.
+def get_own_corpus() -> Corpus:
+    """The text that ships, in the tokens of this tab's model: studies take random tokens of it.
 
     Raises:
         ModelUnavailable, BrokenText: if there is no such model or text.
     """
-    return default_corpus(get_settings())
+    return _own_corpus(repr(own := choice()), own)
+
+
+@st.cache_resource(show_spinner="Putting the text that ships into the tokens of this model ...", max_entries=4)
+def _own_corpus(key: str, _own: Choice) -> Corpus:
+    return default_corpus(_own.settings(get_settings()))
 
 
 def get_kinds() -> EntityKinds:
@@ -113,17 +191,23 @@ def _corpus(sha256: str, _head: IndexHead) -> Corpus:
     return find_corpus(_head, get_settings())
 
 
-@st.cache_resource(show_spinner=False)
 def get_word_search() -> WordSearch:
-    """The words of every latent, read at the first search."""
-    return WordSearch(get_engine(), get_catalog(), lambda head: find_corpus(head, get_settings()))
+    """The words of every latent of this tab's model, read at the first search."""
+    catalog, engine = get_catalog(), get_engine()
+    return _word_search((id(engine), id(catalog)), engine, catalog)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def _word_search(key: tuple[int, int], _engine: Engine, _catalog: Catalog) -> WordSearch:
+    return WordSearch(_engine, _catalog, lambda head: find_corpus(head, get_settings()))
 
 
 def warm_up() -> None:
-    """Load the model and its SAEs before the first page asks. What fails here is said when a page asks again."""
+    """Load the first model and its SAEs before the first page asks. What fails here is said when a page asks again."""
     try:
-        specs = get_catalog().specs
+        first = choices()[0]
+        engine, specs = open_chosen(first), catalog_of(first).specs
         if specs:
-            capture_readable(get_engine().capture, Prompt("Hello"), [spec.id for spec in specs])
+            capture_readable(engine.capture, Prompt("Hello"), [spec.id for spec in specs])
     except AnalysisError as error:
         get_notice().say(str(error))

@@ -1,5 +1,7 @@
 """Inputs of the search page."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.analysis.methods.search import By
@@ -9,7 +11,7 @@ from dashboard.ui import search_state as search
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.resources import get_notebook
 
-_KEPT = {"persist_state": "session"}
+_KEPT: dict[str, Any] = {"persist_state": "session"}
 
 
 def find() -> str:
@@ -58,7 +60,7 @@ def more(catalog: Catalog, n_chosen: int) -> None:
 
 def ranking() -> None:
     """What the ranking goes by, its filters, and its scale. None of it needs the model."""
-    shared = {"on_change": search.reranked, **_KEPT}
+    shared: dict[str, Any] = {"on_change": search.reranked, **_KEPT}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         help_by = "  \n".join(f"**{name}**: {present_search.HELP[by]}" for by, name in present_search.NAMES.items())
         st.segmented_control(

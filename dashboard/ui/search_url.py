@@ -7,8 +7,8 @@ import streamlit as st
 from dashboard.analysis.methods.search import By
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
+from dashboard.ui import address, sources, state
 from dashboard.ui import search_state as search
-from dashboard.ui import sources, state
 
 _MAX_TOKENS = 500
 
@@ -85,13 +85,13 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
     if page > 1:
         url["part"] = [str(page)]
     if url != st.session_state[search.WRITTEN] or url != _address():
-        st.query_params.from_dict(url)
+        address.write(url)
         _remember([], url)
 
 
 def _address() -> dict[str, list[str]]:
     """What the URL says of a search. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
-    return {} if "latent" in st.query_params else {key: st.query_params.get_all(key) for key in st.query_params}
+    return {} if "latent" in st.query_params else address.read()
 
 
 def _percent(density: str) -> str:

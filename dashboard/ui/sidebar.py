@@ -1,6 +1,7 @@
 """The sidebar: which SAE, which model, on what; and the width of every page."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -8,7 +9,7 @@ from dashboard.analysis.results import ModelCard
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import failures, state
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import get_jobs
+from dashboard.ui.resources import get_downloads, get_jobs
 
 _STYLE = """
 .stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; padding-inline: clamp(1.5rem, 3.5vw, 5rem); }
@@ -25,9 +26,11 @@ def style() -> None:
 def sae_picker(catalog: Catalog) -> None:
     """Layer and point of the SAE that pages read."""
     with st.sidebar:
-        kept = {"persist_state": "session"}
+        kept: dict[str, Any] = {"persist_state": "session"}
         layers, points = state.choose_layer_and_point(catalog)
-        st.select_slider("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"], **kept)
+        # A slider with one place on it is none.
+        choose = st.select_slider if len(layers) > 1 else st.selectbox
+        choose("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"], **kept)
         st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"], **kept)
         st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, on_change=state.forget_latent, **kept)
         for error in catalog.broken.values():
@@ -37,8 +40,6 @@ def sae_picker(catalog: Catalog) -> None:
 def model_card(card: ModelCard) -> None:
     """What computes, and how."""
     with st.sidebar:
-        st.caption("Model")
-        st.markdown(f"**{card.model}**")
         st.caption(f"{card.n_layers} layers, width {card.d_model}")
         st.caption(f"device **{card.device}**, dtype **{card.dtype}**", help=TERMS["dtype"])
 
@@ -58,7 +59,7 @@ def keys(further: Mapping[str, str] | None = None) -> None:
 
 def jobs() -> None:
     """What runs in the background, and how far it is."""
-    running = [job for job in get_jobs().list() if not job.state.ended]
+    running = [job for jobs in (get_jobs(), get_downloads()) for job in jobs.list() if not job.state.ended]
     if running:
         with st.sidebar:
             st.caption("Jobs")

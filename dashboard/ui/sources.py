@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -73,7 +73,7 @@ def from_url(url: Mapping[str, list[str]], catalog: Catalog) -> tuple[Sources, l
 
 def inputs(catalog: Catalog, keys: SourceKeys, on_change: Callable[[], None]) -> None:
     """Pills for what there is more than one of; layers always."""
-    shared = {"selection_mode": "multi", "on_change": on_change, "persist_state": "session"}
+    shared: dict[str, Any] = {"selection_mode": "multi", "on_change": on_change, "persist_state": "session"}
     if len(releases := releases_of(catalog)) > 1:
         st.pills("Releases (none chosen: all)", releases, key=keys.releases, **shared)
     st.pills("Layers (none chosen: all)", layers_of(catalog), key=keys.layers, help=TERMS["site"], **shared)

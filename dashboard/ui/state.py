@@ -12,12 +12,13 @@ from dashboard.analysis.errors import AnalysisError, NoSae
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
+from dashboard.ui import address
 
 PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
 MAP_SHOWS, MAPS, COUNTS = "map_shows", ("Relatives", "Counts"), "Counts"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
 _SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS, _ACTED = "shown_latent", "pins", "position", "written_url", "url_problems", "acted"
-_PAGE, _ARRIVED = "page", "arrived"
+_PAGE, _ARRIVED, _MODEL = "page", "arrived", "model"
 MAX_PINS = 3
 MAX_PROMPT_IN_URL = 8000
 """Characters of the percent-encoded prompt; servers refuse much longer addresses."""
@@ -97,7 +98,7 @@ def choose_sae(catalog: Catalog) -> list[str]:
 
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when the tab opens it or goes back to it; returns what in it was wrong, for people."""
-    url = {key: st.query_params.get_all(key) for key in st.query_params}
+    url = address.read()
     # A click carries the address of its moment, which may be older than what has been written since: what a callback
     # has just done counts more. Back, forward and links run no callback.
     if has_acted() or url == st.session_state.get(_WRITTEN):
@@ -168,7 +169,7 @@ def write_url(state: HighlightState) -> None:
     if state.map_shows == COUNTS:
         url["map"] = ["counts"]
     if url != st.session_state[_WRITTEN]:
-        st.query_params.from_dict(url)
+        address.write(url)
         _remember([], url)
 
 
@@ -181,7 +182,25 @@ def use_example(name: str, catalog: Catalog) -> None:
     except AnalysisError:
         shown = None
     _go_to(catalog.get(shown.sae if shown else _middle(catalog)))
-    kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token, shown, ()
+    kept[PROMPT], kept[CHAT], kept[_POSITION], kept[_SHOWN], kept[_PINS] = example.text, False, example.token if shown else None, shown, ()
+
+
+def model() -> str | None:
+    """The model that this tab looks at; None before it has settled on one."""
+    return st.session_state.get(_MODEL)
+
+
+def set_model(name: str) -> None:
+    """This tab looks at a model."""
+    st.session_state[_MODEL] = name
+
+
+def start_anew(name: str) -> None:
+    """Another model: nothing that the tab holds is about it, so all of that goes."""
+    kept = st.session_state
+    for key in list(kept):
+        del kept[key]
+    set_model(name)
 
 
 def enter(page: str) -> None:
@@ -199,6 +218,11 @@ def arrived() -> bool:
 def has_acted() -> bool:
     """Whether this run comes from a person's doing on the page; asking forgets it."""
     return st.session_state.pop(_ACTED, False)
+
+
+def is_acting() -> bool:
+    """Whether this run comes from a person's doing on the page; asking does not forget it."""
+    return st.session_state.get(_ACTED, False)
 
 
 def note_change() -> None:

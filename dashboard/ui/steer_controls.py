@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -19,14 +20,14 @@ from dashboard.ui import failures, latent_state, present, present_steer, state
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.naming import names
-from dashboard.ui.presets import PRESETS
+from dashboard.ui.presets import presets_of
 from dashboard.ui.resources import get_engine
 
 _UNITS = {Unit.MAX.value: "× max", Unit.NORM.value: "× norm", Unit.RAW.value: "raw"}
 _OPS = {op.value: op.value.replace("_", " ") for op in Op}
 
 
-def prompt_box() -> None:
+def prompt_box(catalog: Catalog) -> None:
     """The prompt, its mode, stop, and presets."""
     box, options = st.columns([4, 1], vertical_alignment="bottom")
     box.text_area(
@@ -37,7 +38,7 @@ def prompt_box() -> None:
         st.toggle("Chat", key=steer.CHAT, on_change=steer.changed, persist_state="session", help="Read the text as a user message.")
         st.button("Stop", on_click=steer.stop, icon=":material/stop:", help="Keep what has been written so far.")
     with st.container(horizontal=True):
-        for name, preset in PRESETS.items():
+        for name, preset in presets_of(catalog).items():
             st.button(name, on_click=steer.use_preset, args=(preset,), type="tertiary", icon=":material/tune:", help=preset.caption)
 
 
@@ -52,7 +53,7 @@ def edit_list(catalog: Catalog, doses: Mapping[str, Dose]) -> None:
 def _edit_line(row: steer.Row, common: str, dose: Dose | None) -> None:
     """`common` is what all names begin with, and is not repeated."""
     name, op, unit, slider, number, away = st.columns([30, 15, 15, 26, 14, 5], vertical_alignment="center", gap="small")
-    shared = {"label_visibility": "collapsed", "persist_state": "session"}
+    shared: dict[str, Any] = {"label_visibility": "collapsed", "persist_state": "session"}
     chosen = Op(op.selectbox("Operation", list(_OPS), key=row.key("op"), format_func=_OPS.__getitem__, on_change=steer.changed, **shared))
     units = [name for name in _UNITS if name != Unit.MAX or not row.direction.startswith("vector/")]
     at = Unit(
@@ -160,7 +161,7 @@ def settings(view: steer.SteerState) -> None:
     """Where edits act, how tokens are drawn, what shades both texts."""
     kept, view_shade = st.session_state, view.shade
     where, shade, sampling = st.columns([3, 4, 2], vertical_alignment="bottom")
-    shared = {"on_change": steer.changed, "persist_state": "session"}
+    shared: dict[str, Any] = {"on_change": steer.changed, "persist_state": "session"}
     with where:
         st.selectbox(
             "Edited tokens", list(steer.WHERES), key=steer.WHERE, format_func=steer.WHERES.__getitem__, help=TERMS["where"], **shared

@@ -15,7 +15,7 @@ from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures, present_steer
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import get_engine, get_jobs, get_store, get_vectors
+from dashboard.ui.resources import choice, get_engine, get_jobs, get_store, get_vectors
 
 _POLL_S = 1.0
 
@@ -144,11 +144,17 @@ def saved_runs(view: steer.SteerState) -> None:
     """Comparisons that were kept on this machine."""
     del view  # every tab gets it; saved runs depend on nothing on the page
     store = get_store()
-    keys = store.keys("steer")
-    st.caption(f"{len(keys)} saved on this machine. Opening one puts its prompt, edits and sampling back; its record says what made it.")
-    for key in keys[:20]:
-        with failures.shown(), st.container(border=True):
+    own, runs = str(choice()), []
+    for key in store.keys("steer"):
+        with failures.shown():
             record, _ = store.load("steer", key)
+            runs += [(key, record)] if record.model == own else []
+    st.caption(
+        f"{len(runs)} saved on this machine with {failures.plain(own)}. Opening one puts its prompt, edits and sampling back; "
+        "its record says what made it."
+    )
+    for key, record in runs[:20]:
+        with st.container(border=True):
             edits = ", ".join(edit["edit"] for edit in record.ask["edits"]) or "no edits"
             text, button = st.columns([5, 1], vertical_alignment="center")
             text.markdown(f"**{failures.plain(record.ask['prompt'][:120])}**  \n{failures.plain(edits)}  \n{record.created}")

@@ -10,9 +10,9 @@ from dashboard.analysis.methods.steering import SteeringAsk
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import state
+from dashboard.ui import address, state
 from dashboard.ui import steer_state as steer
-from dashboard.ui.presets import PRESETS
+from dashboard.ui.presets import PRESETS, presets_of
 
 
 def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool) -> list[str]:
@@ -20,7 +20,7 @@ def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool
 
     `arrived` means that the tab comes from another page: then what it left here stays, and `?latent=` is added to it.
     """
-    url = {key: st.query_params.get_all(key) for key in st.query_params}
+    url = address.read()
     kept = st.session_state
     if state.has_acted() or url == kept.get(steer.WRITTEN):
         return kept[steer.PROBLEMS]
@@ -85,21 +85,14 @@ def write_url(view: steer.SteerState) -> None:
     if view.shade:
         url["shade"] = [str(view.shade)]
     if url != st.session_state[steer.WRITTEN]:
-        st.query_params.from_dict(url)
+        address.write(url)
         _remember([], url)
 
 
 def _first_look(catalog: Catalog) -> SteeringAsk:
     """The first preset whose latents are installed; without any, its prompt alone."""
-    for preset in PRESETS.values():
-        try:
-            for edit in preset.interventions:
-                if isinstance(edit.direction, LatentId):
-                    catalog.latent(edit.direction)
-        except AnalysisError:
-            continue
-        return preset.ask
-    return SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
+    first = next(iter(presets_of(catalog).values()), None)
+    return first.ask if first else SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt))
 
 
 def _take_sampling(url: dict[str, list[str]], problems: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -11,12 +12,12 @@ from dashboard.analysis.index import read_index
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.word_search import WordAnswer
-from dashboard.ui import failures, latent_state, present_word, sources, state
+from dashboard.ui import cautions, failures, latent_state, present_word, sources, state
 from dashboard.ui import search_state as search
 from dashboard.ui import word_state as words
 from dashboard.ui.resources import get_notebook, get_word_search
 
-_KEPT = {"persist_state": "session"}
+_KEPT: dict[str, Any] = {"persist_state": "session"}
 _HELP = (
     "**Exact**: the word, or a part of one, in labels, notes, promoted tokens, and the tokens and words at the strongest examples.  \n"
     "**By meaning**: also by shared letters, by the model's token embeddings, and by what the model lists as examples."
@@ -42,6 +43,7 @@ def word_panel(catalog: Catalog) -> None:
         found = _find(view, saes)
         for notice in found.notices[:3]:
             st.caption(failures.plain(notice))
+        cautions.shown(catalog, {hit.latent.sae for hit in found.rows})
         _results(view, found, catalog)
 
 

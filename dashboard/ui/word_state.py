@@ -8,8 +8,8 @@ from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook import LatentList, ListEntry
 from dashboard.analysis.sae.catalog import Catalog
+from dashboard.ui import address, state
 from dashboard.ui import search_state as search
-from dashboard.ui import state
 from dashboard.ui.resources import get_notebook
 from dashboard.ui.sources import SourceKeys, Sources, from_url
 
@@ -37,7 +37,7 @@ class WordState:
 
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people."""
-    kept, url = st.session_state, {key: st.query_params.get_all(key) for key in st.query_params}
+    kept, url = st.session_state, address.read()
     if (state.has_acted() or url == kept.get(_WRITTEN) or "word" not in url) and QUERY in kept:
         return kept[_PROBLEMS]
     kept[QUERY] = url.get("word", [EXAMPLES[0]])[-1]
@@ -60,8 +60,8 @@ def write_url(view: WordState) -> None:
     """Make the address bar say what is on the screen."""
     how = "meaning" if view.meaning else "exact"
     url = {search.FIND_IN_URL: [search.WORD_IN_URL], "word": [view.query], "how": [how], **view.sources.in_url()}
-    if url != st.session_state.get(_WRITTEN) or url != {key: st.query_params.get_all(key) for key in st.query_params}:
-        st.query_params.from_dict(url)
+    if url != st.session_state.get(_WRITTEN) or url != address.read():
+        address.write(url)
         st.session_state[_WRITTEN] = url
 
 

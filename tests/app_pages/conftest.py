@@ -23,7 +23,7 @@ def open_page(runner: LocalRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     st.cache_resource.clear()
     monkeypatch.setattr(resources, "open_engine", lambda settings, say, catalog: engine)
     monkeypatch.setattr(resources, "read_catalog", lambda settings: runner.catalog)
-    kept = Settings(cache=tmp_path, device="cpu", dtype="float32", max_tokens=256)
+    kept = Settings(cache=tmp_path, device="cpu", dtype="float32", max_tokens=256, model="tests/tiny")
     monkeypatch.setattr(resources, "get_settings", lambda: kept)
 
     def open_page(page: str = "app.py", **query: str | list[str]) -> AppTest:

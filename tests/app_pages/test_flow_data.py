@@ -16,7 +16,7 @@ from dashboard.analysis.methods.flow_steering import SteeredPoint
 from dashboard.analysis.methods.origins import GroupTest, Origin
 from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_data, present_flow_data
+from dashboard.ui import present_flow_data, resources
 from tests.app_pages.conftest import Open, told
 
 
@@ -58,7 +58,7 @@ def open_panel(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyP
     write_corpus(
         file, join("own", "tests/tiny", [(("tale", "list")[i % 2], list(runner.tokens(Prompt(t)).ids[1:])) for i, t in enumerate(texts)])
     )
-    monkeypatch.setattr(flow_data, "SHIPPED", file)
+    monkeypatch.setattr(resources, "SHIPPED", file)
     return lambda page: AppTest.from_function(page, default_timeout=60).run()
 
 
@@ -141,7 +141,9 @@ def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
     app = open_panel(deactivation_page)
     app.text_input(key="flow_deactivation_factors").set_value("-1, 0")
     said = made(press(app, "Rescale"), "flow_deactivation")
-    assert said.startswith("LATENTS_DTYPE=float32 latents flow deactivate tiny --layers=2 --texts=8 --tokens=2 --targets=10 --factors=-1,0")
+    assert said.startswith(
+        "LATENTS_MODEL=tests/tiny LATENTS_DTYPE=float32 latents flow deactivate tiny --layers=2 --texts=8 --tokens=2 --targets=10 --factors=-1,0"
+    )
     app = open_panel(steering_page)
     app.text_input(key="flow_steering_words").set_value("dog, it's")
     app.text_input(key="flow_steering_strengths_activate").set_value("0, 3")

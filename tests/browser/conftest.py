@@ -1,6 +1,7 @@
 """A real server with the default model and the shipped dictionaries, and a real Chromium that may talk to nobody else."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -18,8 +19,14 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
+def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of the server."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_cache: Path) -> Iterator[str]:
+    folder = server_cache
     # A cache of its own, with the model that is there: what tests save must not stand among a person's results.
     real = get_settings().cache
     for kept in ("models", "saes", "corpora"):

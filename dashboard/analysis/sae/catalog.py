@@ -92,6 +92,10 @@ class Catalog:
         """
         return self.get(latent.sae).latent(latent.index)
 
+    def made_for(self, model: ModelId) -> "Catalog":
+        """Those of a model, its base or chat model included, and those of which nobody knows the model."""
+        return Catalog(tuple(spec for spec in self.specs if kinship(spec.model, model) is not Kinship.OTHER), self.broken)
+
     def release_of(self, sae: SaeId) -> tuple[SaeSpec, ...]:
         """Every SAE of the same release, by layer and site."""
         return tuple(spec for spec in self.specs if spec.id.release == sae.release)

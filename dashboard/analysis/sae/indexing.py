@@ -11,7 +11,8 @@ the same files. They are cleared away at the end.
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ def build_indexes(
 ) -> list[Path]:
     """Build and write the index of each SAE; returns the files, in the order given. `progress` hears the share and a few words.
 
+    Raises: what `index_steps` raises.
+    """
+    with closing(index_steps(specs, corpus, model, catalog, cache)) as steps:
+        for share, words in steps:
+            progress(share, words)
+    return [index_file(spec) for spec in {spec.id: spec for spec in specs}.values()]
+
+
+def index_steps(
+    specs: Sequence[SaeSpec], corpus: Corpus, model: LoadedModel, catalog: Catalog, cache: Path
+) -> Generator[tuple[float, str], None, None]:
+    """Build and write the index of each SAE, a batch of documents at a time: the share that is done, and a few words.
+
     Raises:
         OtherModel, WidthMismatch: if an SAE was made for another model.
         BrokenText: if the corpus is of another model, has a document that this one cannot read whole, or no ordinary token.
@@ -79,12 +93,13 @@ def build_indexes(
         parts = {spec.id: folder / _key(spec, corpus, model) for spec in specs}
         saes = {spec.id: load_sae(spec, cache, model.device) for spec in specs}
         sources = [Source(spec.site, saes[spec.id], parts[spec.id]) for spec in specs]
-        read_in_parts(sources, corpus, model, lambda share, words: progress(_READING * share, words))
+        for share, words in read_in_parts(sources, corpus, model):
+            yield _READING * share, words
         rows = {name: sae.W_dec.float() for name, sae in saes.items()} | _other_rows(specs, catalog, cache, model)
         vocabulary = Vocabulary(model.tokenizer.batch_decode([[token] for token in range(model.n_vocabulary)]))
         document_of = np.repeat(np.arange(corpus.n_documents, dtype=np.int32), np.diff(corpus.starts))
         for done, spec in enumerate(specs):
-            progress(_READING + (1 - _READING) * done / len(specs), f"{spec.id}: facts of {spec.n_latents:,} latents")
+            yield _READING + (1 - _READING) * done / len(specs), f"{spec.id}: facts of {spec.n_latents:,} latents"
             near = {other.id: rows[other.id] for other in catalog.release_of(spec.id) if other.id in rows and other.d_in == spec.d_in}
             reading = read_parts(parts[spec.id], corpus, spec.n_latents)
             columns = (
@@ -96,8 +111,7 @@ def build_indexes(
             write_index(index_file(spec), _table(columns), _head(spec, corpus, model, reading, tuple(near)))
         for part in parts.values():
             shutil.rmtree(part, ignore_errors=True)
-    progress(1.0, "done")
-    return [index_file(spec) for spec in specs]
+    yield 1.0, "done"
 
 
 def _check_corpus(corpus: Corpus, model: LoadedModel) -> None:

@@ -6,7 +6,7 @@ the corpus, the weights and the number format alone, so a pass that was killed g
 with the same parts. Which norms are outliers is known when all parts are there.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Reading:
     """Ordinary tokens that are not counted because of their norm."""
 
 
-def read_in_parts(saes: Sequence[Source], corpus: Corpus, model: LoadedModel, progress: Callable[[float, str], None]) -> None:
+def read_in_parts(saes: Sequence[Source], corpus: Corpus, model: LoadedModel) -> Iterator[tuple[float, str]]:
     """Read the corpus at the sites of some SAEs and keep the parts of each in its folder; those that are there are not made again."""
     groups = list(_groups(corpus))
     for number, batches in enumerate(groups):
@@ -63,7 +63,7 @@ def read_in_parts(saes: Sequence[Source], corpus: Corpus, model: LoadedModel, pr
         sites = list(dict.fromkeys(source.site for source in wanted))
         for at, batch in enumerate(batches if wanted else ()):
             words = f"reading part {number + 1} of {len(groups)} of the corpus at {len(sites)} sites"
-            progress((number + at / len(batches)) / len(groups), words)
+            yield (number + at / len(batches)) / len(groups), words
             ids, position = _padded(corpus, batch, model)
             kept = (position >= 0) & model.ordinary(ids)
             values = read_sites(model.bridge, ids, sites)

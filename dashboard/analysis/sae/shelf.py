@@ -60,6 +60,10 @@ class Shelf:
         """What is in memory, used longest ago first."""
         return tuple(self._here)
 
+    def renew(self, catalog: Catalog) -> None:
+        """Answer for another catalogue from now on; what is in memory stays."""
+        self._catalog = catalog
+
     def spec(self, name: SaeId) -> SaeSpec:
         """Its spec, once it is certain that it was made for this model.
 

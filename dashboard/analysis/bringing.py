@@ -1,0 +1,148 @@
+"""From the name or the folder of an SAE to pages about it, as a job: fetch it, check it, measure it on a short text, build its index.
+
+The model that is loaded answers; what is slow gives way to pages after each batch.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.corpora import default_corpus, keep_corpus
+from dashboard.analysis.corpus import Corpus, join
+from dashboard.analysis.engine import Engine, Place, Priority
+from dashboard.analysis.errors import NotMeasured, OtherModel, PromptTooLong
+from dashboard.analysis.index import read_index
+from dashboard.analysis.kinship import Kinship, kinship
+from dashboard.analysis.local import CALIBRATION, LocalRunner
+from dashboard.analysis.names import SaeId
+from dashboard.analysis.runner import Runner
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec, fetched_folder, folder_spec
+from dashboard.analysis.sae.fetching import check_weights, get_sae
+from dashboard.analysis.sae.indexing import index_steps
+from dashboard.analysis.sae.release import write_figures
+from dashboard.analysis.settings import Settings
+from dashboard.analysis.study import StudyRunner
+from dashboard.analysis.tokens import Prompt
+
+TOTAL = 1000
+"""Of a job's progress."""
+FIGURES = ("l0", "fvu", "ce_recovered")
+_INDEXING_FROM = 100
+_SAID_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Brought:
+    """An SAE that can be opened."""
+
+    spec: SaeSpec
+    caution: str | None
+    measured: dict[str, float | int | None]
+    """FIGURES and n_tokens; None for what cannot be said of the text."""
+
+
+@dataclass(frozen=True)
+class Bringing:
+    """How far it is."""
+
+    done: int
+    """Of TOTAL."""
+    words: str
+    brought: Brought | None = None
+    """From when it is measured."""
+
+
+def fetch(name: str, cache: Path, say: Callable[[str], None]) -> SaeSpec:
+    """An SAE of a folder in sae-lens' layout, of the directory (RELEASE/ID) or of a repository (OWNER/REPO/ID), once it is here.
+
+    Raises: what `get_sae` raises.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "cfg.json").is_file() and (folder / "sae_weights.safetensors").exists():
+        folder = folder.absolute()
+        check_weights(folder / "sae_weights.safetensors")
+        return folder_spec(folder)
+    sae = get_sae(name, cache, say)
+    return replace(folder_spec(fetched_folder(sae, cache)), id=sae)
+
+
+def measure(runner: Runner, sae: SaeId) -> dict[str, float | int | None]:
+    """FIGURES over the calibration text, or as much of it as the model reads at once."""
+    text = CALIBRATION.read_text()
+    while True:
+        try:
+            capture = runner.capture(CaptureAsk(Prompt(text), (sae,), fidelity=True))
+            break
+        except PromptTooLong:
+            text = text[: len(text) // 2]
+    found = capture.fidelity[sae]
+    n_tokens = sum(not special for special in capture.tokens.special)
+    return {"l0": found.l0, "fvu": found.fvu, "ce_recovered": found.ce_recovered, "n_tokens": n_tokens}
+
+
+def keep_measured(spec: SaeSpec, measured: dict[str, float | int | None]) -> None:
+    """Write the figures into its record."""
+    write_figures(spec, evaluation={key: value for key, value in measured.items() if value is not None})
+
+
+def bring(
+    name: str, engine: Engine, settings: Settings, study: StudyRunner, renew: Callable[[SaeSpec], Catalog], n_tokens: int
+) -> Iterator[Bringing]:
+    """The job. `renew` is told the SAE once it is here, and gives the catalogue that has it; the index reads about `n_tokens` tokens.
+
+    Raises:
+        OtherModel, OtherBos, WidthMismatch: if it is not of the engine's model.
+        AnalysisError: whatever else `fetch` and `index_steps` refuse.
+    """
+    yield Bringing(0, f"fetching {name}")
+    spec = fetch(name, settings.cache, lambda line: None)
+    model = engine.describe().model
+    if kinship(spec.model, model) is Kinship.OTHER:
+        raise OtherModel(str(spec.id), str(spec.model), str(model))
+    yield Bringing(60, f"checking {spec.id} against the model")
+    catalog = renew(spec)
+    spec = catalog.get(spec.id)
+
+    def check(runner: LocalRunner) -> Iterator[str | None]:
+        runner.sae(spec.id)
+        yield runner.cautions.get(spec.id)
+
+    with engine.submit(check, Priority.STUDY) as ticket:
+        caution = ticket.result()
+    yield Bringing(80, "measuring it on a short text")
+    measured = measure(study, spec.id)
+    keep_measured(spec, measured)
+    spec = renew(spec).get(spec.id)
+    brought = Brought(spec, caution, measured)
+    yield Bringing(_INDEXING_FROM, "building its index", brought)
+    try:
+        read_index(spec)
+    except NotMeasured:
+        yield from (Bringing(done, words, brought) for done, words in _index(spec, engine, settings, n_tokens))
+    yield Bringing(TOTAL, "done", brought)
+
+
+def _index(spec: SaeSpec, engine: Engine, settings: Settings, n_tokens: int) -> Iterator[tuple[int, str]]:
+    corpus = _first(default_corpus(settings), n_tokens)
+    keep_corpus(corpus, settings)
+
+    def steps(runner: LocalRunner) -> Iterator[tuple[float, str]]:
+        return index_steps([spec], corpus, runner.model, runner.catalog, settings.cache)
+
+    said = 0.0
+    with engine.submit(steps, Priority.TRAINING) as ticket:
+        for item in ticket:
+            if not isinstance(item, Place) and time.monotonic() - said > _SAID_EVERY_S:
+                said, (share, words) = time.monotonic(), item
+                yield min(TOTAL - 1, _INDEXING_FROM + int(share * (TOTAL - _INDEXING_FROM))), words
+
+
+def _first(corpus: Corpus, n_tokens: int) -> Corpus:
+    """About the first tokens of a corpus, in whole documents: evenly spaced ones, so that every kind of text is in it."""
+    if len(corpus) <= n_tokens:
+        return corpus
+    step = len(corpus) / n_tokens
+    taken = sorted({int(place * step) for place in range(int(corpus.n_documents / step))}) or [0]
+    return join(f"{corpus.name}-{len(taken)}", corpus.model, [(corpus.kinds[place], corpus.document(place)) for place in taken])

@@ -1,0 +1,151 @@
+"""Which model a tab looks at, and what is said where an SAE is not of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.analysis.bringing import Bringing
+from dashboard.analysis.engine import Engine
+from dashboard.analysis.jobs import Jobs
+from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.names import ModelId, SaeId
+from dashboard.analysis.roster import remember_model
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.settings import Settings
+from dashboard.ui import cautions, model_box, resources
+from dashboard.ui.resources import get_jobs, get_pool
+from tests.app_pages.conftest import Open, drawn, told
+
+TINY, CHAT, OTHER = "tests/tiny", "tests/tiny-chat", "tests/other"
+
+
+@pytest.fixture
+def installed(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Three models on the same weights: tests/tiny with its SAEs, its chat model, and one without an SAE."""
+    own = resources.get_settings()
+    for name in (CHAT, OTHER):
+        remember_model(name, own)
+    engines: list[Engine] = []
+
+    def open_engine(settings: Settings, say: Callable[[str], None], catalog: Catalog) -> Engine:
+        model = replace(runner.model, id=ModelId.parse(settings.model))
+        engines.append(Engine(lambda: LocalRunner(model, catalog, own.cache)))
+        say("")
+        return engines[-1]
+
+    monkeypatch.setattr(resources, "open_engine", open_engine)
+    yield open_page
+    for engine in engines:
+        engine.close()
+
+
+def loaded() -> str:
+    return str(get_pool().loaded)
+
+
+def pick(app: AppTest, name: str) -> AppTest:
+    return app.sidebar.selectbox(key="model_pick").select(name).run()
+
+
+def test_the_sidebar_offers_every_model_and_choosing_one_closes_the_other(installed: Open) -> None:
+    app = installed()
+    assert app.sidebar.selectbox(key="model_pick").options[0] == TINY and loaded() == TINY
+    first = get_pool().engine(get_pool().loaded)  # type: ignore[arg-type]
+    app = pick(app, CHAT)
+    assert loaded() == CHAT and app.query_params["model"] == [CHAT] and drawn(app, "token_strip") is not None
+    assert first.is_idle and pick(app, TINY).query_params["model"] == [TINY] and loaded() == TINY
+    assert not told(app)
+
+
+def test_a_link_carries_its_model_and_one_without_means_the_first(installed: Open) -> None:
+    assert not told(installed(model=OTHER)).count("smollm2") and loaded() == OTHER
+    app = installed(latent="tiny/2.resid_post/3", prompt="The dog")
+    assert loaded() == TINY and "model" not in app.query_params
+
+
+def test_a_tab_without_an_address_takes_the_model_that_is_loaded(installed: Open) -> None:
+    installed(model=CHAT)
+    assert installed().query_params["model"] == [CHAT] and loaded() == CHAT
+
+
+def test_a_model_that_is_not_here_is_said_and_the_first_is_shown(installed: Open) -> None:
+    app = installed(model="/etc")
+    assert "No model '/etc' in this installation" in told(app) and loaded() == TINY and drawn(app, "token_strip") is not None
+
+
+def test_a_page_of_a_model_without_saes_says_what_to_do_with_the_command(installed: Open) -> None:
+    app = installed(model=OTHER)
+    assert f"No SAE of {OTHER} is here" in told(app)
+    assert "latents sae find other" in app.code[0].value and drawn(app, "token_strip") is None
+
+
+def test_another_window_cannot_take_the_model_away_unseen(installed: Open) -> None:
+    one, other = installed(), installed(model=CHAT)
+    one = one.run()
+    assert f"{TINY} is not loaded: {CHAT} is" in told(one) and loaded() == CHAT
+    one = one.button(key="model_load").click().run()
+    assert loaded() == TINY and drawn(one, "token_strip") is not None
+    assert f"{CHAT} is not loaded" in told(other.run())
+
+
+def test_a_model_at_work_is_not_closed_and_the_page_says_why(installed: Open) -> None:
+    app, jobs = installed(), get_jobs()
+    assert isinstance(jobs, Jobs)
+    ends: list[bool] = []
+
+    def steps() -> Iterator[Bringing]:
+        while not ends:
+            time.sleep(0.05)
+            yield Bringing(0, "at work")
+
+    id = jobs.submit("a long study", 1, steps, lambda: ends.append(True))
+    app = pick(app, CHAT)
+    assert "a long study" in told(app) and loaded() == TINY and drawn(app, "token_strip") is None
+    app = app.button(key="model_cancel").click().run()
+    assert jobs.get(id).state.ended and loaded() == CHAT and drawn(app, "token_strip") is not None
+
+
+def test_an_sae_of_the_base_model_is_cautioned_on_every_page_with_its_fvu(installed: Open, runner: LocalRunner) -> None:
+    said = "trained on tests/tiny, used on tests/tiny-chat"
+    app = installed(model=CHAT)
+    assert said in told(app)
+    for page in ("latent", "search", "lists", "flow", "steer", "models"):
+        app = app.switch_page(f"app_pages/{page}.py").run()
+        if page == "lists":
+            app = app.text_input(key="list_add").input("tiny/2.resid_post/3").run()
+            app = next(button for button in app.button if button.label == "Add").click().run()
+        if page == "steer":
+            app = app.text_input(key="steer_add_name").input("tiny/2.resid_post/3").run()
+            app = next(button for button in app.button if button.label == "Add").click().run()
+        assert said in told(app), page
+    spec = replace(runner.catalog.specs[0], record={"evaluation": {"fvu": 0.4321}})
+    assert "FVU 0.432" in cautions.lines(Catalog((spec,)), [spec.id], ModelId.parse(CHAT))[0]
+    assert cautions.lines(runner.catalog, [SaeId("tiny", "2.exact")], ModelId.parse(TINY)) == []
+
+
+def test_a_model_is_sized_before_it_is_loaded_and_then_chosen(installed: Open, tiny_path: Path) -> None:
+    app = installed().switch_page("app_pages/models.py").run()
+    app = app.text_input(key="bring_given").input(str(tiny_path)).run()
+    app = app.button(key="bring_look").click().run()
+    assert "LlamaForCausalLM" in told(app) and "MiB free: it fits" in told(app) and loaded() == TINY
+    app = app.button(key="bring_take").click().run()
+    assert app.sidebar.selectbox(key="model_pick").value == tiny_path.name
+    assert app.switch_page("app_pages/highlight.py").run() and loaded() == tiny_path.name
+
+
+def test_presets_of_suites_say_how_texts_are_read(installed: Open) -> None:
+    app = installed().switch_page("app_pages/models.py").run()
+    app = app.selectbox(key="bring_family").select("GPT-2 small, OpenAI's TopK").run()
+    assert app.text_input(key="bring_given").value == "openai-community/gpt2"
+    said = " ".join(one.value for one in app.caption).replace("\\", "")
+    assert "float32, texts without BOS" in said and "layer norm" in said
+    assert model_box.in_words(next(one for one in model_box.FAMILIES if one.query == "llama_scope_lx")).count("√d")
+
+
+def test_nothing_of_the_default_suite_is_offered_with_another_model(installed: Open) -> None:
+    app = installed().switch_page("app_pages/steer.py").run()
+    assert not {"Titles", "Places", "Without cities"} & {button.label for button in app.button}
