@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test bench lint clean
+.PHONY: run test gpu bench lint clean
 
 run: .venv/installed
 	$(BIN)/latents run --port $(PORT)
@@ -17,6 +17,9 @@ test: .venv/installed-test
 	$(BIN)/python tests/browser/find_chromium.py || true
 	$(BIN)/latents model prepare
 	$(BIN)/python -m pytest
+
+gpu: .venv/installed-test
+	$(BIN)/python -m pytest tests/gpu
 
 bench: .venv/installed-test
 	$(BIN)/python -m tests.bench

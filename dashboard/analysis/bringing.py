@@ -11,7 +11,7 @@ from pathlib import Path
 from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.corpora import default_corpus, keep_corpus
 from dashboard.analysis.corpus import Corpus, join
-from dashboard.analysis.engine import Engine, Place, Priority
+from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import NotMeasured, OtherModel, PromptTooLong
 from dashboard.analysis.index import read_index
 from dashboard.analysis.kinship import Kinship, kinship
@@ -24,6 +24,7 @@ from dashboard.analysis.sae.indexing import index_steps
 from dashboard.analysis.sae.release import write_figures
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.study import StudyRunner
+from dashboard.analysis.tickets import Place, Priority
 from dashboard.analysis.tokens import Prompt
 
 TOTAL = 1000

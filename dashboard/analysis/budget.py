@@ -16,6 +16,8 @@ from dashboard.analysis.model.bridge import LoadedModel
 
 SHARE = 0.9
 """Of the free bytes, how much one thing may take."""
+_SHARE_OF_FREE = 0.5
+"""Of the bytes that are free once the model is loaded, how much dictionaries may take unless a setting says otherwise."""
 _QUANTISED_SHARE = {"8bit": 1.0, "4bit": 0.5625}
 """Bytes a weight of a quantised matrix takes: 8 bits; or 4 bits and one float32 scale for 64 weights."""
 
@@ -61,6 +63,13 @@ def dictionary_bytes(n_latents: int, d_in: int) -> int:
     For one that lies here, `dashboard.analysis.sae.rows.bytes_in_memory` is exact.
     """
     return 4 * (2 * n_latents * d_in + 2 * n_latents + d_in)
+
+
+def shelf_budget(device: str, setting: int | None = None, still_to_load: int = 0) -> int:
+    """What dictionaries may take together: the setting, else half of what is free once `still_to_load` bytes of a model are in."""
+    if setting is not None:
+        return setting
+    return int(_SHARE_OF_FREE * max(0, fit(0, device).free_bytes - still_to_load))
 
 
 def dictionaries_that_fit(bytes_of_each: Sequence[int], budget_bytes: int) -> int:

@@ -8,16 +8,9 @@ next token. An error goes to whoever asked; the thread lives on. The model is lo
 import gc
 import heapq
 import itertools
-import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import IntEnum
-from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import Any, Generic, TypeVar
-
-import torch
+from typing import Any, TypeVar
 
 from dashboard.analysis.asks import (
     AssembleAsk,
@@ -31,12 +24,13 @@ from dashboard.analysis.asks import (
     TraceAsk,
     VocabularyAsk,
 )
-from dashboard.analysis.budget import admit, capture_bytes, free_bytes, generation_bytes
-from dashboard.analysis.errors import Cancelled, ModelClosed, OutOfMemory, QueueFull
+from dashboard.analysis.budget import admit, capture_bytes, generation_bytes, traced_bytes
+from dashboard.analysis.errors import AnalysisError, Cancelled, ModelClosed, QueueFull
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.flow_types import MatchAsk, MatchTable
 from dashboard.analysis.last_answers import LastAnswers
 from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.memory import is_out_of_memory, refusal
 from dashboard.analysis.model.generation import Step
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 from dashboard.analysis.sae.catalog import Catalog
@@ -51,109 +45,14 @@ from dashboard.analysis.study_asks import (
     ReadingAsk,
     each_of,
 )
+from dashboard.analysis.tickets import Place, Priority, Ticket
 
 MAX_WAITING = 256
 """Jobs that may wait; one more is refused."""
 _KEPT_ANSWERS = 48
 _KEPT_TEXTS = 256
-_POLL_S = 0.2
 
 T = TypeVar("T")
-
-
-class Priority(IntEnum):
-    """Smaller goes first."""
-
-    INTERACTIVE = 0
-    STUDY = 1
-    TRAINING = 2
-
-
-@dataclass(frozen=True)
-class Place:
-    """A ticket's place while it waits."""
-
-    ahead: int
-    """Jobs that will have a turn before this one."""
-
-
-class _End:
-    """Marks the end of a job's items."""
-
-
-class Ticket(Generic[T]):
-    """A job in the engine. Use it in `with`; iterate it for `Place`s and answers, or ask for its one `result()`."""
-
-    def __init__(self, engine: "Engine", start: Callable[[LocalRunner], Iterator[T]], priority: Priority, order: int) -> None:
-        self._engine, self._start = engine, start
-        self.priority, self.order = priority, order
-        self._steps: Iterator[T] | None = None
-        self._items: SimpleQueue[Any] = SimpleQueue()
-        self._cancelled = threading.Event()
-        self._ended = False
-
-    def __enter__(self) -> "Ticket[T]":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.cancel()
-
-    def __iter__(self) -> Iterator[T | Place]:
-        """Answers as they come; while none comes, this ticket's `Place` five times a second.
-
-        Raises:
-            AnalysisError: whatever went wrong on the engine's thread.
-        """
-        while not self._ended:
-            try:
-                item = self._items.get(timeout=_POLL_S)
-            except Empty:
-                yield Place(self._engine.ahead_of(self))
-                continue
-            if isinstance(item, BaseException):
-                self._ended = True
-                raise item
-            if item is _End:
-                self._ended = True
-                return
-            yield item
-
-    def result(self) -> T:
-        """Wait for the one answer of a job that has one."""
-        for item in self:
-            if not isinstance(item, Place):
-                return item
-        raise Cancelled
-
-    def cancel(self) -> None:
-        """Stop before the next step. Does nothing to a job that has ended."""
-        self._cancelled.set()
-
-    def advance(self, runner: LocalRunner) -> bool:
-        """One step, on the engine's thread. True while there is more to do."""
-        if self._cancelled.is_set():
-            self.fail(Cancelled())
-            return False
-        if self._steps is None:
-            self._steps = self._start(runner)
-        try:
-            self._items.put(next(self._steps))
-        except StopIteration:
-            self._items.put(_End)
-            return False
-        return True
-
-    def _leave(self) -> None:
-        """Let go of what the job holds in the runner, before anybody else's turn."""
-        steps, self._steps = self._steps, None
-        close = getattr(steps, "close", None)
-        if close is not None:
-            close()
-
-    def fail(self, error: BaseException) -> None:
-        """End with an error for whoever asked. The traceback is dropped: it would keep tensors alive."""
-        self._leave()
-        self._items.put(error.with_traceback(None))
 
 
 class Engine:
@@ -229,7 +128,13 @@ class Engine:
 
     def activity(self, ask: ActivityAsk) -> SampledActivity:
         """See `Runner.activity`."""
-        with self.submit(lambda runner: iter([runner.activity(ask)])) as ticket:
+
+        def start(runner: LocalRunner) -> Iterator[SampledActivity]:
+            longest = max(map(len, ask.rows), default=0)
+            admit(traced_bytes(runner.model, len(ask.rows), longest, [0] * len(ask.saes)), runner.model.device)
+            yield runner.activity(ask)
+
+        with self.submit(start) as ticket:
             return ticket.result()
 
     def rescale(self, ask: RescaleAsk) -> Rescaled:
@@ -287,7 +192,13 @@ class Engine:
 
     def ask_trace(self, ask: TraceAsk) -> Ticket[tuple[TracedRow, ...]]:
         """A ticket for a trace."""
-        return self.submit(lambda runner: self._once(ask, lambda: runner.trace(ask)))
+
+        def start(runner: LocalRunner) -> Iterator[tuple[TracedRow, ...]]:
+            widths = [runner.catalog.get(latent.sae).n_latents for latent in ask.latents]
+            admit(traced_bytes(runner.model, len(ask.rows), max(map(len, ask.rows), default=0), widths), runner.model.device)
+            return self._once(ask, lambda: runner.trace(ask))
+
+        return self.submit(start)
 
     def ask_capture(self, ask: CaptureAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Capture]:
         """A ticket for a capture, for pages that show their place in the queue."""
@@ -312,7 +223,7 @@ class Engine:
                 raise ModelClosed
             if len(self._waiting) >= MAX_WAITING:
                 raise QueueFull(len(self._waiting))
-            ticket = Ticket(self, start, priority, next(self._orders))
+            ticket = Ticket(start, priority, next(self._orders), self.ahead_of)
             heapq.heappush(self._waiting, (ticket.priority, ticket.order, ticket))
             self._changed.notify()
         return ticket
@@ -381,14 +292,12 @@ class Engine:
             if self._runner is None:
                 self._runner = self._load()
             return ticket.advance(self._runner)
-        except torch.OutOfMemoryError as error:
-            device = self._runner.model.device if self._runner else "cuda"
-            ticket.fail(OutOfMemory(_tried_bytes(error), free_bytes(device), device))
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked; this thread must live on
-            ticket.fail(error)
+            if isinstance(error, AnalysisError) or not is_out_of_memory(error):
+                ticket.fail(error)
+            else:
+                ticket.leave()
+                ticket.fail(refusal(error, self._runner.model.device if self._runner else None))
+                if self._runner:
+                    self._runner.release_memory()
         return False
-
-
-def _tried_bytes(error: torch.OutOfMemoryError) -> int:
-    match = re.search(r"allocate ([\d.]+) ([KMG])iB", str(error))
-    return int(float(match[1]) * {"K": 2**10, "M": 2**20, "G": 2**30}[match[2]]) if match else 0

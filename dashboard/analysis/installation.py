@@ -21,7 +21,7 @@ def open_runner(settings: Settings, say: Callable[[str], None], catalog: Catalog
     admit_model(look_at(path, name), settings)
     say("Loading the model ...")
     model = load_model(path, name, settings)
-    return LocalRunner(model, catalog or read_catalog(settings), settings.cache)
+    return LocalRunner(model, catalog or read_catalog(settings), settings.cache, settings.sae_memory)
 
 
 def open_engine(settings: Settings, say: Callable[[str], None], catalog: Catalog) -> Engine:

@@ -105,7 +105,7 @@ class LocalRunner:
     def describe(self) -> ModelCard:
         """See `Runner.describe`."""
         model = self.model
-        dtype = str(model.dtype).removeprefix("torch.")
+        dtype = str(model.dtype).removeprefix("torch.") + ("" if model.quantize == "none" else f", {model.quantize}")
         return ModelCard(model.id, model.path, model.device, dtype, model.n_layers, model.d_model, model.max_tokens)
 
     def capture(self, ask: CaptureAsk) -> Capture:

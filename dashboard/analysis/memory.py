@@ -19,7 +19,7 @@ from dashboard.analysis.errors import OutOfMemory
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
-_UNITS = {"": 1, "bytes": 1, **{f"{unit}iB": 2 ** (10 * (power + 1)) for power, unit in enumerate("KMGT")}}
+_UNITS = {"": 1, "bytes": 1, **{f"{unit}iB": 2 ** (10 * (power + 1)) for power, unit in enumerate("KMGTPE")}}
 _SIGNS = (
     r"out of memory",
     r"can't allocate memory",
@@ -89,17 +89,23 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def refusal(error: BaseException, device: str, cure: str | None = None) -> OutOfMemory:
-    """The message for an error of an allocator, with both numbers as far as it names what was tried; memory is given back first."""
-    tried = tried_bytes(error)
+def refusal(error: BaseException, device: str | None = None, cure: str | None = None) -> OutOfMemory:
+    """The message for an error of an allocator, with both numbers as far as it names what was tried.
+
+    What the failed work held is let go of first, so that the second number is what the next ask finds.
+    """
+    tried, one = tried_bytes(error), error
+    while one is not None:  # tracebacks keep the frames, and these the tensors, of what has failed
+        one.__traceback__, one = None, one.__cause__ or one.__context__
     release()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return OutOfMemory(tried, free_bytes(device), device, cure)
 
 
 def tried_bytes(error: BaseException | None) -> int | None:
     """The size of the allocation that failed; None where no error in the chain says."""
     while error is not None:
-        match = re.search(r"(?:allocate|allocating)[^\d]{0,24}([\d.,]+) ?([KMGT]iB|bytes)?", str(error))
+        match = re.search(r"allocate ([\d.,]+) ?([KMGTPE]iB|bytes)?", str(error))
         if match and match[1].strip(".,"):
             return int(float(match[1].strip(".,").replace(",", "")) * _UNITS[match[2] or ""])
         error = error.__cause__

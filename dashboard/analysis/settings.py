@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_cache_path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dashboard.analysis.errors import BadAsk
@@ -26,8 +26,14 @@ class Settings(BaseSettings):
     """The language model: a Hugging Face name (`google/gemma-2-2b`, `...@REVISION`) or a folder; empty for the default one."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the model runs; auto takes CUDA, then MPS, then CPU."""
-    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Number format of the model; auto takes bfloat16 where the device computes it natively."""
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    """Keep the model's large matrices in 8 or 4 bits a weight, which takes the library bitsandbytes."""
+    device_map: Literal["none", "auto"] = "none"
+    """auto spreads a model over all CUDA devices of this machine."""
+    sae_memory: ByteSize | None = None
+    """What dictionaries may take in memory together, for example 4GiB; auto (None) is half of what is free beside the model."""
     bos: bool = True
     """Begin every text with the model's BOS token; off for SAEs that were trained without it (OpenAI's of GPT-2)."""
     max_tokens: int = Field(default=2048, ge=1)
@@ -46,6 +52,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(p for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+    @field_validator("sae_memory", mode="before")
+    @classmethod
+    def _automatic(cls, value: object) -> object:
+        return None if value in ("", "auto") else value
 
     @field_validator("cache")
     @classmethod

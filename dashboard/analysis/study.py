@@ -16,7 +16,7 @@ from dashboard.analysis.asks import (
     TraceAsk,
     VocabularyAsk,
 )
-from dashboard.analysis.engine import Engine, Place, Priority, Ticket
+from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import Cancelled
 from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.flow_types import MatchAsk, MatchTable
@@ -33,6 +33,7 @@ from dashboard.analysis.study_asks import (
     ReadingAsk,
     each_of,
 )
+from dashboard.analysis.tickets import Place, Priority, Ticket
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import streamlit as st
 
-from dashboard.analysis.engine import Place, Ticket
 from dashboard.analysis.errors import AnalysisError
+from dashboard.analysis.tickets import Place, Ticket
 from dashboard.ui.resources import get_notice
 
 T = TypeVar("T")

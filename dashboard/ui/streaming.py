@@ -5,8 +5,8 @@ import time
 
 import streamlit as st
 
-from dashboard.analysis.engine import Place
 from dashboard.analysis.methods.steering import PLAIN, STEERED, SteeringAsk, Written
+from dashboard.analysis.tickets import Place
 from dashboard.ui import failures
 from dashboard.ui import steer_state as steer
 from dashboard.ui.resources import get_engine, get_notice

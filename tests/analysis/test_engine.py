@@ -21,12 +21,13 @@ from dashboard.analysis.asks import (
     Variant,
     Where,
 )
-from dashboard.analysis.engine import Engine, Place, Priority
+from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import AnalysisError, BadAsk, Cancelled, EmptyPrompt, ModelUnavailable, OutOfMemory, QueueFull, UnknownSae
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.results import TokenDelta
 from dashboard.analysis.runner import Runner
+from dashboard.analysis.tickets import Place, Priority
 from dashboard.analysis.tokens import Prompt, TokenSpan
 from tests.conftest import TEXT
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from dashboard.analysis.asks import AssembleAsk, CaptureAsk, GenerationAsk, Intervention, NeighbourAsk, Op, PromotedAsk, Sampling, Variant
-from dashboard.analysis.engine import Engine, Priority
+from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import BadAsk, Cancelled, QueueFull
 from dashboard.analysis.jobs import MAX_KEPT, Job, Jobs, JobState
 from dashboard.analysis.local import LocalRunner
@@ -17,6 +17,7 @@ from dashboard.analysis.methods.dose_response import Curve, SweepAsk, sweep
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.study import StudyRunner
+from dashboard.analysis.tickets import Priority
 from dashboard.analysis.tokens import Prompt
 from tests.conftest import TEXT
 

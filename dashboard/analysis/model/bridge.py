@@ -16,6 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from dashboard.analysis.errors import AnalysisError, BadAsk, DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
+from dashboard.analysis.memory import is_out_of_memory, refusal
+from dashboard.analysis.model.weights import loading_options, put_in_place, shared_parts
 from dashboard.analysis.names import ModelId, Point, Site
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
@@ -37,11 +39,14 @@ class LoadedModel:
     tokenizer: Any
     """A fast Hugging Face tokenizer: offsets are needed."""
     device: str
+    """Where token ids go; see `device_of` for the rest of a model that is spread over several."""
     dtype: torch.dtype
     max_tokens: int
     """Longest prompt: the smaller of the settings' limit and the model's own context."""
     prepends_bos: bool = True
     """False where the settings say that no BOS is put before a text."""
+    quantize: str = "none"
+    """How its large matrices are quantised: none, 8bit or 4bit."""
 
     @property
     def n_layers(self) -> int:
@@ -85,11 +90,15 @@ class LoadedModel:
             return rows
         block: Any = self.bridge.blocks[site.layer]
         with torch.inference_mode():
-            added = rows.float() @ block.attn.W_O.detach().reshape(-1, self.d_model).float()
+            if self.quantize == "none":
+                added = rows.float() @ block.attn.W_O.detach().reshape(-1, self.d_model).float()
+            else:  # packed weights are read through their own layer
+                layer, given = self._module(f"blocks.{site.layer}.attn.o"), rows.to(self.dtype)
+                added = (layer(given) - layer(torch.zeros_like(given[:1]))).float()
             if "ln1_post" not in block.submodules:
                 return added
             # A row of ones has size 1, so an RMS norm gives its gain back, whatever its arithmetic.
-            ones = torch.ones(1, self.d_model, device=self.device, dtype=self.dtype)
+            ones = torch.ones(1, self.d_model, device=added.device, dtype=self.dtype)
             return added * self._module(f"blocks.{site.layer}.ln1_post")(ones).float()
 
     def _module(self, component: str) -> torch.nn.Module:
@@ -111,19 +120,22 @@ class LoadedModel:
 
     def unembed(self, direction: torch.Tensor) -> torch.Tensor:
         """Logits [vocabulary] of a direction [d_model] through the final norm and the unembedding; only their order means something."""
-        return self.bare.get_output_embeddings()(self._final_norm(direction.to(self.dtype))).float()
+        return self.bare.get_output_embeddings()(self._final_norm(self._at_end(direction).to(self.dtype))).float()
 
     def unembed_unit(self, rows: torch.Tensor) -> torch.Tensor:
         """What one unit of each row [row, d_model] adds to the logits [row, vocabulary], without the final norm's division
         by the residual's size, which the text decides. In float32; its order is that of `unembed`."""
-        norm = self._final_norm
-        rows = rows.float() - (rows.float().mean(1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else 0)
+        norm, rows = self._final_norm, self._at_end(rows).float()
+        rows = rows - (rows.mean(1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else 0)
         size = rows.square().mean(1, keepdim=True).sqrt().clamp(min=1e-30)
         # A row of size 1 comes out as its weighted self; a norm's bias is no part of the row.
         weighted = (norm(rows / size) - norm(torch.zeros_like(rows[:1]))) * size
         # In parts of the vocabulary: a copy of a whole unembedding in float32 can be larger than the model.
         parts = self.bare.get_output_embeddings().weight.split(_VOCABULARY_PART)
         return torch.cat([weighted.float() @ part.float().T for part in parts], dim=1)
+
+    def _at_end(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows.to(self.bare.get_output_embeddings().weight.device)
 
     @property
     def _final_norm(self) -> torch.nn.Module:
@@ -156,7 +168,7 @@ def choose_device(wanted: str) -> str:
 def choose_dtype(wanted: str, device: str) -> torch.dtype:
     """`auto` is bfloat16 where the device multiplies it natively (there it is two to three times faster), else float32."""
     if wanted != "auto":
-        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+        return getattr(torch, wanted)
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device == "cpu":
@@ -178,27 +190,35 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     dtype = choose_dtype(settings.dtype, device)
     transformers_logging.disable_progress_bar()
     try:
-        # Eager attention on both sides: it is what the bridge runs, and what attention patterns are read from.
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, attn_implementation="eager", use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **loading_options(settings, device, dtype))
         wrapped, found = loaded
-        wrapped.to(device).eval()
-        weights = {id(tensor): tensor for tensor in (*wrapped.parameters(), *wrapped.buffers())}
-        bare = copy.deepcopy(wrapped, weights)
+        home = put_in_place(wrapped.eval(), settings, device)
         tokenizer = load_tokenizer(path, model_id)
         check_whole(wrapped, found["missing_keys"], tokenizer)
-        bridge = TransformerBridge.boot_transformers(str(path), hf_model=wrapped, tokenizer=tokenizer, device=device, dtype=dtype)
+        return assemble_model(wrapped, path, model_id, settings, home, dtype, tokenizer)
     except AnalysisError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise ModelUnavailable(f"{model_id} does not fit on {device} in {dtype}: {error}. Choose a smaller model or device.") from error
     except Exception as error:  # transformers lets every reader's own exception through; each means the files are bad
+        if is_out_of_memory(error):
+            told = refusal(error, device, "Choose a smaller model, set LATENTS_QUANTIZE=8bit or 4bit, or take a larger device.")
+            raise ModelUnavailable(f"{model_id} does not fit in {str(dtype).removeprefix('torch.')}. {told}") from None
         raise ModelUnavailable(f"{model_id} cannot be loaded from {path}: {first_line(error)}. Copy or download it again.") from error
+
+
+def assemble_model(
+    wrapped: Any, path: Path, model_id: ModelId, settings: Settings, home: str, dtype: torch.dtype, tokenizer: Any
+) -> LoadedModel:
+    """A transformers model that is in memory, with its bridge and its bare twin. Token ids go to the device `home`.
+
+    Raises: transformers' and TransformerLens' own errors pass through.
+    """
+    bare = copy.deepcopy(wrapped, shared_parts(wrapped))
+    bridge = TransformerBridge.boot_transformers(str(path), hf_model=wrapped, tokenizer=tokenizer, device=home, dtype=dtype)
     bridge.eval()
     text = wrapped.config.get_text_config()
     context = int(getattr(text, "max_position_embeddings", None) or settings.max_tokens)
-    return LoadedModel(model_id, path, bridge, bare, bridge.tokenizer, device, dtype, min(settings.max_tokens, context), settings.bos)
+    longest = min(settings.max_tokens, context)
+    return LoadedModel(model_id, path, bridge, bare, bridge.tokenizer, home, dtype, longest, settings.bos, settings.quantize)
 
 
 def check_whole(model: Any, missing: Collection[str], tokenizer: Any) -> None:

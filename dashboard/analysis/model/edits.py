@@ -94,10 +94,11 @@ def rescaled_together(
 
 def _apply(row: torch.Tensor, edits: Sequence[RowEdit]) -> torch.Tensor:
     for edit in edits:
-        chosen = row[edit.where].float()
+        where = edit.where.to(row.device)
+        chosen = row[where].float()
         if len(chosen):
             row = row.clone()
-            row[edit.where] = (chosen + _change(chosen, edit)[:, None] * edit.direction.vector).to(row.dtype)
+            row[where] = (chosen + _change(chosen, edit)[:, None] * edit.direction.vector).to(row.dtype)
     return row
 
 

@@ -203,7 +203,8 @@ def read_attention_weights(
 
     def keep(layer: int) -> Callable[..., None]:
         def read(module: nn.Module, args: Any, output: Any) -> None:
-            layers[layer] = output[1][row, :, at, to]
+            weights = output[1]
+            layers[layer] = weights[row.to(weights.device), :, at.to(weights.device), to.to(weights.device)].to(ids.device)
 
         return read
 
@@ -230,7 +231,7 @@ def read_rows(model: LoadedModel, ids: torch.Tensor, at: torch.Tensor, sites: Se
 
     def keep(site: Site) -> Edit:
         def read(value: torch.Tensor) -> torch.Tensor:
-            values[site] = value[row, at]
+            values[site] = value[row.to(value.device), at.to(value.device)]
             if len(values) == len(places):
                 raise _Enough
             return value

@@ -126,4 +126,4 @@ def padded_right(model: LoadedModel, rows: Sequence[tuple[int, ...]]) -> torch.T
 
 def tokens_per_pass(model: LoadedModel) -> int:
     """Tokens of a forward pass: enough to keep the device busy, few enough that others wait little."""
-    return 16_384 if model.device == "cuda" else 1024
+    return 16_384 if model.device.startswith("cuda") else 1024

@@ -29,6 +29,8 @@ def without_direction(model: LoadedModel, direction: torch.Tensor) -> LoadedMode
     Raises:
         BadAsk: if the model is built in a way that hides its writing matrices.
     """
+    if model.quantize != "none":
+        raise BadAsk(f"{model.id} is loaded in {model.quantize}: its weights cannot be orthogonalised. Set LATENTS_QUANTIZE=none.")
     bare = model.bare
     shared = {id(tensor): tensor for tensor in (*bare.parameters(), *bare.buffers())}
     copied = copy.deepcopy(bare, shared)
@@ -65,6 +67,7 @@ def _module(model: LoadedModel, copied: Any, path: str) -> nn.Module | None:
 
 def _take_out(module: Any, unit: torch.Tensor) -> None:
     rows: torch.Tensor = module.weight.float()
+    unit = unit.to(rows.device)
     # A linear layer keeps [d_model, in]; embeddings and GPT-2's Conv1D keep [in, d_model].
     new = rows - torch.outer(unit, unit @ rows) if isinstance(module, nn.Linear) else rows - torch.outer(rows @ unit, unit)
     module.weight = nn.Parameter(new.to(module.weight.dtype), requires_grad=False)

@@ -109,8 +109,8 @@ def _run(
             wanted = torch.full((len(rows),), plan.ids[plan.position + 1 + place], device=model.device)
             lost += torch.nn.functional.cross_entropy(logits[:, place].float(), wanted, reduction="none")
     acts = {name: saes[name].sae.encode(read[saes[name].site]) for name in dict.fromkeys(target.sae for target in plan.targets)}
-    found = [acts[target.sae][:, target.index] for target in plan.targets]
-    values = torch.stack(found, dim=1).cpu().numpy() if found else np.zeros((len(rows), 0))
+    found = [acts[target.sae][:, target.index].cpu() for target in plan.targets]
+    values = torch.stack(found, dim=1).numpy() if found else np.zeros((len(rows), 0))
     return values.astype(np.float32), (lost / max(1, n_losses)).cpu().numpy().astype(np.float32)
 
 

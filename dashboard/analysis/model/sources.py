@@ -14,21 +14,20 @@ from typing import Any
 
 import torch
 
-from dashboard.analysis.budget import free_bytes
+from dashboard.analysis.budget import fit, model_bytes
 from dashboard.analysis.chosen import chosen_folder, chosen_model
 from dashboard.analysis.errors import HubRefused, ModelTooLarge, ModelUnavailable
 from dashboard.analysis.files import read_json_object, safetensors_shapes
 from dashboard.analysis.hub import hub_folder, hub_or_cache, hub_sizes
 from dashboard.analysis.model.bridge import choose_device, choose_dtype, first_line
 from dashboard.analysis.model.prepare import is_prepared, model_path, prepare_default_model
+from dashboard.analysis.model.weights import is_spread
 from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
 
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 _UNWANTED = ("*/*", "consolidated*")
 """What lies in subfolders, or a second time in another layout."""
-_SHARE = 0.9
-"""Of the free bytes, how much the weights may take."""
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -110,17 +109,23 @@ def admit_model(facts: ModelFacts, settings: Settings) -> None:
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
-    free = int(free_bytes(device) * _SHARE)
-    if facts.bytes_in(dtype) <= free:
+    needed = model_bytes(facts.n_parameters, dtype, settings.quantize)
+    room = fit(needed, "cuda:all" if is_spread(settings, device) else device)
+    if room.fits:
         return
-    name = str(dtype).removeprefix("torch.")
+    free, name = room.free_bytes, str(dtype).removeprefix("torch.")
+    if settings.quantize != "none":
+        fits = "Choose a smaller one, or devices with more memory."
+        raise ModelTooLarge(str(facts.id), needed, free, room.device, settings.quantize, fits)
     most = free // torch.bfloat16.itemsize
     fits = f"About {most / 1e6:,.0f} million parameters fit in bfloat16; this model has {facts.n_parameters / 1e6:,.0f}. "
     if facts.bytes_in(torch.bfloat16) <= free:
         fits += "Set LATENTS_DTYPE=bfloat16."
     else:
-        fits += "Choose a smaller one, or a device with more memory."
-    raise ModelTooLarge(str(facts.id), facts.bytes_in(dtype), free, device, name, fits)
+        smaller = next((kind for kind in ("8bit", "4bit") if model_bytes(facts.n_parameters, dtype, kind) <= free), None)
+        fits += f"Set LATENTS_QUANTIZE={smaller}, or choose" if smaller else "Choose"
+        fits += " a smaller one, or a device with more memory."
+    raise ModelTooLarge(str(facts.id), needed, free, device, name, fits)
 
 
 def _fetch(model: ModelId, say: Callable[[str], None]) -> Path:

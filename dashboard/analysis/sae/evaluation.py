@@ -132,7 +132,7 @@ def evaluate(
     for batch in windows.split(_WINDOWS_PER_PASS):
         ids = batch.long().to(model.device)
         ordinary, values = model.ordinary(ids), read_sites(model.bridge, ids, sites)
-        rows = {site: value[ordinary].float() for site, value in values.items()}
+        rows = {site: value[ordinary.to(value.device)].float() for site, value in values.items()}
         with torch.inference_mode():
             for name, tally in tallies.items():
                 site_rows = rows[saes[name][0]]

@@ -34,6 +34,7 @@ from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.latent_facts import Vocabulary, cofiring, in_steps, interval_examples, labels, near_misses, rounded, statistics
 from dashboard.analysis.sae.loading import check_fits, load_sae
 from dashboard.analysis.sae.reading import Reading, Source, read_in_parts, read_parts
+from dashboard.analysis.sae.rows import can_map, read_decoder
 
 _FORM = 1
 """Of the parts; another number makes older ones strangers."""
@@ -91,7 +92,7 @@ def index_steps(
     with lock:
         _clear_stale(folder)
         parts = {spec.id: folder / _key(spec, corpus, model) for spec in specs}
-        saes = {spec.id: load_sae(spec, cache, model.device) for spec in specs}
+        saes = {spec.id: load_sae(spec, cache, model.device_of(spec.site)) for spec in specs}
         sources = [Source(spec.site, saes[spec.id], parts[spec.id]) for spec in specs]
         for share, words in read_in_parts(sources, corpus, model):
             yield _READING * share, words
@@ -144,7 +145,8 @@ def _other_rows(specs: Sequence[SaeSpec], catalog: Catalog, cache: Path, model: 
         if other.id not in asked:
             try:
                 check_fits(other, model)
-                found[other.id] = load_sae(other, cache, model.device).W_dec.float()
+                rows = read_decoder(other).rows if can_map(other) else load_sae(other, cache, "cpu").W_dec.float()
+                found[other.id] = rows.to(model.device)
             except AnalysisError:
                 continue
     return found

@@ -86,9 +86,9 @@ def _cross_entropy(
     def edit(value: torch.Tensor) -> torch.Tensor:
         value = value.clone()
         for way, rewrite in enumerate(rewrites):
-            chosen = ordinary & (ways == way)[:, None]
+            chosen = (ordinary & (ways == way)[:, None]).to(value.device)
             if rewrite is not None and chosen.any():
-                value[chosen] = rewrite(value[chosen]).to(value.dtype)
+                value[chosen] = rewrite(value[chosen]).to(value)
         return value
 
     with torch.inference_mode(), hooked(model.bridge, {site: edit}):
@@ -96,5 +96,5 @@ def _cross_entropy(
         sums = [0.0] * len(ids)
         for i, (row, wanted) in enumerate(zip(logits[:, :-1], ids[:, 1:], strict=True)):
             for part, targets in zip(row.split(256), wanted.split(256), strict=True):
-                sums[i] += float(torch.nn.functional.cross_entropy(part.float(), targets, reduction="sum"))
+                sums[i] += float(torch.nn.functional.cross_entropy(part.float(), targets.to(part.device), reduction="sum"))
     return sums

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from sae_lens import SAE
 
-from dashboard.analysis.budget import fit
+from dashboard.analysis.budget import fit, shelf_budget
 from dashboard.analysis.errors import BrokenSaeFile, OutOfMemory, ShelfTooSmall
 from dashboard.analysis.memory import is_out_of_memory, refusal
 from dashboard.analysis.model.bridge import LoadedModel
@@ -27,18 +27,13 @@ from dashboard.analysis.sae.rows import DecoderRows, bytes_in_memory, can_map, r
 
 log = logging.getLogger(__name__)
 
-_SHARE_OF_FREE = 0.5
-"""Without a setting: of the bytes that are free once the model is loaded, how much dictionaries may take."""
-
 
 class Shelf:
     """The dictionaries of one loaded model. One thread at a time may use it."""
 
     def __init__(self, model: LoadedModel, catalog: Catalog, cache: Path, budget_bytes: int | None = None) -> None:
         self._model, self._catalog, self._cache = model, catalog, cache
-        if budget_bytes is None:
-            budget_bytes = int(_SHARE_OF_FREE * fit(0, model.device).free_bytes)
-        self.budget_bytes = budget_bytes
+        self.budget_bytes = shelf_budget(model.device, budget_bytes)
         """What they may take together."""
         self.cautions: dict[SaeId, str] = {}
         """Of the SAEs that were used, what a reader must know before believing them."""
