@@ -51,7 +51,7 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     lit: LitGraph | None = None
     with failures.shown():
         lit = flow_answers.lit_by(view, graphs)
-    view = flow.settle(flow.on_screen(view, graphs), lit)
+    view = flow.on_screen(flow.settle(view, lit), graphs)
     if len(graphs) > 1:
         st.caption(failures.plain(present_flow.compared(*graphs)))
         places = st.columns(2)
