@@ -95,10 +95,20 @@ def read_file(text: str) -> Graph:
     Raises:
         ValueError: if it is of another form.
     """
-    head = text.lstrip("\ufeff \t\r\n")[:15].lower()
-    if head.startswith("{"):
-        return read_circuit_json(json.loads(text))
-    return read_web_page(text) if head.startswith(("<!doctype html", "<html")) else read_graphml(text)
+    text = text.lstrip("\ufeff \t\r\n")
+    try:
+        if text.startswith("{"):
+            nodes, edges = read_circuit_json(json.loads(text))
+        elif text[:14].lower().startswith(("<!doctype html", "<html")):
+            nodes, edges = read_web_page(text)
+        else:
+            nodes, edges = read_graphml(text)
+    except (RecursionError, json.JSONDecodeError) as error:
+        raise ValueError(f"This is no JSON file that the flow page wrote: {error}.") from error
+    for edge in edges:
+        if not abs(edge.weight) <= 1 + 1e-6:
+            raise ValueError(f"The link {edge.key!r} of this file has the weight {edge.weight}; a cosine is -1 to 1.")
+    return nodes, edges
 
 
 def for_xml(text: str) -> str:

@@ -63,7 +63,7 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     lit: LitGraph | None = None
     with failures.shown():
         lit = flow_answers.lit_by(view, graphs)
-    view = flow.settle(flow.on_screen(view, graphs), lit)
+    view = flow.on_screen(flow.settle(view, lit), graphs)
     cautions.shown(catalog, {node.latent.sae for graph in graphs for node in graph.nodes})
     if len(graphs) > 1:
         st.caption(failures.plain(present_flow.compared(*graphs)))

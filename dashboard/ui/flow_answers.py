@@ -20,12 +20,12 @@ def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
         AnalysisError: if the seed leads nowhere.
     """
     ask, catalog = view.ask(seed), get_catalog()
-    graph = flow.kept_graph(ask)
-    if graph is None:
+
+    def make() -> FlowGraph:
         with st.spinner(get_notice().line or "matching latents layer by layer"):
-            graph = method.with_facts(method.build(get_engine(), find_suite(catalog, seed.sae), ask), catalog)
-        flow.keep_graph(ask, graph)
-    return graph
+            return method.with_facts(method.build(get_engine(), find_suite(catalog, seed.sae), ask), catalog)
+
+    return flow.once(ask, make)
 
 
 def lit_by(view: flow.FlowState, graphs: Sequence[FlowGraph]) -> LitGraph | None:
@@ -36,9 +36,13 @@ def lit_by(view: flow.FlowState, graphs: Sequence[FlowGraph]) -> LitGraph | None
     """
     if not view.prompt.text.strip():
         return None
-    with st.spinner("reading the text"):
-        first, *further = [method.lit(get_engine(), graph, view.prompt) for graph in graphs]
-    values = dict(first.values)
-    for one in further:
-        values |= one.values
-    return replace(first, values=values)
+
+    def make() -> LitGraph:
+        with st.spinner("reading the text"):
+            first, *further = [method.lit(get_engine(), graph, view.prompt) for graph in graphs]
+        values = dict(first.values)
+        for one in further:
+            values |= one.values
+        return replace(first, values=values)
+
+    return flow.once((view.prompt, *(graph.ask for graph in graphs)), make)

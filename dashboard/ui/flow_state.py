@@ -3,8 +3,9 @@
 What is on the screen is one frozen value; each thing that a person does keeps the value before, so that it can be undone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import streamlit as st
 
@@ -29,11 +30,12 @@ CANVAS, SECOND, STRIP, LISTS, UNDO, STEER, HOTKEYS, EXAMPLES, LOGITS, PINNED, IM
     "flow_canvas", "flow_second", "flow_strip", "flow_lists", "flow_undo", "flow_steer", "flow_hotkeys", "flow_examples", "flow_logits",
     "flow_pinned", "flow_import", "flow_imported", "flow_export", "flow_on_text", "flow_without", "flow_removed",
 )  # fmt: skip
+T = TypeVar("T")
 STRONGEST = -1
 """Stands for the token on which the seed fires most."""
-MAX_PINS, MAX_TOP_SHOWN, MAX_UNDO, MAX_GRAPHS = 12, 5, 50, 24
+MAX_PINS, MAX_TOP_SHOWN, MAX_UNDO, MAX_MADE = 12, 5, 50, 48
 WRITTEN, PROBLEMS = "flow_written", "flow_problems"
-_VIEW, _HISTORY, _SAID, _DONE, _GRAPHS, _IN_FILE = "flow_view", "flow_history", "flow_said", "flow_done", "flow_graphs", "flow_in_file"
+_VIEW, _HISTORY, _SAID, _DONE, _MADE, _IN_FILE = "flow_view", "flow_history", "flow_said", "flow_done", "flow_made", "flow_in_file"
 
 
 @dataclass(frozen=True)
@@ -289,17 +291,14 @@ def done() -> str | None:
     return st.session_state.pop(_DONE, None)
 
 
-def kept_graph(ask: FlowAsk) -> FlowGraph | None:
-    """A graph that this tab has drawn before."""
-    return st.session_state.setdefault(_GRAPHS, {}).get(ask)
-
-
-def keep_graph(ask: FlowAsk, graph: FlowGraph) -> None:
-    """Remember a graph; of many, the latest."""
-    graphs = st.session_state[_GRAPHS]
-    graphs[ask] = graph
-    if len(graphs) > MAX_GRAPHS:
-        graphs.pop(next(iter(graphs)))
+def once(ask: Hashable, make: Callable[[], T]) -> T:
+    """What this tab has made before, else made now: a click waits for no turn of the engine. Of many, the latest are kept."""
+    made = st.session_state.setdefault(_MADE, {})
+    if ask not in made:
+        made[ask] = make()
+        if len(made) > MAX_MADE:
+            made.pop(next(iter(made)))
+    return made[ask]
 
 
 def first_look(catalog: Catalog) -> FlowState:

@@ -229,6 +229,19 @@ def test_a_web_page_of_somebody_else_is_refused() -> None:
             read_file(text)
 
 
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), 7.5])
+def test_a_file_whose_weights_are_no_cosines_is_refused(weight: float) -> None:
+    nodes, edges = chain()
+    wrong = [GraphEdge(edges[0].source, edges[0].target, weight, ""), *edges[1:]]
+    said = circuit_json(nodes, wrong, slug="s", scan="m", description="d", generator="g")
+    for text in (json.dumps(said), graphml(nodes, wrong)):
+        with pytest.raises(ValueError, match="a cosine is -1 to 1"):
+            read_file(text)
+    for text in ('{"nodes":' + "[" * 200_000, "{broken"):
+        with pytest.raises(ValueError, match="no JSON file that the flow page wrote"):
+            read_file(text)
+
+
 def test_graphml_shows_what_xml_cannot_hold_and_refuses_what_is_not_ours() -> None:
     odd = GraphNode("tiny/1.resid_post/1", 1, GraphRow.RESID, 1, "a\x00b\ud800c\r", GraphRole.RES, HOSTILE)
     assert read_graphml(graphml([odd], []))[0][0].label == "a\u2400b\ufffdc\u240d"
