@@ -171,10 +171,10 @@ def load_model(path: Path, model_id: ModelId, settings: Settings) -> LoadedModel
     transformers_logging.disable_progress_bar()
     try:
         # Eager attention on both sides: it is what the bridge runs, and what attention patterns are read from.
-        wrapped: Any
-        wrapped, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, attn_implementation="eager", use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
+        wrapped, found = loaded
         wrapped.to(device).eval()
         weights = {id(tensor): tensor for tensor in (*wrapped.parameters(), *wrapped.buffers())}
         bare = copy.deepcopy(wrapped, weights)
