@@ -33,9 +33,10 @@ def default_corpus(settings: Settings, say: Callable[[str], None] = lambda line:
         return read_corpus(SHIPPED)
     from dashboard.analysis.model.bridge import load_tokenizer
     from dashboard.analysis.model.prepare import is_prepared, model_path
-    from dashboard.analysis.model.sources import prepare_model
+    from dashboard.analysis.model.sources import cached_folder, prepare_model
 
-    folder, whole = prepare_model(settings, say), is_prepared(settings.cache)
+    # Pages ask at every turn: a model that is here is not looked for on the hub again.
+    folder, whole = cached_folder(settings) or prepare_model(settings, say), is_prepared(settings.cache)
     marks = next((sha256(folder / name)[:8] for name in ("tokenizer.json", "tokenizer_config.json") if (folder / name).is_file()), "")
     name = f"{SHIPPED.stem if whole else 'openings'}-for-{model.repo.rpartition('/')[2]}"
     file = settings.cache / "corpora" / f"{_slug(name)}-{marks}.parquet"

@@ -43,7 +43,7 @@ def flow_origins(
     from dashboard.analysis.methods import origins as method
     from dashboard.analysis.methods.flow_samples import SHORT, SampleAsk, predecessors_of
 
-    runner, text = open_default_runner(), _corpus(corpus)
+    runner, text = _open(corpus)
     chosen = layers_of(suite_of(runner.catalog, release), _numbers(layers))
     matched = [predecessors_of(runner, runner.catalog, layer, top=top) for layer in chosen]
     ask = SampleAsk(texts, tokens, _words(kinds), seed)
@@ -98,7 +98,7 @@ def flow_coactivation(
     from dashboard.analysis.methods.coactivation import coactivation
     from dashboard.analysis.methods.flow_samples import SHORT, SampleAsk, predecessors_of
 
-    runner, text = open_default_runner(), _corpus(corpus)
+    runner, text = _open(corpus)
     chosen = layers_of(suite_of(runner.catalog, release), None if layer is None else (layer,))[-1]
     matched, ask = predecessors_of(runner, runner.catalog, chosen), SampleAsk(texts, None, _words(kinds), seed)
     saes, started, found = tuple(dict.fromkeys(matched.saes)), time.perf_counter(), None
@@ -151,7 +151,7 @@ def flow_deactivate(
     ask = method.DeactivationAsk(
         SampleAsk(texts, tokens, _words(kinds), seed), targets, _floats(factors, "--factors"), by_subset, True, exhaustive, after
     )
-    runner, text = open_default_runner(), _corpus(corpus)
+    runner, text = _open(corpus)
     chosen = layers_of(suite_of(runner.catalog, release), _numbers(layers))
     of_layers = [
         matchings(runner, runner.catalog, layer, [Matching[way.upper()] for way in _words(ways)], text, ask.sample) for layer in chosen
@@ -259,11 +259,14 @@ def _record(kind: str, asked: dict[str, Any], runner: Any, saes: Any, text: Any,
     return make_record(kind, asked | corpus, runner.describe(), runner.catalog, saes, time.perf_counter() - started).__dict__
 
 
-def _corpus(file: Path | None) -> Any:
+def _open(file: Path | None) -> tuple[Any, Any]:
+    """The runner, and a text in the tokens of its model."""
     from dashboard.analysis.corpora import default_corpus
-    from dashboard.analysis.corpus import read_corpus
+    from dashboard.analysis.corpus import check_corpus, read_corpus
 
-    return read_corpus(file) if file else default_corpus(get_settings(), say)
+    runner, text = open_default_runner(), read_corpus(file) if file else default_corpus(get_settings(), say)
+    check_corpus(text, runner.model.id)
+    return runner, text
 
 
 def _lines(file: Path | None, option: str) -> tuple[str, ...]:

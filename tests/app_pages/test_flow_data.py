@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.corpus import join, write_corpus
+from dashboard.analysis.corpus import join, read_corpus, write_corpus
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.dose_response import Estimate
 from dashboard.analysis.methods.flow_recipes import Goal, PlacedLatent, Recipe, settings_of
@@ -16,7 +16,7 @@ from dashboard.analysis.methods.flow_steering import SteeredPoint
 from dashboard.analysis.methods.origins import GroupTest, Origin
 from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import present_flow_data, resources
+from dashboard.ui import flow_data, present_flow_data
 from tests.app_pages.conftest import Open, told
 
 
@@ -58,7 +58,7 @@ def open_panel(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyP
     write_corpus(
         file, join("own", "tests/tiny", [(("tale", "list")[i % 2], list(runner.tokens(Prompt(t)).ids[1:])) for i, t in enumerate(texts)])
     )
-    monkeypatch.setattr(resources, "SHIPPED", file)
+    monkeypatch.setattr(flow_data, "get_own_corpus", lambda: read_corpus(file))
     return lambda page: AppTest.from_function(page, default_timeout=60).run()
 
 

@@ -39,7 +39,7 @@ def types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows = [f"{each},{WORDS[i % 4]},Place{i % 7},{i % 50}" for i, each in enumerate(names(40, seed))]
         (folder / f"{name}.csv").write_text("\n".join(["name,familiarity,home,age", *rows]), "utf-8")
     monkeypatch.setattr(entity_kinds, "FOLDER", folder)
-    monkeypatch.setattr(resources, "read_corpus", lambda file: corpus())
+    monkeypatch.setattr(resources, "default_corpus", lambda settings: corpus())
     monkeypatch.setattr(known_state, "PREVIEW", QUICK)
     return folder
 

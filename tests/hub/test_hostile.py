@@ -174,7 +174,6 @@ WHEN_LOADED: dict[str, Spoil] = {
     "k negative": topk(-3),
     "k is text": topk("many"),
     "no such norm": config(normalize_activations="../../evil"),
-    "whitening without its matrix": config(normalize_activations="covariance_whitening"),
     "a tensor too few": lambda folder: save_file({k: v for k, v in load_file(folder / WEIGHTS).items() if k != "b_enc"}, folder / WEIGHTS),
 }
 HARMLESS: dict[str, Spoil] = {

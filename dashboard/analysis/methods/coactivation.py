@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.sparse import csr_matrix, vstack
 
-from dashboard.analysis.corpus import Corpus, check_corpus
+from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.flow_asks import Activity
 from dashboard.analysis.flow_types import MatchTable
 from dashboard.analysis.methods.flow_samples import Predecessors, SampleAsk, draw, read
@@ -88,7 +88,6 @@ class CoActivation:
 
 def coactivation(runner: Runner, corpus: Corpus, saes: Sequence[SaeId], ask: SampleAsk) -> Iterator[CoActivation]:
     """Read the sampled tokens; what there is comes every few documents. Ask for all tokens of each document."""
-    check_corpus(corpus, runner.describe().model)
     rows = draw(corpus, ask)
     pieces: dict[SaeId, list[csr_matrix]] = {sae: [] for sae in saes}
     done = n_tokens = 0

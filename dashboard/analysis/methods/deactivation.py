@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.analysis.corpus import Corpus, check_corpus
+from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.flow_asks import MAX_VARIANTS, Rescale, RescaleAsk, Rescaled
 from dashboard.analysis.methods.flow_samples import SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read
@@ -146,7 +146,6 @@ def deactivate(
             raise BadAsk(f"A layer has matches of {len({one.target for one in matchings.values()})} dictionaries; it needs one.")
     if not layers:
         raise BadAsk("0 layers were chosen. Choose at least one residual dictionary that has another before it.")
-    check_corpus(corpus, runner.describe().model)
     rows = draw(corpus, ask.sample)
     total = len(layers) * sum(len(row.positions) for row in rows)
     trials: list[Trial] = []

@@ -19,7 +19,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float64, Int8, Int32, Int64
 
-from dashboard.analysis.corpus import Corpus, check_corpus
+from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow_samples import SHORT, SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read
 from dashboard.analysis.methods.shares import Share
@@ -107,7 +107,6 @@ def origins(runner: Runner, corpus: Corpus, layers: Sequence[Predecessors], ask:
     """
     if not layers:
         raise BadAsk("0 layers were chosen. Choose at least one residual dictionary that has another before it.")
-    check_corpus(corpus, runner.describe().model)
     rows = draw(corpus, ask)
     parts: list[Sampled] = []
     found: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in layers]

@@ -221,6 +221,8 @@ def check_weights(path: Path) -> dict[str, tuple[int, ...]]:
         OutOfMemory: if what is in it would not fit.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path.name} is no ordinary file")
         shapes = _npz_shapes(path) if path.suffix == ".npz" else safetensors_shapes(path)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise BrokenSaeFile(path, str(error) or type(error).__name__) from error
