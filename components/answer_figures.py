@@ -11,7 +11,7 @@ from components.study_data import DetectorScore, OutcomeValues, RateBar, Tone
 from components.study_figures import escaped
 
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
-_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+_LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}, "entrywidth": 0}
 _PATTERNS = {Tone.RANDOM: "/", Tone.WITHOUT: "x"}
 
 
@@ -75,7 +75,7 @@ def outcome_boxes(outcomes: Sequence[OutcomeValues], *, thresholds: Mapping[str,
         margin=_MARGIN,
         boxmode="group",
         xaxis={"title": "", "type": "category", "categoryorder": "array", "categoryarray": groups},
-        yaxis={"title": y_title, "rangemode": "tozero"},
+        yaxis={"title": y_title, "rangemode": _range_mode([value for outcome in outcomes for value in outcome.values])},
         legend=_LEGEND,
     )
     return figure
@@ -87,10 +87,10 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=[score.auroc for score in ordered],
-        y=[escaped(score.label, 80) for score in ordered],
+        y=[escaped(score.label, 48) for score in ordered],
         mode="markers+text",
         text=[f"{score.auroc:.2f}" for score in ordered],
-        textposition="middle right",
+        textposition=["middle right" if score.auroc >= 0.5 else "middle left" for score in ordered],
         marker={"size": 10, "color": [TONES[Tone.WRONG if score.key else Tone.PLAIN] for score in ordered]},
         customdata=[[score.key, score.n_right, score.n_wrong, escaped(score.note, 200)] for score in ordered],
         hovertemplate="%{y}: %{x:.4f}, n %{customdata[1]} right, %{customdata[2]} wrong<br>%{customdata[3]}<extra></extra>",
@@ -107,6 +107,11 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
         clickmode="event+select",
     )
     return figure
+
+
+def _range_mode(values: Sequence[float]) -> str:
+    """From 0 on, unless that would press all values against the upper edge."""
+    return "normal" if values and min(values) > 0.6 * max(values) else "tozero"
 
 
 def _interval(bars: Sequence[RateBar]) -> dict[str, Any]:

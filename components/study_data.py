@@ -111,6 +111,8 @@ class NormPoint:
     sd: float | None
     """None below 2 entities."""
     n: int
+    key: str = ""
+    """What comes back when it is clicked; empty for nothing."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def layer_curves(curves: Sequence[LayerCurve], *, y_title: str, chosen: str | No
             mode="lines+markers",
             name=escaped(curve.label),
             line={"color": colour, "width": 3.5 if curve.is_summary else 2, "dash": "dash" if curve.is_summary else _dash(place)},
-            marker={"size": [13 if point.key == chosen else 7 for point in points]},
+            marker={"size": [13 if point.key == chosen else 7 for point in points], "opacity": 1},
             customdata=[
                 [point.key, escaped(point.key, _MAX_KEY), point.low, point.high, point.n_known, point.n_unknown, point.n_latents]
                 for point in points
@@ -93,7 +93,7 @@ def layer_curves(curves: Sequence[LayerCurve], *, y_title: str, chosen: str | No
     figure.update_layout(
         height=340 if len(curves) <= 5 else 420,
         margin=_MARGIN,
-        xaxis={"title": "layer", "dtick": 5, "zeroline": False},
+        xaxis=_layers([point.layer for curve in curves for point in curve.points]),
         yaxis={"title": y_title, "rangemode": "tozero"},
         legend=_LEGEND,
         hovermode="closest",
@@ -179,7 +179,7 @@ def entity_strip(bars: Sequence[EntityBar], *, chosen: str | None = None) -> go.
 
 
 def norm_curves(points: Sequence[NormPoint]) -> go.Figure:
-    """Mean norm of the residual at the names' last tokens by layer, with one standard deviation to both sides."""
+    """Mean norm of the residual at the names' last tokens by layer, with one standard deviation to both sides. customdata[0] is the key."""
     figure = go.Figure()
     for tone, name in _NAMES.items():
         own = [point for point in points if point.tone is tone]
@@ -192,16 +192,28 @@ def norm_curves(points: Sequence[NormPoint]) -> go.Figure:
                 name=name,
                 line={"color": TONES[tone], "width": 2},
                 marker={"size": 6},
-                customdata=[[point.n, "not known" if point.sd is None else f"{point.sd:.4g}"] for point in own],
-                hovertemplate="layer %{x}: %{y:.4g}, sd %{customdata[1]}, n %{customdata[0]}<extra>%{fullData.name}</extra>",
+                customdata=[
+                    [
+                        point.key,
+                        point.n,
+                        "not known" if point.sd is None else f"{point.sd:.4g}",
+                        f"<br>best latent of this layer: {escaped(point.key, _MAX_KEY)}" if point.key else "",
+                    ]
+                    for point in own
+                ],
+                hovertemplate=(
+                    "layer %{x}: %{y:.4g}, sd %{customdata[2]}, n %{customdata[1]}%{customdata[3]}<extra>%{fullData.name}</extra>"
+                ),
+                unselected={"marker": {"opacity": 1}},
             )
     figure.update_layout(
         height=300,
         margin=_MARGIN,
-        xaxis={"title": "layer", "dtick": 5, "zeroline": False},
+        xaxis=_layers([point.layer for point in points]),
         yaxis={"title": "norm of the residual", "rangemode": "tozero"},
         legend=_LEGEND,
         hovermode="closest",
+        clickmode="event+select",
     )
     return figure
 
@@ -254,6 +266,12 @@ def _add_points(figure: go.Figure, points: Sequence[FrequencyPoint], marker: dic
 
 def _entity(bar: EntityBar) -> list[str]:
     return [bar.key, escaped(bar.name), escaped(bar.kind)]
+
+
+def _layers(layers: Sequence[int]) -> dict[str, Any]:
+    """An axis of layers: whole numbers, as many as fit."""
+    span = max(layers, default=0) - min(layers, default=0)
+    return {"title": "layer", "tick0": 0, "dtick": 1 if span <= 16 else 2 if span <= 32 else 5, "zeroline": False}
 
 
 def _dash(place: int) -> str:

@@ -1,10 +1,12 @@
 """Known or unknown: which latents fire on what the model knows?"""
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
 from dashboard.analysis import known_unknown
+from dashboard.analysis.jobs import Job
 from dashboard.analysis.known.types import KnownUnknownStudy
 from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.ui import (
@@ -14,6 +16,7 @@ from dashboard.ui import (
     known_effects,
     known_entities,
     known_exports,
+    known_jobs,
     known_latents,
     latent_state,
     present_known,
@@ -43,20 +46,22 @@ DRAW: dict[str, Draw] = dict(
 )
 
 
-def take_result(study: KnownUnknownStudy) -> None:
+def take_result(study: KnownUnknownStudy, job: Job) -> None:
     """A study that has just been made is shown."""
-    known.change(study=study.key, chosen="", entity="")
+    known_jobs.stored(study.record, job)
+    known.show_study(study.key)
     st.rerun()
 
 
-def what_was_found(study: KnownUnknownStudy) -> None:
-    """Both best latents in a sentence, how many entities are known, and what so many can show."""
-    for side in (Knowledge.KNOWN, Knowledge.UNKNOWN):
-        if said := present_known.headline(study, side):
+def what_was_found(study: KnownUnknownStudy, is_open: bool) -> None:
+    """The best latents in a sentence each, how many entities are known, and what so many can show."""
+    for said in (*map(partial(present_known.headline, study), (Knowledge.KNOWN, Knowledge.UNKNOWN)), present_known.best_single(study)):
+        if said:
             st.markdown(failures.plain(said))
-    power = st.column_config.TextColumn(help=TERMS["smallest separation"])
-    rows = present_known.type_rows(study)
-    st.dataframe(rows, hide_index=True, height="content", column_config={"shows from": power})
+    n_known, n_unknown = (sum(getattr(one.tally, name) for one in study.types) for name in ("n_known", "n_unknown"))
+    with st.expander(f"{n_known} known and {n_unknown} unknown entities: what each type can show", expanded=is_open):
+        power = st.column_config.TextColumn(help=TERMS["smallest separation"])
+        st.dataframe(present_known.type_rows(study), hide_index=True, height="content", column_config={present_known.POWER: power})
     with st.expander(f"Before believing it: {len(study.notes)} notes"):
         for note in study.notes:
             st.markdown("- " + failures.plain(note))
@@ -84,7 +89,7 @@ def one_study(view: known.KnownState) -> None:
         st.warning(failures.plain(problem), icon=":material/link_off:")
     known_controls.study_box(heads)
     cautions.shown(get_catalog(), study.ask.saes)
-    what_was_found(study)
+    what_was_found(study, view.tab == known.TABS[0])
     known.write_url(view)
     if opened := known.to_open():
         latent_state.show(*opened)
@@ -102,7 +107,10 @@ for problem in problems:
 with failures.shown():
     with st.expander("New study", expanded=not get_store().keys(known_unknown.KIND)):
         known_controls.new_study()
-    known_controls.watch(known_controls.STUDY_JOB, take_result)
+    known_jobs.watch(known_jobs.STUDY, take_result)
+    known_jobs.watch_others()
+if line := known.notice():
+    st.info(failures.plain(line), icon=":material/inventory_2:")
 with failures.shown():
     one_study(known.known_state())
 with failures.shown():

@@ -1,31 +1,23 @@
-"""What a study is to be made of, the study that is made, and how far it is."""
+"""What a study is to be made of, and which of those that are made is shown."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
 
 import streamlit as st
 
 from dashboard.analysis import known_unknown
 from dashboard.analysis.entities.kinds import EntityKinds
 from dashboard.analysis.entities.tables import read_table
-from dashboard.analysis.errors import AnalysisError, BadAsk
-from dashboard.analysis.jobs import Job
-from dashboard.analysis.known.types import TOTAL
+from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.known_unknown import StudyHead
 from dashboard.analysis.methods.knowledge import LabelWay
 from dashboard.analysis.names import SaeId
+from dashboard.analysis.records import key_of, make_record
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.study import StudyRunner
-from dashboard.ui import failures, present_known, sources
+from dashboard.ui import failures, known_jobs, present_known, sources
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.known_types import keep_type
-from dashboard.ui.resources import get_catalog, get_engine, get_jobs, get_kinds, get_own_corpus, get_store, uploaded_kinds
-
-STUDY_JOB = "study"
-_POLL_S = 0.7
+from dashboard.ui.resources import get_catalog, get_engine, get_kinds, get_own_corpus, get_store, uploaded_kinds
 
 
 def new_study() -> None:
@@ -83,7 +75,7 @@ def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
             with failures.shown():
                 found = keep_type(toml, table, uploaded_kinds(), frozenset(kinds.kinds))
                 said = f"{found.kind.title}: {len(found)} entities"
-                st.toast(failures.plain(f"{said}, {len(found.left_out)} rows left out" if found.left_out else said), icon=":material/add:")
+                known.say(f"{said}, {len(found.left_out)} rows left out" if found.left_out else said)
                 st.rerun()
 
 
@@ -93,68 +85,22 @@ def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> Non
         raise BadAsk("No type of entity is chosen. Choose at least one above.")
     corpus = get_own_corpus()
     tables = [read_table(kinds.get(name)) for name in names]
-    ask = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus)
-    runner, store = StudyRunner(get_engine()), get_store()
-    steps = partial(known_unknown.run_study, runner, ask, tables, store, catalog, corpus)
-    said = ", ".join(names) if len(names) < 3 else f"{len(names)} types"
-    start_job(STUDY_JOB, f"{known.TITLE}: {said}", steps, runner)
-
-
-def start_job(name: str, title: str, steps: Callable[[], Iterator[Any]], runner: StudyRunner) -> None:
-    """Begin a job of this page and remember it."""
-    known.keep_job(name, get_jobs().submit(title, TOTAL, steps, runner.stop))
-
-
-def watched(name: str) -> Job | None:
-    """The job of this tab under a name; a study's also if another tab has started it and it is going."""
-    jobs = get_jobs()
-    if id := known.job(name):
-        try:
-            return jobs.get(id)
-        except AnalysisError:
-            return None
-    if name != STUDY_JOB:
-        return None
-    return next((job for job in jobs.list() if job.title.startswith(f"{known.TITLE}: ") and not job.state.ended), None)
-
-
-def watch(name: str, on_done: Callable[[Any], None]) -> None:
-    """How far a job is, with a cancel; when it has ended the page is drawn anew, and its result shown once by `on_done`."""
-    job = watched(name)
-    if job is None:
-        return
-    if job.state.ended:
-        known.forget_job(name)
-        result = getattr(job.latest, "study", None) or getattr(job.latest, "result", None)
-        if job.error:
-            st.error(failures.plain(job.error), icon=":material/error:")
-        elif result is not None:
-            on_done(result)
-        else:
-            said = f"Cancelled at {job.done / TOTAL:.0%}. What was read is kept: run it again to go on from there."
-            st.info(failures.plain(said), icon=":material/pause:")
-        return
-
-    @st.fragment(run_every=_POLL_S)
-    def draw() -> None:
-        now = get_jobs().get(job.id)
-        if now.state.ended:
-            known.keep_job(name, job.id)
-            st.rerun()
-        words = getattr(now.latest, "words", "waiting for its turn")
-        bar, cancel = st.columns([6, 1], vertical_alignment="center")
-        bar.progress(now.done / TOTAL, text=failures.plain(f"{now.state.value}: {words}, {now.done / TOTAL:.0%}"))
-        cancel.button("Cancel", key=f"{known.CANCEL}_{name}", on_click=get_jobs().cancel, args=(job.id,), icon=":material/close:")
-
-    draw()
+    ask, store = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus), get_store()
+    record = make_record(known_unknown.KIND, ask.plain_data(), get_engine().describe(), catalog, ask.saes, None)
+    key = key_of(record)
+    if key in store.keys(known_unknown.KIND):
+        known_jobs.say_stored(store.load(known_unknown.KIND, key)[0])
+        known.show_study(key)
+    else:
+        said = ", ".join(names) if len(names) < 3 else f"{len(names)} types"
+        known_jobs.start(known_jobs.STUDY, said, lambda runner: known_unknown.run_study(runner, ask, tables, store, catalog, corpus), key)
+    st.rerun()
 
 
 def study_box(heads: tuple[StudyHead, ...]) -> None:
     """Which of the studies of this machine is shown."""
     names = {head.key: _named(head) for head in heads}
-    st.selectbox(
-        "Study", list(names), format_func=lambda key: names[key], key=known.STUDY, on_change=known.follow, args=(known.STUDY, "study")
-    )
+    st.selectbox("Study", list(names), format_func=lambda key: names[key], key=known.STUDY, on_change=known.follow_study)
 
 
 def _named(head: StudyHead) -> str:

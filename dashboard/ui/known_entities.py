@@ -14,7 +14,7 @@ from dashboard.analysis.known.types import GradedAnswer, KnownUnknownStudy, Over
 from dashboard.analysis.methods.knowledge import LabelWay
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import failures, present_known
+from dashboard.ui import failures, known_latents, present_entities, present_known
 from dashboard.ui import known_state as known
 from dashboard.ui.resources import get_engine, get_store
 
@@ -24,22 +24,28 @@ _TEXTS, _MAX_ANSWERS = 6, 500
 def entities(study: KnownUnknownStudy, view: known.KnownState) -> None:
     """The strip of the chosen latent, the texts on which it fires most, and all entities."""
     kinds = [*study.counts.kinds, present_known.ALL]
-    st.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"), width=300)
+    first, second, third = st.columns([3, 5, 2], vertical_alignment="bottom")
+    first.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"))
     latent = LatentId.parse(view.chosen)
+    with second:
+        known_latents.latent_box(study, view)
+    with third:
+        known_latents.open_button(latent)
     (found,) = known_unknown.activations(get_store(), study, (latent,))
     st.markdown(f"**Where {failures.plain(view.chosen)} fires**: activation at the last token of each name; entities of all splits")
-    figure = entity_strip(present_known.entity_bars(study, found, view.kind), chosen=view.entity)
+    figure = entity_strip(present_entities.entity_bars(study, found, view.kind), chosen=view.entity)
     st.plotly_chart(
         figure, key=known.STRIP, on_select=lambda: known.pick_point(known.STRIP, "entity"), selection_mode="points", config=CONFIG
     )
-    rows = present_known.strongest(study, found, view.kind, _TEXTS)
-    picked = next((entity for entity in study.entities if present_known.entity_key(entity) == view.entity), None)
+    rows = present_entities.strongest(study, found, view.kind, _TEXTS)
+    picked = next((entity for entity in study.entities if present_entities.entity_key(entity) == view.entity), None)
     if picked is not None:
         value = float(found.values[study.entities.index(picked)])
         rows = [(picked, value), *[row for row in rows if row[0] != picked]]
     _texts(rows, latent, float(found.values.max(initial=0.0)))
-    with st.expander(f"Table of {len(present_known.entity_rows(study, None, view.kind))} entities"):
-        st.dataframe(present_known.entity_rows(study, found, view.kind), hide_index=True)
+    table = present_entities.entity_rows(study, found, view.kind)
+    with st.expander(f"Table of {len(table)} entities"):
+        st.dataframe(table, hide_index=True)
 
 
 def questions(study: KnownUnknownStudy, view: known.KnownState) -> None:
@@ -47,14 +53,14 @@ def questions(study: KnownUnknownStudy, view: known.KnownState) -> None:
     if study.ask.settings.way is LabelWay.FILE:
         st.info("Labels of this study are what the file says: the model was asked nothing. Choose answers or choices above to ask it.")
         return
-    kinds = list(study.counts.kinds)
-    kind = view.kind if view.kind in kinds else kinds[0]
-    st.selectbox("Type", [*kinds, present_known.ALL], key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"), width=300)
-    answers = list(known_unknown.read_answers(get_store(), study, kind))
-    wanted = st.text_input("Find a name, attribute or answer", key=known.FIND).casefold()
+    kind, kinds = view.kind, [*study.counts.kinds, present_known.ALL]
+    first, second = st.columns([3, 7])
+    first.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"))
+    answers = list(known_unknown.read_answers(get_store(), study, None if kind == present_known.ALL else kind))
+    wanted = second.text_input("Find a name, attribute or answer", key=known.FIND).casefold()
     shown = [one for one in answers if wanted in f"{one.name}\0{one.attribute}\0{one.answer}".casefold()]
     n_right = sum(one.verdict is Verdict.CORRECT for one in shown)
-    said = f"{present_known.thin(len(shown))} answers on {kind}, {present_known.thin(n_right)} of them right; "
+    said = f"{present_known.thin(len(shown))} answers about {kind}, {present_known.thin(n_right)} of them right; "
     said += f"{study.n_overruled} overruled. Change a grade in its column: the study is scored anew."
     if len(shown) > _MAX_ANSWERS:
         said += f" The first {_MAX_ANSWERS} are shown: find a name to see others."
@@ -63,18 +69,25 @@ def questions(study: KnownUnknownStudy, view: known.KnownState) -> None:
 
 
 def _editor(study: KnownUnknownStudy, kind: str, shown: Sequence[GradedAnswer]) -> None:
-    rows = present_known.answer_rows(shown)
+    rows = present_entities.answer_rows(shown)
     if not rows:
         return
     key = f"{known.ANSWERS}_{study.key}_{kind}_{known.edition()}_{hash(tuple(one.name for one in shown))}"
-    column = st.column_config.SelectboxColumn(options=[one.value for one in Verdict], required=True, help="Yours counts.")
+    grades = [one.value for one in Verdict]
+    columns = {
+        "name": st.column_config.TextColumn(width=130),
+        "answer": st.column_config.TextColumn(width=260),
+        "right": st.column_config.TextColumn(width=150),
+        "grade": st.column_config.SelectboxColumn(options=grades, required=True, help="Yours counts.", width=90),
+        "matcher": st.column_config.TextColumn(help="What the matcher says.", width=90),
+    }
     st.data_editor(
         rows,
         key=key,
         hide_index=True,
         num_rows="fixed",
         disabled=[name for name in rows[0] if name != "grade"],
-        column_config={"grade": column},
+        column_config=columns,
         on_change=_overrule,
         args=(study.key, key, tuple(shown)),
     )
@@ -101,7 +114,7 @@ def _texts(rows: Sequence[tuple[StudyEntity, float]], latent: LatentId, maximum:
 
     def opened() -> None:
         acted = st.session_state[known.TEXTS].get("acted")
-        entity = next((entity for entity, _ in rows if present_known.entity_key(entity) == acted), None)
+        entity = next((entity for entity, _ in rows if present_entities.entity_key(entity) == acted), None)
         if entity is not None:
             known.change(entity=acted)
             known.ask_to_open(latent, entity.text)
@@ -118,6 +131,6 @@ def _text(entity: StudyEntity, latent: LatentId, value: float) -> ExampleRow:
         for i, (text, special) in enumerate(zip(tokens.texts, tokens.special, strict=True))
     )  # fmt: skip
     anchor = max((i for i in tokens.ordinary if tokens.char_ranges[i][0] < entity.end), default=0)
-    label = entity.label.knowledge.value
-    note = f"{entity.kind} {entity.name}: {label}, {entity.split.value} split"
-    return ExampleRow(present_known.entity_key(entity), note, anchor, value, label, cells, False, False, "")
+    label = f"{entity.label.knowledge.value}, {entity.split.value} split"
+    note = f"{entity.kind} {entity.name}: {label}"
+    return ExampleRow(present_entities.entity_key(entity), note, anchor, value, "", cells, False, False, label)

@@ -12,7 +12,8 @@ import streamlit as st
 
 from dashboard.analysis import known_unknown
 from dashboard.analysis.known.causality import find_causality
-from dashboard.analysis.known.types import EntityActivations, KnownUnknownStudy
+from dashboard.analysis.known.effects import Causality, Uncertainty
+from dashboard.analysis.known.types import PREVIEW, EntityActivations, KnownUnknownStudy, settings_of
 from dashboard.analysis.known.uncertainty import find_uncertainty
 from dashboard.analysis.names import LatentId
 from dashboard.ui import known_state as known
@@ -34,6 +35,8 @@ def downloads(study: KnownUnknownStudy, view: known.KnownState) -> None:
             st.download_button(
                 label, make, f"{name}.{ending}", mime, key=f"known_{ending}", help=tip, icon=":material/download:", on_click="ignore"
             )
+    parts = [name for name, found in zip(("causality", "uncertainty"), _parts(study), strict=True) if found is not None]
+    st.caption(f"With the newest {' and '.join(parts)} of the study." if parts else "Causality and uncertainty were not tried out yet.")
     st.markdown("**How this was made**")
     st.code(shell() + command(study), language="bash", wrap_lines=True)
     st.json(study.record.__dict__, expanded=1)
@@ -46,7 +49,7 @@ def html_of(study: KnownUnknownStudy) -> str:
     def of(latent: LatentId) -> EntityActivations:
         return known_unknown.activations(store, study, (latent,))[0]
 
-    return report(study, of, find_causality(store, study.key), find_uncertainty(store, study.key))
+    return report(study, of, *_parts(study))
 
 
 def bundle_of(study: KnownUnknownStudy) -> bytes:
@@ -63,12 +66,29 @@ def bundle_of(study: KnownUnknownStudy) -> bytes:
 
 def command(study: KnownUnknownStudy) -> str:
     """What makes the study again, for a shell; thresholds that no option has stand in its record."""
-    ask = study.ask
-    words = ["latents", "study", "entities", "--types", ",".join(one.name for one in ask.types)]
-    for sae in ask.saes:
-        words += ["--sae", str(sae)]
-    words += ["--labels", ask.settings.way.value, "--out", f"study-{study.key}"]
-    return shlex.join(words)
+    own = study.ask.settings
+    preview = own.noise_documents == PREVIEW.noise_documents and own.noise_tokens == PREVIEW.noise_tokens
+    usual = settings_of(preview)
+    words = ["latents", "study", "entities", "--types", ",".join(one.name for one in study.ask.types)]
+    words += [word for sae in study.ask.saes for word in ("--sae", str(sae))]
+    words += ["--labels", own.way.value]
+    words += ["--preview"] * preview + ["--chat"] * own.chat
+    for option, value, usually in (
+        ("--samples", own.rule.k, usual.rule.k),
+        ("--right", own.rule.r, usual.rule.r),
+        ("--known-at", own.rule.known_at, usual.rule.known_at),
+        ("--template", own.template, usual.template),
+        ("--most", own.most_entities, usual.most_entities),
+        ("--shuffles", own.n_shuffles, usual.n_shuffles),
+        ("--seed", own.seed, usual.seed),
+    ):
+        if value != usually:
+            words += [option, str(value)]
+    return shlex.join([*words, "--out", f"study-{study.key}"])
+
+
+def _parts(study: KnownUnknownStudy) -> tuple[Causality | None, Uncertainty | None]:
+    return find_causality(get_store(), study.key), find_uncertainty(get_store(), study.key)
 
 
 def _record(study: KnownUnknownStudy) -> str:

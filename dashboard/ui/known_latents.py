@@ -61,12 +61,21 @@ def layers(study: KnownUnknownStudy, view: known.KnownState) -> None:
                 st.dataframe(present_known.curve_rows(lines), hide_index=True)
     st.caption("Bars go from the least to the most of the five. MaxMin is the latent whose smallest separation over the types is largest.")
     st.markdown(f"**Norm of the residual at the last token of a name**, {failures.plain(view.kind)}; bars are one standard deviation")
-    st.plotly_chart(norm_curves(present_known.norm_points(study, view.kind)), key="known_norms", config=CONFIG)
+    norms = norm_curves(present_known.norm_points(study, view.kind))
+    st.plotly_chart(norms, key=known.NORMS, on_select=lambda: known.pick_point(known.NORMS), selection_mode="points", config=CONFIG)
+    st.caption("A click on a point opens the best latent of its layer: in the curves of that type, in the norms of that side.")
 
 
-def open_button(latent: LatentId, key: str) -> None:
+def latent_box(study: KnownUnknownStudy, view: known.KnownState) -> None:
+    """Which latent is chosen, among the best of both sides and the one that was clicked."""
+    ringed = [str(one.latent) for one in (*study.known, *study.unknown)]
+    choices, follow = list(dict.fromkeys([view.chosen, *ringed])), known.follow
+    st.selectbox("Chosen latent", choices, key=known.CHOSEN, on_change=follow, args=(known.CHOSEN, "chosen"), help=TERMS["latent"])
+
+
+def open_button(latent: LatentId) -> None:
     """The way to a latent's own page."""
-    if st.button("Open this latent", key=key, icon=":material/center_focus_strong:"):
+    if st.button("Open this latent", key=known.OPEN, icon=":material/center_focus_strong:"):
         latent_state.show(latent)
 
 
@@ -83,26 +92,19 @@ def _choices(study: KnownUnknownStudy, view: known.KnownState) -> None:
 def _chosen(study: KnownUnknownStudy, view: known.KnownState, points: Sequence[FrequencyPoint]) -> None:
     """The chosen latent, type by type."""
     latent = LatentId.parse(view.chosen)
-    ringed = [str(one.latent) for one in (*study.known, *study.unknown)]
-    st.selectbox(
-        "Chosen latent",
-        list(dict.fromkeys([view.chosen, *ringed])),
-        key=known.CHOSEN,
-        on_change=known.follow,
-        args=(known.CHOSEN, "chosen"),
-        help=TERMS["latent"],
-    )
+    latent_box(study, view)
     if about := names(get_catalog())(latent):
         st.markdown(failures.plain(about))
-    st.plotly_chart(kind_bars(present_known.kind_shares(study, latent, known.SPLITS[view.split])), key="known_bars", config=CONFIG)
+    bars = kind_bars(present_known.kind_shares(study, latent, known.SPLITS[view.split]))
+    st.plotly_chart(bars, key=known.BARS, on_select=lambda: known.pick_shown(known.BARS), selection_mode="points", config=CONFIG)
     st.caption(
         failures.plain(
             f"{present_known.name_of(known.SPLITS[view.split]).capitalize()}, 95 % Wilson intervals; beneath each type known, then unknown."
         )
     )
-    open_button(latent, "known_open")
+    open_button(latent)
     if others := present_known.same_place(points, view.chosen):
-        few = ", ".join(others[:4])
+        few = ", ".join(present_known.short(study, one) for one in others[:4])
         st.caption(failures.plain(f"{len(others)} more on the very same point: {few}{' …' if len(others) > 4 else ''}"))
 
 
@@ -128,8 +130,15 @@ def _best(study: KnownUnknownStudy, side: Knowledge) -> None:
 def _table(rows: Sequence[Mapping[str, Any]], key: str) -> None:
     """Rows of latents, of which one can be chosen."""
     latents_of = [str(row["latent"]) for row in rows]
+    two = {name: st.column_config.NumberColumn(format="%.2f") for name in ("train", "test")}
     st.dataframe(
-        rows, hide_index=True, height="content", key=key, on_select=lambda: known.pick_row(key, latents_of), selection_mode="single-row"
+        rows,
+        hide_index=True,
+        height="content",
+        key=key,
+        on_select=lambda: known.pick_row(key, latents_of),
+        selection_mode="single-row",
+        column_config=two,
     )
 
 

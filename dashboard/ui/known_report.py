@@ -12,7 +12,7 @@ from dashboard.analysis.known.types import EntityActivations, KnownUnknownStudy
 from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.analysis.names import LatentId
-from dashboard.ui import present_effects, present_known
+from dashboard.ui import present_effects, present_entities, present_known
 
 SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 TITLE = "Which latents fire on what the model knows?"
@@ -38,7 +38,7 @@ def report(
 
 
 def _overview(study: KnownUnknownStudy) -> list[Section]:
-    lines = [line for side in SIDES if (line := present_known.headline(study, side))]
+    lines = [line for line in (*(present_known.headline(study, side) for side in SIDES), present_known.best_single(study)) if line]
     lines += study.notes
     if study.n_overruled:
         lines.append(f"{study.n_overruled} grades were overruled by a person.")
@@ -71,7 +71,7 @@ def _figures(study: KnownUnknownStudy, activations_of: Callable[[LatentId], Enti
         figure = kind_bars(present_known.kind_shares(study, latent, Split.TEST))
         sections.append(Section(f"{latent}, best for {side.value}", "Test entities, 95 % Wilson intervals.", figure, tables))
         if activations_of is not None:
-            bars = present_known.entity_bars(study, activations_of(latent), present_known.ALL)
+            bars = present_entities.entity_bars(study, activations_of(latent), present_known.ALL)
             text = "Activation at the last token of each name; entities of all splits."
             sections.append(Section(f"Where {latent} fires", text, entity_strip(bars)))
     if study.baselines:

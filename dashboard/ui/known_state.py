@@ -26,17 +26,20 @@ K, R, KNOWN_AT, CHAT, TEMPLATE, MOST, SEED = (
 STUDY, KIND, SPLIT, SAE, CHOSEN, ENTITY, TAB = (
     "known_study", "known_kind", "known_split", "known_sae", "known_chosen", "known_entity", "known_tab",
 )  # fmt: skip
-SCATTER, STRIP, TEXTS, ANSWERS, FIND, DETECTORS = (
-    "known_scatter", "known_strip", "known_texts", "known_answers", "known_find", "known_detectors",
+SCATTER, BARS, NORMS, STRIP, TEXTS, OPEN = (
+    "known_scatter", "known_bars", "known_norms", "known_strip", "known_texts", "known_open",
 )  # fmt: skip
-EFFECTS = "known_effects"
+ANSWERS, FIND, DETECTORS, SIDE, CONDITIONS = (
+    "known_answers", "known_find", "known_detectors", "known_side", "known_conditions",
+)  # fmt: skip
 PREVIEWED, WHOLE = "Preview", "Whole"
 ANY_SAE = "all SAEs"
 SPLITS = {"test": Split.TEST, "train": Split.TRAIN, "all": None}
 TABS = ("Latents", "Layers", "Entities", "Questions", "Causality", "Uncertainty", "Report")
-_VIEW, _WRITTEN, _PROBLEMS, _OPEN, _JOB, _EDITION = (
-    "known_view", "known_written", "known_problems", "known_open", "known_job", "known_edition",
+_VIEW, _WRITTEN, _PROBLEMS, _OPEN, _JOB, _NOTICE, _EDITION = (
+    "known:view", "known:written", "known:problems", "known:open", "known:job", "known:notice", "known:edition",
 )  # fmt: skip
+"""What no widget may be called: its value would take the place of ours."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class KnownState:
     entity: str = ""
     """TYPE/NAME; empty for none."""
     tab: str = TABS[0]
+    causality: str = ""
+    """Key of what is shown of it; empty for the newest."""
+    uncertainty: str = ""
 
 
 def known_state() -> KnownState:
@@ -74,12 +80,28 @@ def take(view: KnownState) -> None:
 def change(**new: Any) -> None:
     """Callback: show something else of the study."""
     state.note_change()
-    take(KnownState(**{**known_state().__dict__, **new}))
+    take(replace(known_state(), **new))
 
 
 def follow(key: str, field: str) -> None:
     """Callback of a widget: what it says is shown."""
     change(**{field: st.session_state[key] or getattr(KnownState, field)})
+
+
+def show_study(key: str) -> None:
+    """Show a study from its best latent on."""
+    change(study=key, chosen="", entity="", causality="", uncertainty="")
+
+
+def follow_study() -> None:
+    """Callback of the box of studies: a latent that both have stays chosen."""
+    change(study=st.session_state[STUDY], causality="", uncertainty="")
+
+
+def take_part(name: str, key: str) -> str:
+    """The key of the box of kept parts, which says this one."""
+    st.session_state[f"known_{name}_box"] = key
+    return f"known_{name}_box"
 
 
 def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> tuple[KnownState, list[str]]:
@@ -103,7 +125,7 @@ def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> 
         chosen = ""
     best = [column for side in (Knowledge.KNOWN, Knowledge.UNKNOWN) for column in best_columns_of(study, kind, side)]
     chosen = chosen or str(study.columns.latent(best[0] if best else 0))
-    settled = KnownState(study.key, kind, view.split, sae, chosen, view.entity, view.tab)
+    settled = replace(view, study=study.key, kind=kind, sae=sae, chosen=chosen)
     take(settled)
     return settled, problems
 
@@ -131,15 +153,15 @@ def open_url(*, arrived: bool) -> list[str]:
         return url.get(name, [otherwise])[-1][:400]
 
     names = (said("study", ""), said("type", ALL), choice("split", [*SPLITS], "test"), said("sae", ANY_SAE), said("chosen", ""))
-    take(KnownState(*names, said("entity", ""), choice("tab", TABS, TABS[0])))
+    take(KnownState(*names, said("entity", ""), choice("tab", TABS, TABS[0]), said("causality", ""), said("uncertainty", "")))
     return _remember(problems, url)
 
 
 def write_url(view: KnownState) -> None:
     """Make the address bar say what is on the screen."""
     url = {"study": [view.study], "type": [view.kind], "chosen": [view.chosen]}
-    for name, standard in (("split", "test"), ("sae", ANY_SAE), ("entity", ""), ("tab", TABS[0])):
-        if (value := getattr(view, name)) != standard:
+    for name in ("split", "sae", "entity", "tab", "causality", "uncertainty"):
+        if (value := getattr(view, name)) != getattr(KnownState, name):
             url[name] = [value]
     if url != st.session_state.get(_WRITTEN) or url != _address():
         address.write(url)
@@ -194,6 +216,14 @@ def pick_point(key: str, field: str = "chosen") -> None:
             ask_to_open(LatentId.parse(found))
 
 
+def pick_shown(key: str) -> None:
+    """Callback of a figure of the chosen latent: a click opens it."""
+    event = st.session_state.get(key)
+    if event and event["selection"]["points"]:
+        state.note_change()
+        ask_to_open(LatentId.parse(known_state().chosen))
+
+
 def pick_row(key: str, latents: Sequence[str]) -> None:
     """Callback of a table of latents: the row is chosen."""
     rows = st.session_state[key]["selection"]["rows"]
@@ -233,9 +263,24 @@ def job(name: str) -> str | None:
     return st.session_state.get(_JOB, {}).get(name)
 
 
+def jobs() -> frozenset[str]:
+    """The jobs of this tab."""
+    return frozenset(st.session_state.get(_JOB, {}).values())
+
+
 def forget_job(name: str) -> None:
     """Nothing more is said of it."""
     st.session_state[_JOB] = {key: id for key, id in st.session_state.get(_JOB, {}).items() if key != name}
+
+
+def say(line: str) -> None:
+    """A line for people at the head of the page, once."""
+    st.session_state[_NOTICE] = line
+
+
+def notice() -> str:
+    """The line that is to be said; asking forgets it."""
+    return st.session_state.pop(_NOTICE, "")
 
 
 def _row(data: Any) -> Any:

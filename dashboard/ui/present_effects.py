@@ -6,12 +6,42 @@ from typing import Any
 import numpy as np
 
 from components.study_data import DetectorScore, OutcomeValues, RateBar, Tone
-from dashboard.analysis.known.effects import AttentionTest, Causality, Condition, Generation, RatePoint, Uncertainty
+from dashboard.analysis.known.effects import (
+    AttentionTest,
+    Causality,
+    CausalitySettings,
+    Condition,
+    Generation,
+    RatePoint,
+    Uncertainty,
+)
 from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.analysis.methods.shares import Share
+from dashboard.analysis.methods.uncertainty import Detector
+from dashboard.analysis.results import RunRecord
+from dashboard.analysis.study_asks import Part
 from dashboard.ui.present_known import percent, tiny
 
 REFUSED, HALLUCINATED = "refused", "neither refused nor right"
+WELCH, LINEAR = "Welch t, train", "logistic regression on the residual"
+PARTS = {
+    Part.MARKED_LAST_ON: "last token of the name to the end",
+    Part.MARKED_LAST: "last token of the name",
+    Part.MARKED: "the name",
+    Part.MARKED_ON: "the name to the end",
+    Part.PROMPT: "the whole prompt",
+    Part.GENERATED: "the new tokens",
+    Part.EVERYWHERE: "all tokens, new ones too",
+}
+"""Which tokens a latent is added to."""
+CONDITIONS = {
+    Condition.ORIGINAL: "original",
+    Condition.KNOWN: "+ known",
+    Condition.UNKNOWN: "+ unknown",
+    Condition.RANDOM: "+ random",
+    Condition.WITHOUT: "unknown taken out",
+}
+"""Names in figures and tables."""
 _TONES = {
     Condition.ORIGINAL: Tone.PLAIN,
     Condition.KNOWN: Tone.KNOWN,
@@ -19,6 +49,29 @@ _TONES = {
     Condition.RANDOM: Tone.RANDOM,
     Condition.WITHOUT: Tone.WITHOUT,
 }
+
+
+def causality_name(record: RunRecord) -> str:
+    """One of several causalities of a study, in a line."""
+    own = CausalitySettings.read({name: value for name, value in record.ask.items() if name != "study"})
+    said = f"{own.known} and {own.unknown}, +{own.amount:g} × norm to {PARTS[own.part]}"
+    return f"{said} · {own.n_questions} questions each, {own.n_random} random latents · {_when(record)}"
+
+
+def uncertainty_name(record: RunRecord) -> str:
+    """One of several comparisons of right and wrong answers, in a line."""
+    own = record.ask
+    return f"{own['n_questions']} questions of each type, {own['new_tokens']} new tokens · {_when(record)}"
+
+
+def made_with(found: Causality) -> str:
+    """What the names of the conditions stand for."""
+    own = found.settings
+    return (
+        f"known: {found.known}; unknown: {found.unknown}. + adds {own.amount:g} times the mean residual norm of the latent's direction "
+        f"to {PARTS[own.part]}; random: {len(found.random)} latents as frequent as these; taken out: the unknown latent's direction is "
+        "removed from every matrix that writes to the residual stream, in a copy of the model."
+    )
 
 
 def rates(found: Causality, knowledge: Knowledge, what: str) -> list[RateBar]:
@@ -35,7 +88,7 @@ def self_reports(found: Causality, knowledge: Knowledge) -> list[RateBar]:
             if (one.condition, one.knowledge) == (condition, knowledge):
                 spread = (None, None) if one.sd is None else (one.mean - one.sd, one.mean + one.sd)
                 said = f"mean of {one.n}, bars one sd"
-                bars.append(RateBar(one.kind, condition.value, _TONES[condition], one.mean, *spread, said))
+                bars.append(RateBar(one.kind, CONDITIONS[condition], _TONES[condition], one.mean, *spread, said))
     return bars
 
 
@@ -74,10 +127,11 @@ def generation_rows(generations: Sequence[Generation], knowledge: Knowledge, con
     for one in generations:
         if one.knowledge is not knowledge or one.condition not in conditions:
             continue
-        question = {"type": one.kind, "name": one.name, "question": one.prompt, "right": "; ".join(one.right)}
-        row = rows.setdefault((one.kind, one.name, one.attribute), question)
-        row.setdefault(one.condition.value, f"[{one.verdict.value}] {one.text.strip()}")
-    return list(rows.values())
+        row = rows.setdefault((one.kind, one.name, one.attribute), {"question": one.prompt})
+        row.setdefault(CONDITIONS[one.condition], f"[{one.verdict.value}] {one.text.strip()}")
+        row["right"] = "; ".join(one.right) or "not known"
+    # What is right stands last, whatever conditions came after the first.
+    return [{**{name: said for name, said in row.items() if name != "right"}, "right": row["right"]} for row in rows.values()]
 
 
 def tally_rows(found: Uncertainty) -> list[dict[str, Any]]:
@@ -105,25 +159,17 @@ def detectors(found: Uncertainty) -> list[DetectorScore]:
             scores.append(DetectorScore(str(one.latent), str(one.latent), auroc.value, auroc.n_right, auroc.n_wrong, note))
     if found.linear is not None:
         auroc, note = found.linear.auroc, f"F1 {found.linear.test.f1:.2f}"
-        scores.append(DetectorScore("logistic regression on the residual", "", auroc.value, auroc.n_right, auroc.n_wrong, note))
+        scores.append(DetectorScore(LINEAR, "", auroc.value, auroc.n_right, auroc.n_wrong, note))
     return scores
 
 
 def uncertainty_rows(found: Uncertainty) -> list[dict[str, Any]]:
-    """Every chosen latent with its figures on test."""
+    """Every chosen latent and the linear baseline with its figures on test."""
     rows: list[dict[str, Any]] = []
     for one in found.latents:
-        row: dict[str, Any] = {"latent": str(one.latent), "smallest -t, train": round(one.score, 2)}
-        if (figures := one.figures) is not None:
-            row |= {
-                "AUROC": round(figures.auroc.value, 3),
-                "threshold": round(figures.threshold, 4),
-                "precision": percent(figures.test.precision),
-                "recall": percent(figures.test.recall),
-                "F1": round(figures.test.f1, 3),
-                "F1, always wrong": round(figures.always.f1, 3),
-            }
-        rows.append(row)
+        rows.append({"": str(one.latent), WELCH: f"{one.score:.2f}", **_figures(one.figures)})
+    if found.linear is not None:
+        rows.append({"": LINEAR, WELCH: "", **_figures(found.linear)})
     return rows
 
 
@@ -146,7 +192,7 @@ def rate_rows(found: Causality) -> list[dict[str, Any]]:
         {
             "type": point.kind,
             "entities": point.knowledge.value,
-            "condition": point.condition.value,
+            "condition": CONDITIONS[point.condition],
             REFUSED: _with_interval(point.refused),
             HALLUCINATED: _with_interval(point.hallucinated),
             "answers": point.refused.n,
@@ -163,9 +209,26 @@ def test_rows(test: AttentionTest) -> list[dict[str, Any]]:
     ]
 
 
+def _figures(found: Detector | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "AUROC": f"{found.auroc.value:.3f}",
+        "threshold": f"{found.threshold:.4f}",
+        "precision": percent(found.test.precision),
+        "recall": percent(found.test.recall),
+        "F1": f"{found.test.f1:.3f}",
+        "F1, always wrong": f"{found.always.f1:.3f}",
+    }
+
+
+def _when(record: RunRecord) -> str:
+    return f"{record.created[:16].replace('T', ' ')} UTC"
+
+
 def _rate(point: RatePoint, what: str) -> RateBar:
     share, each = (point.refused, point.refused_each) if what == REFUSED else (point.hallucinated, point.hallucinated_each)
-    tone, name = _TONES[point.condition], point.condition.value
+    tone, name = _TONES[point.condition], CONDITIONS[point.condition]
     if point.condition is Condition.RANDOM and each:
         mean, sd = float(np.mean(each)), float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
         said = f"mean of {len(each)} latents, bars one sd over them, {share} in all"

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from components.study_data import EntityBar, FrequencyPoint, KindShares, LayerCurve, LayerPoint, NormPoint, ShareBar, Tone
-from dashboard.analysis.known.types import EntityActivations, GradedAnswer, KnownUnknownStudy, StudyEntity
+from components.study_data import FrequencyPoint, KindShares, LayerCurve, LayerPoint, NormPoint, ShareBar, Tone
+from dashboard.analysis.known.types import KnownUnknownStudy
 from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
 from dashboard.analysis.methods.latent_choice import Chosen
-from dashboard.analysis.methods.separation import Separation
+from dashboard.analysis.methods.separation import FrequencyPair, Separation
 from dashboard.analysis.methods.shares import Share
 from dashboard.analysis.names import LatentId, SaeId
 
@@ -19,9 +19,11 @@ ALL = "all types"
 """What stands for every type together, where one can be chosen."""
 MAX_POINTS = 4000
 """Points that are drawn; of more, those nearest to the diagonal are left out, and the caption says so."""
+POWER = "shows from"
+"""Column of the least separation that the test split shows."""
 WAYS = {LabelWay.FILE: "by the file", LabelWay.ANSWERS: "by answers", LabelWay.CHOICES: "by choices"}
 _SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
-_TONES = {Knowledge.KNOWN: Tone.KNOWN, Knowledge.UNKNOWN: Tone.UNKNOWN, Knowledge.ASIDE: Tone.ASIDE}
+TONES = {Knowledge.KNOWN: Tone.KNOWN, Knowledge.UNKNOWN: Tone.UNKNOWN, Knowledge.ASIDE: Tone.ASIDE}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def scatter(study: KnownUnknownStudy, kind: str, split: Split | None, sae: SaeId
     block = slice(None) if sae is None else study.columns.block(sae)
     mask = np.zeros(len(fires), dtype=bool)
     mask[block] = True
-    ringed = {column: _TONES[side] for side in _SIDES for column in best_columns_of(study, kind, side)}
+    ringed = {column: TONES[side] for side in _SIDES for column in best_columns_of(study, kind, side)}
     drawn = np.flatnonzero(fires & mask)
     distance = np.abs(known / n_known - unknown / n_unknown)
     near = 0
@@ -139,43 +141,20 @@ def kind_shares(study: KnownUnknownStudy, latent: LatentId, split: Split | None)
     ]
 
 
-def entity_bars(study: KnownUnknownStudy, found: EntityActivations, kind: str) -> list[EntityBar]:
-    """One latent on the entities of a type, or of ALL."""
-    return [
-        EntityBar(entity_key(entity), entity.name, entity.kind, _TONES[entity.label.knowledge], float(value))
-        for entity, value in zip(study.entities, found.values, strict=True)
-        if kind in (ALL, entity.kind)
-    ]
-
-
-def entity_key(entity: StudyEntity) -> str:
-    """A name for one entity among those of all types."""
-    return f"{entity.kind}/{entity.name}"
-
-
-def strongest(study: KnownUnknownStudy, found: EntityActivations, kind: str, most: int) -> list[tuple[StudyEntity, float]]:
-    """The entities on which the latent fires most, of each label the same number at most, strongest first."""
-    rows = [
-        (entity, float(value))
-        for entity, value in zip(study.entities, found.values, strict=True)
-        if kind in (ALL, entity.kind) and value > 0
-    ]
-    rows.sort(key=lambda row: (-row[1], row[0].name))
-    chosen = [row for side in Knowledge for row in [one for one in rows if one[0].label.knowledge is side][:most]]
-    return sorted(chosen, key=lambda row: (-row[1], row[0].name))
-
-
 def norm_points(study: KnownUnknownStudy, kind: str) -> list[NormPoint]:
-    """Norms at one type's names; for ALL the mean over types, each with its number of entities."""
+    """Norms at one type's names; for ALL the mean over types, each with its number of entities. Keys are the best latents of the layer."""
     points: list[NormPoint] = []
-    for knowledge, tone in _TONES.items():
+    own = [point for point in reversed(study.curves) if point.kind == (None if kind == ALL else kind)]
+    best = {(point.site.layer, point.side): str(study.columns.latent(point.columns[0])) for point in own}
+    for knowledge, tone in TONES.items():
         for site in dict.fromkeys(point.site for point in study.norms):
             own = [point for point in study.norms if point.site == site and point.knowledge is knowledge and kind in (ALL, point.kind)]
             n = sum(point.n for point in own)
             if n:
                 mean = sum(point.mean * point.n for point in own) / n
                 squares = sum((point.sd or 0.0) ** 2 * (point.n - 1) + point.n * (point.mean - mean) ** 2 for point in own)
-                points.append(NormPoint(site.layer, tone, mean, (squares / (n - 1)) ** 0.5 if n > 1 else None, n))
+                sd = (squares / (n - 1)) ** 0.5 if n > 1 else None
+                points.append(NormPoint(site.layer, tone, mean, sd, n, best.get((site.layer, knowledge), "")))
     return points
 
 
@@ -190,35 +169,38 @@ def type_rows(study: KnownUnknownStudy) -> list[dict[str, Any]]:
             "unknown": one.tally.n_unknown,
             "set aside": one.tally.n_aside,
             "in test": f"{test.n_known} | {test.n_unknown}",
-            "shows from": "nothing" if test.smallest is None else f"{test.smallest:.2f}",
+            POWER: "nothing" if test.smallest is None else f"{test.smallest:.2f}",
         }
         if not any(each.tally.n_aside for each in study.types):
             del row["set aside"]
-        best = best_of_kind(study, one.kind, Knowledge.KNOWN)
-        row |= {"best for known": best["latent"], "known | unknown": best["known | unknown"], "p": best["p"]}
         if one.n_questions:
-            row |= {"questions": one.n_questions, "given away": one.n_given_away}
+            row["questions"] = f"{one.n_questions}, {one.n_given_away} left out" if one.n_given_away else str(one.n_questions)
         if one.chance is not None:
-            row |= {"known by guessing": f"{one.chance.known:.0%}"}
+            row["by guessing"] = f"{one.chance.known:.0%}"
+        best = best_of_kind(study, one.kind, Knowledge.KNOWN)
+        row |= {"best for known": short(study, best["latent"]), "known | unknown": best["known | unknown"], "p": best["p"]}
         rows.append(row)
     return rows
 
 
+def short(study: KnownUnknownStudy, name: str) -> str:
+    """The name of a latent without its release, where the study has one release only."""
+    releases = {sae.release for sae in study.ask.saes}
+    return name.removeprefix(f"{releases.pop()}/") if len(releases) == 1 else name
+
+
 def best_of_kind(study: KnownUnknownStudy, kind: str, side: Knowledge) -> dict[str, str]:
     """The first latent of a type and side by train: its shares on test, and p against the best under shuffled labels."""
-    columns, test = best_columns_of(study, kind, side), study.separation(Split.TEST)
-    if not columns or kind not in test.kinds:
+    best = _best(study, kind, side)
+    if best is None:
         return {"type": kind, "side": side.value, "latent": "not known", "known | unknown": "", "separation": "", "p": ""}
-    pair = test.pair(kind, columns[0])
-    null = next((one for one in study.nulls if one.kind == kind and one.side is side), None)
-    value = (pair.separation or 0.0) * (1 if side is Knowledge.KNOWN else -1)
     return {
         "type": kind,
         "side": side.value,
-        "latent": str(study.columns.latent(columns[0])),
-        "known | unknown": f"{percent(pair.known)} | {percent(pair.unknown)}",
-        "separation": f"{value:.2f}",
-        "p": "not known" if null is None else tiny(null.p_of(value)),
+        "latent": best.latent,
+        "known | unknown": f"{percent(best.pair.known)} | {percent(best.pair.unknown)}",
+        "separation": f"{best.separation:.2f}",
+        "p": "not known" if best.p is None else tiny(best.p),
     }
 
 
@@ -251,12 +233,30 @@ def headline(study: KnownUnknownStudy, side: Knowledge) -> str:
     best = chosen[0]
     null = next((one for one in study.nulls if one.side is side and one.kind is None), None)
     p = None if null is None else null.p_of(best.test or 0.0)
-    verdict = (
-        "" if p is None else f", p {tiny(p)}: " + ("more than shuffled labels give" if p < 0.05 else "no more than shuffled labels give")
-    )
+    verdict = "" if p is None else f", p {tiny(p)}: {'more' if p < 0.05 else 'no more'} than shuffled labels give"
+    if len(best.pairs) == 1:
+        said = f"Best for {side.value} entities: {best.latent}. Its separation is {best.test:.2f} on test entities ({best.weakest_kind})"
+        return f"{said}{verdict}."
     return (
         f"Most general for {side.value} entities: {best.latent}. Its smallest separation over {len(best.pairs)} types is "
         f"{best.test:.2f} on test entities ({best.weakest_kind}){verdict}."
+    )
+
+
+def best_single(study: KnownUnknownStudy) -> str:
+    """One sentence on the type and latent that shuffled labels reach least often; empty where there is one type, or no p is known."""
+    found = [
+        (best.p, -best.separation, one.kind, side, best)
+        for one in study.types
+        for side in _SIDES
+        if (best := _best(study, one.kind, side)) is not None and best.p is not None
+    ]
+    if len(study.types) < 2 or not found:
+        return ""
+    p, _, kind, side, best = min(found, key=lambda row: row[:2])
+    return (
+        f"Of one type alone, clearest for {side.value} entities of {kind}: {best.latent} fires on {percent(best.pair.known)} known and "
+        f"{percent(best.pair.unknown)} unknown ones, p {tiny(p)}."
     )
 
 
@@ -273,43 +273,6 @@ def baseline_rows(study: KnownUnknownStudy) -> list[dict[str, Any]]:
             "as large or larger": one.comparison.n_at_least,
         }
         for one in study.baselines
-    ]
-
-
-def entity_rows(study: KnownUnknownStudy, found: EntityActivations | None, kind: str) -> list[dict[str, Any]]:
-    """Every entity with its label, split and the activation of the chosen latent."""
-    rows: list[dict[str, Any]] = []
-    for place, entity in enumerate(study.entities):
-        if kind in (ALL, entity.kind):
-            right = f"{entity.label.n_right} of {entity.label.n_asked}" if entity.label.n_asked else "not asked"
-            row = {
-                "type": entity.kind,
-                "name": entity.name,
-                "label": entity.label.knowledge.value,
-                "by": entity.label.way.value,
-                "file says": entity.familiarity or "nothing",
-                "attributes known": right,
-                "split": entity.split.value,
-            }
-            rows.append(row if found is None else row | {"activation": round(float(found.values[place]), 4)})
-    return rows
-
-
-def answer_rows(answers: Sequence[GradedAnswer]) -> list[dict[str, Any]]:
-    """Every answer with its grade; the verdict can be overruled."""
-    return [
-        {
-            "type": one.kind,
-            "name": one.name,
-            "attribute": one.attribute,
-            "sample": "greedy" if one.sample is None else str(one.sample),
-            "prompt": one.prompt,
-            "answer": one.answer,
-            "right": "; ".join(one.right),
-            "grade": one.verdict.value,
-            "matcher": one.graded.value,
-        }
-        for one in answers
     ]
 
 
@@ -337,6 +300,27 @@ def thin(n: int) -> str:
 def name_of(split: Split | None) -> str:
     """A split in words."""
     return "all splits" if split is None else f"{split.value} split"
+
+
+@dataclass(frozen=True)
+class _Best:
+    latent: str
+    pair: FrequencyPair
+    """On test."""
+    separation: float
+    p: float | None
+    """Against the best latent under shuffled labels."""
+
+
+def _best(study: KnownUnknownStudy, kind: str, side: Knowledge) -> _Best | None:
+    """The first latent of a type and side by train; None where either split lacks a side."""
+    columns, test = best_columns_of(study, kind, side), study.separation(Split.TEST)
+    if not columns or kind not in test.kinds:
+        return None
+    pair = test.pair(kind, columns[0])
+    null = next((one for one in study.nulls if one.kind == kind and one.side is side), None)
+    value = (pair.separation or 0.0) * (1 if side is Knowledge.KNOWN else -1)
+    return _Best(str(study.columns.latent(columns[0])), pair, value, None if null is None else null.p_of(value))
 
 
 def _counted(found: Separation, kind: str) -> tuple[np.ndarray, int, np.ndarray, int]:

@@ -15,12 +15,13 @@ from dashboard.analysis.entities import kinds as entity_kinds
 from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk, BrokenEntityFile
+from dashboard.analysis.known.effects import Causality, CausalitySettings
 from dashboard.analysis.known.types import Overrule
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.store import ResultStore
-from dashboard.ui import known_exports, known_state, present_known, resources
+from dashboard.ui import known_exports, known_state, present_entities, present_known, resources
 from dashboard.ui.known_types import keep_type
 from tests.analysis.studying import KIND, QUICK, corpus, names
 from tests.app_pages.conftest import Open, drawn, told
@@ -56,6 +57,13 @@ def made(runner: LocalRunner, store: ResultStore, **settings: object) -> known_u
     *_, last = known_unknown.run_study(runner, ask, tables, store, runner.catalog, corpus())
     assert last.study is not None
     return last.study
+
+
+def tried(runner: LocalRunner, store: ResultStore, study: known_unknown.KnownUnknownStudy, amount: float) -> Causality:
+    settings = CausalitySettings(n_questions=2, n_random=2, new_tokens=3).with_amount(amount)
+    *_, last = known_unknown.run_causality(runner, store, study, settings, runner.catalog)
+    assert isinstance(last.result, Causality)
+    return last.result
 
 
 def chart(app: AppTest, key: str) -> dict:
@@ -110,6 +118,44 @@ def test_every_part_of_a_study_is_drawn(open_page: Open, runner: LocalRunner, st
     assert {one.value for one in app.selectbox if one.label == "Study"} == {study.key}
 
 
+def test_every_part_can_be_reached_from_the_first_and_left_again(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
+    made(runner, store)
+    app = open_page(PAGE)
+    for tab in (*known_state.TABS[1:], known_state.TABS[0]):
+        next(one for one in app.button_group if one.label == "Part").set_value([tab]).run()
+        assert not app.exception and not app.error, (tab, told(app))
+        assert known_state.TABS[0] == tab or app.query_params["tab"] in (tab, [tab])
+
+
+def test_the_same_study_again_is_shown_without_a_job_and_says_so(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
+    app = open_page(PAGE)
+    next(one for one in app.button if one.label == "Run the preview").click().run()
+    app = run_until_done(app)
+    assert "the stored result is shown" not in told(app)
+    n_jobs = len(resources.get_jobs().list())
+    next(one for one in app.button if one.label == "Run the preview").click().run()
+    assert "the stored result is shown, and the model was asked nothing" in told(app) and not app.exception and not app.error
+    assert len(resources.get_jobs().list()) == n_jobs == 1
+
+
+def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_without_the_model(
+    open_page: Open, runner: LocalRunner, store: ResultStore
+) -> None:
+    study = made(runner, store)
+    keys = [tried(runner, store, study, amount).key for amount in (1.0, 2.0)]
+    app = open_page(PAGE, study=study.key, tab="Causality")
+    assert not app.exception and not app.error, told(app)
+    (box,) = [one for one in app.selectbox if one.label == "Tried out"]
+    assert box.value == keys[1] and len(box.options) == 2
+    assert next(one for one in app.number_input if one.label.startswith("Added")).value == 2.0
+    app = open_page(PAGE, study=study.key, tab="Causality", causality=keys[0])
+    next(one for one in app.button if one.label == "Try them out").click().run()
+    app = run_until_done(app)
+    assert "the stored result is shown" in told(app) and app.query_params["causality"] in (keys[0], [keys[0]])
+    figure = chart(app, "known_rates_UNKNOWN_refused")
+    assert {trace["name"] for trace in figure["data"]} == {"original", "+ known", "+ unknown", "+ random", "unknown taken out"}
+
+
 def test_the_link_gives_the_same_view_again(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
     study = made(runner, store)
     latent = str(study.columns.latent(70))
@@ -150,11 +196,11 @@ def test_the_strip_shows_every_entity_of_the_type_and_texts_shaded_at_their_name
     app = open_page(PAGE, study=study.key, tab="Entities", type="town")
     figure = chart(app, known_state.STRIP)
     drawn_keys = [row[0] for trace in figure["data"] for row in trace["customdata"]]
-    assert sorted(drawn_keys) == sorted(present_known.entity_key(one) for one in study.entities if one.kind == "town")
+    assert sorted(drawn_keys) == sorted(present_entities.entity_key(one) for one in study.entities if one.kind == "town")
     rows = drawn(app, "example_list")["rows"]
     (found,) = known_unknown.activations(store, study, (LatentId.parse(drawn(app, "example_list")["scale"]["label"]),))
     assert found.latent == study.columns.latent(present_known.best_columns_of(study, "town", Knowledge.KNOWN)[0])
-    of = {present_known.entity_key(one): float(value) for one, value in zip(study.entities, found.values, strict=True)}
+    of = {present_entities.entity_key(one): float(value) for one, value in zip(study.entities, found.values, strict=True)}
     assert rows and all(row["value"] == pytest.approx(of[row["key"]], rel=1e-4) for row in rows)
     assert all(row["values"][row["anchor"]] == pytest.approx(row["value"], rel=1e-3) for row in rows)
 

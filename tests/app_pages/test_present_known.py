@@ -13,7 +13,7 @@ from components.study_data import Tone
 from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.analysis.names import LatentId
-from dashboard.ui import present_known
+from dashboard.ui import present_entities, present_known
 from dashboard.ui.known_report import report
 from dashboard.ui.present_known import ALL
 from tests.app_pages.study_making import FOR_KNOWN, FOR_UNKNOWN, HOSTILE, N_LATENTS, SAES, activations, made_study
@@ -109,10 +109,10 @@ def test_bars_and_strip_of_a_latent_are_its_activations(made) -> None:
     assert (city.known.k, city.known.n) == share_of(study, values, FOR_KNOWN, "city", Knowledge.KNOWN, Split.TEST)
     assert city.unknown.k == 0 and city.unknown.low == 0 < city.unknown.high
     found = activations(study, values, FOR_KNOWN)
-    bars = present_known.entity_bars(study, found, "song")
+    bars = present_entities.entity_bars(study, found, "song")
     assert len(bars) == 60 and {bar.kind for bar in bars} == {"song"}
     assert [bar.value for bar in bars] == pytest.approx(values[60:, study.columns.column(FOR_KNOWN)])
-    top = present_known.strongest(study, found, "song", 4)
+    top = present_entities.strongest(study, found, "song", 4)
     assert [value for _, value in top] == sorted((bar.value for bar in bars), reverse=True)[:4]
 
 

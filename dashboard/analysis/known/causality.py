@@ -37,7 +37,7 @@ from dashboard.analysis.known.effects import (
 )
 from dashboard.analysis.known.entities import Taken
 from dashboard.analysis.known.overruling import keep_overrule, read_overrules
-from dashboard.analysis.known.plain import from_plain, to_plain
+from dashboard.analysis.known.plain import find_part, from_plain, has_part, load_part, to_plain
 from dashboard.analysis.known.steps import Step
 from dashboard.analysis.known.trials import SIDES, Asked, Trial, added, answers, questions
 from dashboard.analysis.known.tuning import best_amount, tune, tuned
@@ -73,7 +73,7 @@ def run_causality(
         raise BadAsk("The study has 0 known and unknown entities in its test split, so there is nothing to ask. Take more entities.")
     record = make_record(CAUSALITY, {"study": study.key, **own.plain_data()}, runner.describe(), catalog, {known.sae, unknown.sae}, None)
     key = key_of(record)
-    if key not in store.keys(CAUSALITY):
+    if not has_part(store, CAUSALITY, key, Causality):
         steps, step = Step(store.folder(PARTS, f"{key}-amounts")), Step(store.folder(PARTS, key))
         random = _random(study, known, unknown, own)
         trials: tuple[AmountTrial, ...] = ()
@@ -108,23 +108,16 @@ def load_causality(store: ResultStore, key: str) -> Causality:
         UnknownResult: if there is none of that key.
         BadAsk: if it was made by another version.
     """
-    record, result = store.load(CAUSALITY, key)
-    try:
-        found = replace(from_plain(Causality, result), record=record)
-    except (TypeError, ValueError, KeyError) as error:
-        raise BadAsk(f"Causality {key} was kept by another version of this project: {error}. Run it again.") from error
+    found = load_part(store, CAUSALITY, key, Causality)
     overruled = read_overrules(store.folder(CAUSALITY, key)).verdicts
     generations = tuple(replace(one, verdict=overruled.get(one.place, one.graded)) for one in found.generations)
     return replace(found, generations=generations, rates=rates(generations))
 
 
 def find_causality(store: ResultStore, study: str) -> Causality | None:
-    """The newest of a study; None if there is none."""
-    for key in store.keys(CAUSALITY):
-        record, _ = store.load(CAUSALITY, key)
-        if record.ask.get("study") == study:
-            return load_causality(store, key)
-    return None
+    """The newest of a study that can be read; None if there is none."""
+    found = find_part(store, CAUSALITY, study, Causality)
+    return None if found is None else load_causality(store, found.key)
 
 
 def overrule_generation(store: ResultStore, key: str, generation: Generation, verdict: Verdict | None) -> Causality:

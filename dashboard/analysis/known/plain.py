@@ -3,12 +3,16 @@
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from dashboard.analysis.errors import BadAsk, UnknownResult
 from dashboard.analysis.names import LatentId, Site
+from dashboard.analysis.results import RunRecord
+from dashboard.analysis.store import ResultStore
 
 T = TypeVar("T")
 _NAMES = (LatentId, Site)
@@ -41,6 +45,51 @@ def from_plain(kind: type[T], value: Any) -> T:
         TypeError, ValueError, KeyError: if it is of another form.
     """
     return _read(kind, value)
+
+
+@dataclass(frozen=True)
+class KeptPart:
+    """A part of a study that is kept."""
+
+    key: str
+    record: RunRecord
+
+
+def kept_parts(store: ResultStore, kind: str, study: str) -> tuple[KeptPart, ...]:
+    """What is kept of one kind for a study, newest first."""
+    records = ((key, store.load(kind, key)[0]) for key in store.keys(kind))
+    return tuple(KeptPart(key, record) for key, record in records if record.ask.get("study") == study)
+
+
+def load_part(store: ResultStore, kind: str, key: str, part: type[T]) -> T:
+    """A part by its key; its `record` is that of the store.
+
+    Raises:
+        UnknownResult: if there is none of that key.
+        BadAsk: if it was kept by another version.
+    """
+    record, result = store.load(kind, key)
+    try:
+        return replace(from_plain(part, result), record=record)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, KeyError) as error:
+        name = part.__name__
+        raise BadAsk(f"{name} {key} was kept by another version of this project: {error}. Run it again.") from error
+
+
+def has_part(store: ResultStore, kind: str, key: str, part: type[Any]) -> bool:
+    """True if it is kept and this version reads it: what another version kept is made again."""
+    with suppress(BadAsk, UnknownResult):
+        load_part(store, kind, key, part)
+        return True
+    return False
+
+
+def find_part(store: ResultStore, kind: str, study: str, part: type[T]) -> T | None:
+    """The newest of a study that this version reads; None if there is none."""
+    for kept in kept_parts(store, kind, study):
+        with suppress(BadAsk):
+            return load_part(store, kind, kept.key, part)
+    return None
 
 
 def _read(kind: Any, value: Any) -> Any:

@@ -30,7 +30,7 @@ from dashboard.analysis.known.effects import (
 )
 from dashboard.analysis.known.entities import Taken
 from dashboard.analysis.known.knowledge import prompt_of
-from dashboard.analysis.known.plain import from_plain, to_plain
+from dashboard.analysis.known.plain import find_part, has_part, load_part, to_plain
 from dashboard.analysis.known.reading import ReadingPlan, plan_reading, read, read_blocks
 from dashboard.analysis.known.steps import Step, in_blocks
 from dashboard.analysis.known.types import TOTAL, KnownUnknownStudy
@@ -91,7 +91,7 @@ def run_uncertainty(
         raise BadAsk("0 entities of the study have right answers in their file, so no answer can be graded. Add some.")
     record = make_record(UNCERTAINTY, {"study": study.key, **settings.plain_data()}, runner.describe(), catalog, study.ask.saes, None)
     key = key_of(record)
-    if key not in store.keys(UNCERTAINTY):
+    if not has_part(store, UNCERTAINTY, key, Uncertainty):
         answers, codes = (Step(store.folder(PARTS, f"{key}-{name}")) for name in ("answers", "reading"))
         with answers.held():
             for done in _put(runner, asked, settings, answers):
@@ -117,20 +117,12 @@ def load_uncertainty(store: ResultStore, key: str) -> Uncertainty:
         UnknownResult: if there is none of that key.
         BadAsk: if it was made by another version.
     """
-    record, result = store.load(UNCERTAINTY, key)
-    try:
-        return replace(from_plain(Uncertainty, result), record=record)
-    except (TypeError, ValueError, KeyError) as error:
-        raise BadAsk(f"Uncertainty {key} was kept by another version of this project: {error}. Run it again.") from error
+    return load_part(store, UNCERTAINTY, key, Uncertainty)
 
 
 def find_uncertainty(store: ResultStore, study: str) -> Uncertainty | None:
-    """The newest of a study; None if there is none."""
-    for key in store.keys(UNCERTAINTY):
-        record, _ = store.load(UNCERTAINTY, key)
-        if record.ask.get("study") == study:
-            return load_uncertainty(store, key)
-    return None
+    """The newest of a study that can be read; None if there is none."""
+    return find_part(store, UNCERTAINTY, study, Uncertainty)
 
 
 def _questions(study: KnownUnknownStudy, taken: Sequence[Taken], settings: UncertaintySettings) -> Iterator[_Asked]:
