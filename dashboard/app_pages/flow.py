@@ -60,9 +60,9 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     else:
         left, right = st.columns([7, 4], gap="medium")
         places = [left]
-    for place, key, *drawing in zip(places, (flow.CANVAS, flow.SECOND), graphs, pictures, lits, strict=False):
+    for place, key, graph, drawn, lit in zip(places, (flow.CANVAS, flow.SECOND), graphs, pictures, lits, strict=False):
         with place:
-            canvas(view, *drawing, key)
+            canvas(view, graph, drawn, lit, key)
     with right:
         flow_controls.choice_box(pictures, view.selected or str(view.seed))
         later = card(view, graphs, lits[0])
