@@ -98,7 +98,7 @@ def answer(view: state.HighlightState) -> None:
         with failures.shown():
             layers(view, capture)
         with st.popover("Copy as CSV", icon=":material/content_copy:"):
-            columns = tuple(dict.fromkeys([*([latent] if latent else []), *view.pins]))
+            columns = tuple(dict.fromkeys((latent, *view.pins) if latent else view.pins))
             st.code(present.as_csv(capture, columns), language=None)
 
 

@@ -1,5 +1,6 @@
 """Lists: what do these latents do on one text?"""
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
@@ -19,7 +20,7 @@ from dashboard.ui.resources import get_catalog, get_engine, get_notebook
 catalog, engine, notebook = get_catalog(), get_engine(), get_notebook()
 
 
-def read(view: lists.ListState, saes: list[SaeId]) -> tuple[Capture | None, dict[SaeId, AnalysisError]]:
+def read(view: lists.ListState, saes: list[SaeId]) -> tuple[Capture | None, Mapping[SaeId, AnalysisError]]:
     """What the SAEs read on the test text, and why some could not."""
     if not view.latents.test_text.strip() or not saes:
         return None, {}

@@ -37,8 +37,8 @@ def prompt_box(catalog: Catalog) -> None:
 def firing_list(firing: Sequence[FiringLatent], shown: LatentId | None, view: state.HighlightState) -> None:
     """What fires on a token; each latent can be shown, pinned, and gone to."""
     rows = present.latent_rows(firing, shown, view.pins, names(get_catalog()))
-    act = {"on_show": state.show_latent, "on_pin": state.toggle_pin, "on_open": state.note_change}
-    if opened := latent_list(rows, key=state.LATENTS, **act):
+    opened = latent_list(rows, key=state.LATENTS, on_show=state.show_latent, on_pin=state.toggle_pin, on_open=state.note_change)
+    if opened:
         latent_state.show(LatentId.parse(opened), view.prompt)
 
 

@@ -11,11 +11,10 @@ from dashboard.analysis.model.sizing import ModelSize, size_of
 from dashboard.analysis.model.sources import cached_folder
 from dashboard.analysis.roster import Choice, Dtype, remember_model
 from dashboard.analysis.sae.families import FAMILIES, Family
-from dashboard.analysis.settings import get_settings
 from dashboard.ui import bring_state as bring
 from dashboard.ui import choosing, failures, state
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import catalog_of, choice, choices, get_downloads, get_pool
+from dashboard.ui.resources import catalog_of, choice, choices, get_downloads, get_pool, own_settings
 
 _POLL_S = 0.7
 _BY_TITLE = {family.title: family for family in FAMILIES}
@@ -27,7 +26,7 @@ def installed() -> None:
 
 
 def _row(one: Choice) -> dict[str, Any]:
-    own = one.settings(get_settings())
+    own = one.settings(own_settings())
     size = None
     if cached_folder(own) is not None:
         try:
@@ -80,10 +79,11 @@ def reading() -> None:
     with st.expander("How texts are read", icon=":material/tune:"):
         first, second = st.columns(2, vertical_alignment="bottom")
         bos = first.toggle("Texts begin with BOS", own.bos, key=f"{bring.BOS}_{own}", help=TERMS["BOS"])
-        dtypes = list(get_args(Dtype))
-        dtype: Dtype = second.selectbox("Number format", dtypes, dtypes.index(own.dtype), key=f"{bring.DTYPE}_{own}", help=TERMS["dtype"])
+        dtypes: list[Dtype] = list(get_args(Dtype))
+        at, tip = dtypes.index(own.dtype), TERMS["dtype"]
+        dtype = second.selectbox("Number format", dtypes, at, key=f"{bring.DTYPE}_{own}", help=tip) or own.dtype
         if (bos, dtype) != (own.bos, own.dtype) and st.button("Read so from now on", icon=":material/refresh:"):
-            now = remember_model(own.given, get_settings(), bos=bos, dtype=dtype)
+            now = remember_model(own.given, own_settings(), bos=bos, dtype=dtype)
             if (now.bos, now.dtype) != (bos, dtype):
                 raise BadAsk(f"LATENTS_BOS or LATENTS_DTYPE says otherwise of {own}. Unset it and start the dashboard again.")
             choosing.choose(str(own))
@@ -92,7 +92,7 @@ def reading() -> None:
 
 def _own(given: str, family: Family | None) -> Any:
     update: dict[str, Any] = {"model": given}
-    return get_settings().model_copy(update=update if family is None else update | {"bos": family.bos, "dtype": family.dtype})
+    return own_settings().model_copy(update=update if family is None else update | {"bos": family.bos, "dtype": family.dtype})
 
 
 def _take_family() -> None:
@@ -118,7 +118,7 @@ def _offer(given: str, size: ModelSize, family: Family | None) -> None:
 
 def _remember(given: str, family: Family | None) -> Choice:
     how: dict[str, Any] = {} if family is None else {"bos": family.bos, "dtype": family.dtype}
-    return remember_model(given, get_settings(), **how)
+    return remember_model(given, own_settings(), **how)
 
 
 def _take(given: str, family: Family | None) -> None:

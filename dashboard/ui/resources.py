@@ -20,7 +20,7 @@ from dashboard.analysis.notebook import Notebook
 from dashboard.analysis.pool import EnginePool
 from dashboard.analysis.roster import Choice
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
-from dashboard.analysis.settings import get_settings
+from dashboard.analysis.settings import Settings, get_settings
 from dashboard.analysis.store import ResultStore
 from dashboard.analysis.tokens import Prompt
 from dashboard.analysis.vectors import VectorFolder
@@ -44,6 +44,11 @@ class Notice:
 def get_notice() -> Notice:
     """What the engine is doing before its first answer."""
     return Notice()
+
+
+def own_settings() -> Settings:
+    """The settings of this installation."""
+    return get_settings()
 
 
 def choices() -> tuple[Choice, ...]:

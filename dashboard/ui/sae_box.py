@@ -15,12 +15,11 @@ from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.directory import DirectoryEntry, find
 from dashboard.analysis.sae.families import FAMILIES
 from dashboard.analysis.sae.sizes import sizes_of
-from dashboard.analysis.settings import get_settings
 from dashboard.analysis.study import StudyRunner
 from dashboard.ui import bring_state as kept
 from dashboard.ui import cautions, choosing, failures, latent_state, present, state
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import choice, get_catalog, get_engine, get_jobs, renew_catalogs
+from dashboard.ui.resources import choice, get_catalog, get_engine, get_jobs, own_settings, renew_catalogs
 
 _POLL_S = 0.7
 _MAX_ROWS = 300
@@ -176,7 +175,7 @@ def _start(name: str, n_tokens: int) -> None:
     own = choice()
     if not choosing.is_ready():
         return
-    settings, engine, jobs = own.settings(get_settings()), get_engine(), get_jobs()
+    settings, engine, jobs = own.settings(own_settings()), get_engine(), get_jobs()
 
     def renew(spec: SaeSpec) -> Catalog:
         if settings.cache not in spec.source.parents:

@@ -28,11 +28,13 @@ def sae_picker(catalog: Catalog) -> None:
     with st.sidebar:
         kept: dict[str, Any] = {"persist_state": "session"}
         layers, points = state.choose_layer_and_point(catalog)
-        # A slider with one place on it is none.
-        choose = st.select_slider if len(layers) > 1 else st.selectbox
-        choose("Layer", layers, key=state.LAYER, on_change=state.forget_latent, help=TERMS["site"], **kept)
-        st.segmented_control("Site", points, key=state.POINT, on_change=state.forget_latent, required=True, help=TERMS["site"], **kept)
-        st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, on_change=state.forget_latent, **kept)
+        kept |= {"on_change": state.forget_latent, "help": TERMS["site"]}
+        if len(layers) > 1:
+            st.select_slider("Layer", layers, key=state.LAYER, **kept)
+        else:  # a slider with one place on it is none
+            st.selectbox("Layer", layers, key=state.LAYER, **kept)
+        st.segmented_control("Site", points, key=state.POINT, required=True, **kept)
+        st.selectbox("SAE", state.choose_sae(catalog), key=state.SAE, **{**kept, "help": None})
         for error in catalog.broken.values():
             st.warning(failures.plain(str(error)), icon=":material/broken_image:")
 

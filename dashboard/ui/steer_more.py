@@ -98,9 +98,8 @@ def dose_response(view: steer.SteerState) -> None:
         steer.keep_job(get_jobs().submit("dose response", ask.n_texts, lambda: sweep(study, ask), study.stop))
     if sampling_note := _sampling_note(view.ask.sampling):
         st.caption(sampling_note)
-    job = get_jobs().get(steer.job()) if steer.job() else None
-    if job is not None:
-        _watch(job.id)
+    if id := steer.job():
+        _watch(get_jobs().get(id).id)
 
 
 def _sampling_note(sampling: Sampling) -> str:

@@ -1,6 +1,7 @@
 """The steer page's address: everything that is on the screen, and back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -106,9 +107,9 @@ def _take_sampling(url: dict[str, list[str]], problems: list[str]) -> None:
         if name not in url:
             continue
         try:
-            value = kind(url[name][-1])
-            Sampling(**{_FIELDS[name]: value})
-            kept[key] = value
+            given: dict[str, Any] = {_FIELDS[name]: kind(url[name][-1])}
+            Sampling(**given)
+            kept[key] = given[_FIELDS[name]]
         except (ValueError, AnalysisError) as error:
             problems.append(f"{name}={url[name][-1][:20]!r} cannot be used: {error}")
 
