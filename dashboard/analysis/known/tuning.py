@@ -63,9 +63,8 @@ def best_amount(trials: Sequence[AmountTrial]) -> float:
     for one in trials:
         if one.condition is not Condition.ORIGINAL:
             by_amount.setdefault(one.amount, {})[one.condition] = one
-    usable = {
-        amount: both for amount, both in by_amount.items() if all((one.readable.value or 0.0) >= READABLE_AT for one in both.values())
-    }
+    shares = {amount: min(one.readable.value or 0.0 for one in both.values()) for amount, both in by_amount.items()}
+    usable = {amount: both for amount, both in by_amount.items() if shares[amount] >= READABLE_AT}
     if not usable:
         return min(by_amount)
     return max(usable, key=lambda amount: (usable[amount][Condition.UNKNOWN].refused.k - usable[amount][Condition.KNOWN].refused.k, amount))
