@@ -137,6 +137,7 @@ def _draw(found: method.FlowSteering) -> None:
     clicks: dict[str, str | None] = {}
     for column, (which, title) in zip(st.columns(3), titles.items(), strict=True):
         figure = dose_curves(present.score_curves(found.points, by, which), y_title=title, x_title=x_title, x_name=x_title[-1])
+        figure.update_yaxes(rangemode="tozero")
         with column:
             dose = dose_chart(figure, kept.STEERING, f"figure_{which}")
         clicks[which] = dose and present.dose_name(*dose)
