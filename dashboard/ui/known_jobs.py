@@ -29,7 +29,8 @@ def start(name: str, title: str, steps: Callable[[StudyRunner], Iterator[Any]], 
     jobs = get_jobs()
     under_way = jobs.find(key)
     if under_way is not None and not under_way.state.ended:
-        known.say(f"Another window started the very same at {_clock(under_way.created)}: you see how far that is.")
+        whose = "This" if under_way.id in known.jobs() else "Another"
+        known.say(f"{whose} window started the very same at {_clock(under_way.created)}: you see how far that is.")
         return
     runner = StudyRunner(get_engine())
     known.keep_job(name, jobs.submit(f"{known.TITLE}: {title}", TOTAL, lambda: steps(runner), runner.stop, key))

@@ -131,7 +131,7 @@ def test_types_say_how_many_are_known_and_what_can_be_seen(made) -> None:
     rows = present_known.type_rows(study)
     assert [row["known"] + row["unknown"] + row["set aside"] for row in rows] == [60, 60]
     assert 0 < float(rows[0]["shows from"]) < 1
-    assert rows[1]["best for known"] == str(FOR_KNOWN)
+    assert rows[1]["best for known"] == "2.resid_post/3" == str(FOR_KNOWN).removeprefix("tiny/")
     k, n = share_of(study, values, FOR_KNOWN, "song", Knowledge.KNOWN, Split.TEST)
     assert rows[1]["known | unknown"].startswith(f"{100 * k / n:.0f} % of {n} | 0 % of ") and float(rows[1]["p"]) < 0.05
     other = present_known.best_of_kind(study, "song", Knowledge.UNKNOWN)
@@ -143,6 +143,33 @@ def test_the_headline_says_whether_shuffled_labels_give_as_much(made) -> None:
     assert "more than shuffled labels give" in present_known.headline(study, Knowledge.KNOWN)
     chance = replace(study, nulls=tuple(replace(one, null=np.ones(50)) for one in study.nulls))
     assert "no more than shuffled labels give" in present_known.headline(chance, Knowledge.KNOWN)
+
+
+def test_the_clearest_type_alone_is_the_one_that_shuffled_labels_reach_least_often(made) -> None:
+    study, values = made
+    side, kind = Knowledge.UNKNOWN, "song"
+    nulls = [replace(one, null=np.ones(50)) if (one.side, one.kind) != (side, kind) else one for one in study.nulls]
+    said = present_known.best_single(replace(study, nulls=tuple(nulls)))
+    k, n = share_of(study, values, FOR_UNKNOWN, kind, Knowledge.UNKNOWN, Split.TEST)
+    assert (
+        f"for unknown entities of song: {FOR_UNKNOWN} fires on 0 % of" in said
+        and f"{100 * k / n:.0f} % of {n} unknown ones, p 0.02" in said
+    )
+
+
+def test_of_one_type_no_smallest_is_spoken_of() -> None:
+    study, _ = made_study(kinds=("city",))
+    said = present_known.headline(study, Knowledge.KNOWN)
+    assert said.startswith(f"Best for known entities: {FOR_KNOWN}. Its separation is ") and "smallest" not in said
+    assert present_known.best_single(study) == ""
+
+
+def test_a_point_of_the_norms_leads_to_the_best_latent_of_its_layer(made) -> None:
+    study, _ = made
+    keys = {(point.layer, point.tone): point.key for point in present_known.norm_points(study, "city")}
+    best = {(one.site.layer, one.side): str(study.columns.latent(one.columns[0])) for one in study.curves if one.kind == "city"}
+    assert keys[1, Tone.KNOWN] == best[1, Knowledge.KNOWN] and keys[1, Tone.UNKNOWN] == best[1, Knowledge.UNKNOWN]
+    assert keys[0, Tone.KNOWN] == keys[1, Tone.ASIDE] == ""
 
 
 def test_rings_of_a_type_are_its_own_best_and_never_a_noisy_latent(made) -> None:
