@@ -6,7 +6,7 @@ import threading
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -106,7 +106,7 @@ def highlight(
     name = folder_id(folder) if folder else SaeId.parse(sae)
     if latent is not None:
         runner.catalog.get(name).latent(latent)
-    answer = report(runner, Prompt(text, chat), name, top, latent)
+    answer: dict[str, Any] = report(runner, Prompt(text, chat), name, top, latent)
     if as_json:
         emit(answer)
         return

@@ -68,7 +68,7 @@ def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, 
     known, unknown = read_histories(runner.catalog.get(name) for name in capture.activations)
     for error in (*refused.values(), *unknown.values()):
         say(str(error))
-    found = report(rank(capture, known, ask, other), top, {latent: note.label for latent, note in _notes().items()})
+    found: dict[str, Any] = report(rank(capture, known, ask, other), top, {latent: note.label for latent, note in _notes().items()})
     if as_json:
         counted = {"by": ask.by.value, "tokens": list(ask.positions), "special": ask.with_special, "max_density": ask.max_density}
         asked = {"text": prompt.text, "chat": prompt.chat, "without": without, "saes": [str(sae) for sae in ask.saes], **counted}
