@@ -5,7 +5,6 @@ every token, and those that wait together are written together. Leaving a ticket
 next token. An error goes to whoever asked; the thread lives on. The model is loaded on the thread, at the first job.
 """
 
-import gc
 import heapq
 import itertools
 import threading
@@ -30,7 +29,7 @@ from dashboard.analysis.flow_asks import ActivityAsk, RescaleAsk, Rescaled, Samp
 from dashboard.analysis.flow_types import MatchAsk, MatchTable
 from dashboard.analysis.last_answers import LastAnswers
 from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.memory import is_out_of_memory, refusal
+from dashboard.analysis.memory import is_out_of_memory, refusal, release
 from dashboard.analysis.model.generation import Step
 from dashboard.analysis.results import Capture, Dose, ModelCard, Neighbour, TextScore, TokenDelta, TracedRow, Vocabulary
 from dashboard.analysis.sae.catalog import Catalog
@@ -253,9 +252,7 @@ class Engine:
         self._runner = None
         self._answers.clear()
         self._texts.clear()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
 
     def _stream(self, start: Callable[[LocalRunner], Iterator[T]]) -> Iterator[T]:
         with self.submit(start) as ticket:

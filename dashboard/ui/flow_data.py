@@ -36,7 +36,8 @@ def origins(seed: LatentId) -> None:
         "At random tokens of the corpus, every residual latent that fires is put into one of eight groups, by which of its three "
         f"nearest earlier latents fire at the same token. {_SOURCES}"
     )
-    corpus, suite = get_own_corpus(), find_suite(get_catalog(), seed.sae)
+    corpus, catalog = get_own_corpus(), get_catalog()
+    suite = find_suite(catalog, seed.sae)
     able = _able(suite)
     with st.form(kept.key(kept.ORIGINS, "form"), border=False):
         first, second, third, fourth = st.columns([4, 4, 2, 2], vertical_alignment="bottom")

@@ -1,6 +1,7 @@
 """What a study is to be made of, and which of those that are made is shown."""
 
 from collections import Counter
+from typing import Any
 
 import streamlit as st
 

@@ -12,7 +12,7 @@ from dashboard.analysis.flow_asks import Activity, ActivityAsk, Rescale, Rescale
 from dashboard.analysis.flow_types import MatchTable
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.deactivation import EXHAUSTIVE, RANDOM_ACTIVE, Deactivation, DeactivationAsk, deactivate
-from dashboard.analysis.methods.deactivation_effects import ALL_ACTIVE, changed_name, effects, table
+from dashboard.analysis.methods.deactivation_effects import ALL_ACTIVE, changed_name, effect_key, effects, table, trials_of
 from dashboard.analysis.methods.flow_samples import SOURCES, Predecessors, SampleAsk
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.runner import Runner

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from components.data import ClickKind, GraphClick, GraphEdge, GraphGroup, GraphNode, GraphRole, GraphRow
 from components.flow_canvas import canvas_data, read_click
-from components.flow_export import circuit_json, graphml, read_file, read_graphml, web_page
+from components.flow_export import circuit_json, graphml, read_circuit_json, read_file, read_graphml, web_page
 from components.flow_graph import from_networkx, picture, to_networkx, vis_library
 from components.flow_layout import PITCH, STACK, forward_order, lay_out
 from components.flow_svg import flow_svg
