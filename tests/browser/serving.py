@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STARTS_IN_S = 120
+STARTS_IN_S = 240
 
 
 @contextmanager
