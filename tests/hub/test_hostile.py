@@ -20,6 +20,7 @@ from dashboard.analysis.model.bridge import load_model, tokenise
 from dashboard.analysis.model.sources import look_at
 from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog
+from dashboard.analysis.sae.directory import entries
 from dashboard.analysis.sae.fetching import check_weights, get_sae
 from dashboard.analysis.sae.loading import load_sae
 from dashboard.analysis.settings import Settings
@@ -43,6 +44,7 @@ class _Trap:
 @pytest.fixture(autouse=True)
 def nothing_is_run_and_memory_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("TRAP", str(tmp_path))
+    entries()  # the directory of public SAEs, once a process, is no hostile file
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _peak()
     yield
