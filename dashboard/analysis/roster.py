@@ -8,17 +8,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from filelock import FileLock
 
 from dashboard.analysis.chosen import chosen_folder, chosen_model
 from dashboard.analysis.errors import AnalysisError, BadAsk, CacheUnwritable, UnknownModel
 from dashboard.analysis.names import ModelId
-from dashboard.analysis.settings import Settings
+from dashboard.analysis.settings import Dtype, Settings
 
 _FILE = "brought.json"
-Dtype = Literal["auto", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 """What ships with the dashboard: dictionaries and their records."""
 
 
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+"""Number formats of a model."""
+
+
 class Settings(BaseSettings):
     """Each field is an environment variable: `LATENTS_` and the name in capitals."""
 
@@ -26,7 +30,7 @@ class Settings(BaseSettings):
     """The language model: a Hugging Face name (`google/gemma-2-2b`, `...@REVISION`) or a folder; empty for the default one."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the model runs; auto takes CUDA, then MPS, then CPU."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Dtype = "auto"
     """Number format of the model; auto takes bfloat16 where the device computes it natively."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Keep the model's large matrices in 8 or 4 bits a weight, which takes the library bitsandbytes."""

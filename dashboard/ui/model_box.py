@@ -9,8 +9,9 @@ from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.model.downloads import fetch_steps, total_of
 from dashboard.analysis.model.sizing import ModelSize, size_of
 from dashboard.analysis.model.sources import cached_folder
-from dashboard.analysis.roster import Choice, Dtype, remember_model
+from dashboard.analysis.roster import Choice, remember_model
 from dashboard.analysis.sae.families import FAMILIES, Family
+from dashboard.analysis.settings import Dtype
 from dashboard.ui import bring_state as bring
 from dashboard.ui import choosing, failures, state
 from dashboard.ui.glossary import TERMS

@@ -6,7 +6,7 @@ model cards of the suites; Lieberum et al. 2024, arXiv:2408.05147; He et al. 202
 
 from dataclasses import dataclass
 
-from dashboard.analysis.roster import Dtype
+from dashboard.analysis.settings import Dtype
 
 
 @dataclass(frozen=True)
