@@ -1,12 +1,14 @@
 """Which model the settings choose: by name only, nothing is looked up."""
 
+import re
 from pathlib import Path
 
-from dashboard.analysis.errors import ModelUnavailable
+from dashboard.analysis.errors import BadName, ModelUnavailable
 from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
 
 DEFAULT_MODEL = ModelId("HuggingFaceTB/SmolLM2-135M-Instruct")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@\S+)?")
 
 
 def chosen_folder(settings: Settings) -> Path | None:
@@ -33,6 +35,8 @@ def chosen_model(settings: Settings) -> ModelId:
         return DEFAULT_MODEL
     folder = chosen_folder(settings)
     if folder is None:
+        if not _HUB_NAME.fullmatch(settings.model):
+            raise BadName("a model", settings.model, "OWNER/NAME, OWNER/NAME@REVISION or a folder that is there")
         return ModelId.parse(settings.model)
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
         return ModelId(folder.parent.parent.name.removeprefix("models--").replace("--", "/"))

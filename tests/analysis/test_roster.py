@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.analysis.chosen import DEFAULT_MODEL
-from dashboard.analysis.errors import BadAsk, BadName, UnknownModel
+from dashboard.analysis.errors import BadAsk, BadName, ModelUnavailable, UnknownModel
 from dashboard.analysis.roster import choices, find_choice, remember_model, remember_saes
 from dashboard.analysis.settings import Settings
 
@@ -54,8 +54,11 @@ def test_two_folders_of_one_name_are_refused_with_the_cure(own: Settings, tmp_pa
 
 
 def test_a_name_that_is_none_is_refused_and_not_remembered(own: Settings) -> None:
-    with pytest.raises(BadName):
-        remember_model("../../etc/passwd\n", own)
+    with pytest.raises(BadName, match="OWNER/NAME"):
+        remember_model("no model", own)
+    with pytest.raises(ModelUnavailable, match="is no folder"):
+        remember_model("../../etc/passwd", own)
+    assert names(own) == [str(DEFAULT_MODEL)]
     with pytest.raises(UnknownModel, match="this installation; it has"):
         find_choice("acme/never", own)
 
