@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dashboard.analysis import budget
 from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import BadAsk, CacheUnwritable, DeviceUnavailable, ModelTooLarge, ModelUnavailable
 from dashboard.analysis.files import build_folder
-from dashboard.analysis.model import prepare, sources
+from dashboard.analysis.model import prepare
 from dashboard.analysis.model.bridge import choose_device, load_model
 from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
 from dashboard.analysis.names import ModelId
@@ -119,7 +120,7 @@ def test_a_device_that_is_not_here_is_refused_and_the_others_named() -> None:
         choose_device("mps")
 
 
-@pytest.mark.parametrize(("name", "value"), [("LATENTS_DEVICE", "tpu"), ("LATENTS_DTYPE", "float16"), ("LATENTS_MAX_TOKENS", "0")])
+@pytest.mark.parametrize(("name", "value"), [("LATENTS_DEVICE", "tpu"), ("LATENTS_DTYPE", "int8"), ("LATENTS_MAX_TOKENS", "0")])
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     get_settings.cache_clear()
@@ -215,7 +216,7 @@ def test_damaged_weights_are_refused_before_they_are_read(
 def test_a_model_that_does_not_fit_is_refused_with_both_numbers(tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = chosen(copy_of(tiny_path, tmp_path / "m"))
     facts = look_at(prepare_model(settings, print), chosen_model(settings))
-    monkeypatch.setattr(sources, "free_bytes", lambda device: facts.bytes_in(torch.bfloat16) * 3 // 2)
+    monkeypatch.setattr(budget, "free_bytes", lambda device: facts.bytes_in(torch.bfloat16) * 3 // 2)
     with pytest.raises(ModelTooLarge, match=r"about \d+ MiB on cpu in float32; \d+ MiB are free.*Set LATENTS_DTYPE=bfloat16") as refused:
         admit_model(facts, settings)
     assert refused.value.needed_bytes == facts.bytes_in(torch.float32) > refused.value.free_bytes

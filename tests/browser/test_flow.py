@@ -139,12 +139,11 @@ def test_the_keyboard_walks_chooses_and_pins(open_page: Open) -> None:
 
 
 def test_a_chosen_latent_and_the_whole_path_become_edits_that_steer(open_page: Open) -> None:
-    page = opened(open_page, f"?seed={SEED}&t_res=0.66&chosen={named(CITIES[4])}")
+    view = f"?seed={SEED}&t_res=0.66&chosen={named(CITIES[4])}"
+    page = opened(open_page, view)
     page.get_by_role("button", name="Steer", exact=True).click()
     steers_with(page, [CITIES[4]])
-    page.go_back()
-    page.wait_for_selector(STAGE)
-    settle(page)
+    page = opened(open_page, view)
     page.get_by_role("button", name="Steer path").click()
     expect(page).to_have_url(re.compile(r"/steer\?.*edit=smollm2-135m%2F18.resid_post%2F1847%3Aadd%3A"))
     steers_with(page, [*CITIES[3:], "19.resid_post/615"])
@@ -159,7 +158,7 @@ def test_a_latent_goes_into_a_new_list_with_a_word_and_the_graph_stays_where_it_
     expect(page.get_by_test_id("stToast")).to_contain_text("1 latent is in the list cities of the flow.")
     assert place(page, SEED) == before
     page.get_by_role("link", name="Lists").click()
-    expect(page.get_by_text(named(CITIES[4])).first).to_be_visible()
+    expect(page.get_by_role("link", name=CITIES[4], exact=True)).to_be_visible()
 
 
 def test_a_saved_web_page_is_looked_at_again_beside_the_graph(open_page: Open, tmp_path: Path) -> None:
