@@ -15,6 +15,7 @@ from dashboard.analysis.known.effects import (
     RatePoint,
     Uncertainty,
 )
+from dashboard.analysis.known.plain import from_plain
 from dashboard.analysis.methods.knowledge import Knowledge
 from dashboard.analysis.methods.shares import Share
 from dashboard.analysis.methods.uncertainty import Detector
@@ -53,8 +54,9 @@ _TONES = {
 
 def causality_name(record: RunRecord) -> str:
     """One of several causalities of a study, in a line."""
-    own = CausalitySettings.read({name: value for name, value in record.ask.items() if name != "study"})
-    said = f"{own.known} and {own.unknown}, +{own.amount:g} × norm to {PARTS[own.part]}"
+    own = from_plain(CausalitySettings, {name: value for name, value in record.ask.items() if name != "study"})
+    added = "+ a tuned amount" if own.amount is None else f"+{own.amount:g} × norm"
+    said = f"{own.known} and {own.unknown}, {added} to {PARTS[own.part]}"
     return f"{said} · {own.n_questions} questions each, {own.n_random} random latents · {_when(record)}"
 
 

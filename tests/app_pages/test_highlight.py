@@ -120,8 +120,8 @@ def test_wandering_through_layers_keeps_every_choice(open_page: Open) -> None:
 
 def test_two_saes_of_one_site_can_be_told_apart(open_page: Open) -> None:
     app = open_page(prompt="The fox", sae="tiny/2.exact")
-    assert app.selectbox[0].value == "tiny/2.exact" and app.query_params["sae"] == "tiny/2.exact"
-    app.selectbox[0].set_value("tiny/2.resid_post").run()
+    assert app.selectbox(key="sae").value == "tiny/2.exact" and app.query_params["sae"] == "tiny/2.exact"
+    app.selectbox(key="sae").set_value("tiny/2.resid_post").run()
     assert drawn(app, "token_strip")["scale"]["label"].startswith("tiny/2.resid_post/")
 
 

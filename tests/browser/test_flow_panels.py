@@ -80,7 +80,7 @@ def test_predecessors_are_rescaled_and_a_clicked_bar_or_point_lists_its_trials(o
     for box, text in (("texts", "2"), ("tokens", "1"), ("targets", "2"), ("factors", "0, 1")):
         fill(page, f"deactivation_{box}", text)
     start(page, "Rescale", "flow deactivate")
-    trials = page.locator(f"{PANELS} details", has_text="Trials")
+    trials = page.get_by_test_id("stTabs").locator("details", has_text="Trials")
     expect(trials).not_to_have_attribute("open", "")
     click_on(page, page.locator(f"{PANELS} .barlayer .point").first)
     expect(trials).to_have_attribute("open", "")
