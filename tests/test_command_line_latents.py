@@ -15,6 +15,7 @@ from sae_lens import SAE
 from dashboard.analysis import chosen
 from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.corpora import find_corpus
+from dashboard.analysis.corpus import SHIPPED
 from dashboard.analysis.index import index_file, read_facts, read_index
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.latent import report
@@ -157,7 +158,7 @@ def test_absorption_is_measured_and_written_into_the_record(folder: Path) -> Non
         (("search", "dog", "--sae", "tiny", "--token", "0"), "Add --special"),
         (("search", "dog", "--sae", "huge"), "No SAE 'huge'"),
         (("index", "build", "huge", "--text", "."), "No SAE 'huge'"),
-        (("index", "build", "tiny"), "SmolLM2-135M-Instruct; tests/tiny is loaded"),
+        (("index", "build", "tiny", "--corpus", str(SHIPPED)), "SmolLM2-135M-Instruct; tests/tiny is loaded"),
         (("index", "build", "tiny", "--text", "/no/such"), "holds no text"),
         (("index", "build", "tiny", "--text", ".", "--corpus", "x"), "Take one away"),
         (("index", "build", "tiny", "--corpus", "/no/such"), "cannot be read"),

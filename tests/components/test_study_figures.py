@@ -122,7 +122,7 @@ def test_norms_are_drawn_by_label_and_a_single_entity_has_no_spread() -> None:
     figure = norm_curves([NormPoint(0, Tone.KNOWN, 4.0, 1.5, 8), NormPoint(0, Tone.UNKNOWN, 5.0, None, 1)])
     known, unknown = figure.data
     assert (known.y[0], known.error_y.array[0], unknown.error_y.array[0]) == (4.0, 1.5, 0.0)
-    assert list(unknown.customdata[0]) == [1, "not known"]
+    assert list(unknown.customdata[0]) == ["", 1, "not known", ""]
 
 
 def test_rates_are_grouped_by_condition_and_a_missing_one_says_so() -> None:
