@@ -50,11 +50,10 @@ def sidebar_choice() -> None:
 
 def is_ready() -> bool:
     """Whether pages can ask the tab's model; if not, why, and the way to load it, is drawn in their place."""
-    wanted, pool = choice(), get_pool()
+    wanted, pool, claims = choice(), get_pool(), st.session_state.pop(_CLAIMS, False)
     if pool.loaded == wanted:
-        st.session_state.pop(_CLAIMS, None)
         return True
-    if pool.loaded is None or st.session_state.pop(_CLAIMS, False):
+    if pool.loaded is None or claims:
         try:
             open_chosen(wanted)
             return True
@@ -93,7 +92,6 @@ def _offer(error: AnalysisError, wanted: Choice, *, can_cancel: bool) -> None:
 
 
 def _claim() -> None:
-    state.note_change()
     st.session_state[_CLAIMS] = True
 
 

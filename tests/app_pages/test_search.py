@@ -9,6 +9,7 @@ from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.search import By, RankAsk, rank
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook import LatentList, ListEntry, Note, Notebook
+from dashboard.analysis.sae.shelf import Shelf
 from dashboard.analysis.tokens import Prompt
 from tests.app_pages.conftest import Open, drawn, told
 
@@ -83,10 +84,10 @@ def test_on_a_common_scale_every_row_has_the_maximum_of_the_strongest(open_page:
 def test_chosen_tokens_rank_without_another_reading(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(open_page, by="sum")
     every = names(app)
-    monkeypatch.setattr(type(runner), "capture", lambda self, ask: pytest.fail("the model was asked again"))
-    app.session_state["search_chosen"] = (2, 3)
-    app.segmented_control(key="search_by").set_value(By.SUM).run()
-    monkeypatch.undo()
+    with monkeypatch.context() as asked:
+        asked.setattr(type(runner), "capture", lambda self, ask: pytest.fail("the model was asked again"))
+        app.session_state["search_chosen"] = (2, 3)
+        app.segmented_control(key="search_by").set_value(By.SUM).run()
     assert names(app) == ranked(runner, RankAsk(By.SUM, (2, 3)))[:50] != every
     assert in_url(app, "token") == ["2", "3"] and drawn(app, RESULTS)["chosen"] == [2, 3]
     app.segmented_control(key="search_by").set_value(By.MAX).run()
@@ -221,14 +222,14 @@ def test_no_sae_at_all_is_said(open_page: Open, runner: LocalRunner, monkeypatch
 def test_a_broken_sae_leaves_the_others(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     from dashboard.analysis.errors import BrokenSaeFile
 
-    bad, load = SaeId("tiny", "2.exact"), type(runner).sae
+    bad, load = SaeId("tiny", "2.exact"), type(runner.shelf).take
 
-    def sae(self: LocalRunner, name: SaeId):
+    def take(self: Shelf, name: SaeId):
         if name == bad:
-            raise BrokenSaeFile(self.catalog.get(bad).source, "cut in two")
+            raise BrokenSaeFile(self.spec(bad).source, "cut in two")
         return load(self, name)
 
-    monkeypatch.setattr(type(runner), "sae", sae)
+    monkeypatch.setattr(type(runner.shelf), "take", take)
     app = opened(open_page, by="max")
     assert "cut in two" in told(app) and not any(key.startswith(str(bad)) for key in names(app)) and len(names(app)) == 50
     assert not any("Stale" in one.value for one in app.markdown)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -50,9 +51,9 @@ def study(browser: Browser, server: str) -> Iterator[str]:
     page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{server}/known_unknown")
-    types = page.get_by_test_id("stMainBlockContainer").get_by_role("group", name="Types of entities")
+    types = page.get_by_test_id("stMainBlockContainer").get_by_role("toolbar", name="Types of entities")
     for name in ("Animals", "Cities", "Movies", "Players", "Songs"):
-        types.get_by_text(name, exact=True).click()
+        types.get_by_role("button", name=name, exact=True).click()
         page.wait_for_selector(IDLE)
     page.get_by_role("button", name="Run the preview").click()
     page.wait_for_selector(f"{SCATTER} .nsewdrag", timeout=SLOW_MS)
@@ -64,13 +65,18 @@ def study(browser: Browser, server: str) -> Iterator[str]:
 def test_a_point_of_the_preview_leads_to_its_latent_and_back_to_the_same_view(open_page: Open, study: str) -> None:
     page = open_page(f"{study}&split=train", ready=f"{SCATTER} .nsewdrag")
     (best, *_) = page.locator(SCATTER).evaluate(KEYS, "best for unknown")
+    place = page.locator(SCATTER).evaluate(PLACE, best)
     click_mark(page, SCATTER, best)
     went(page, r"/latent\?")
-    expect(page.get_by_role("heading", name=best.split("/", 1)[1])).to_be_visible()
+    (opened,) = parse_qs(urlsplit(page.url).query)["latent"]
+    _, sae, index = opened.split("/")
+    expect(page.get_by_role("heading", name=f"What makes latent {index} of {sae} fire?")).to_be_visible()
     page.go_back()
     went(page, r"/known_unknown\?.*split=train")
     page.wait_for_selector(f"{SCATTER} .nsewdrag")
-    assert page.locator(SCATTER).evaluate(KEYS, "chosen") == [best]
+    # Several latents can fire on as many entities: the uppermost of them was clicked.
+    assert page.locator(SCATTER).evaluate(PLACE, opened) == pytest.approx(place, abs=3)
+    assert page.locator(SCATTER).evaluate(KEYS, "chosen") == [opened]
     view = page.url
     click_mark(page, SCATTER, best)
     went(page, r"/latent\?")
@@ -81,14 +87,16 @@ def test_a_point_of_the_preview_leads_to_its_latent_and_back_to_the_same_view(op
 
 def test_an_entity_of_the_strip_shows_its_text_which_leads_to_the_latent(open_page: Open, study: str) -> None:
     page = open_page(f"{study}&tab=Entities", ready=f"{STRIP} .nsewdrag")
-    click_mark(page, STRIP, "country/Japan")
-    page.wait_for_url(re.compile("entity=country%2FJapan"))
+    entity = page.locator(STRIP).evaluate("element => element.querySelector('.js-plotly-plot').data[0].customdata[0][0]")
+    kind, name = entity.split("/", 1)
+    click_mark(page, STRIP, entity)
+    page.wait_for_url(re.compile("entity=country%2F"))
     settle(page)
-    page.get_by_role("button", name=re.compile("^open: country Japan")).click()
+    page.get_by_role("button", name=re.compile(f"^open: {kind} {re.escape(name)}")).click()
     went(page, r"/latent\?.*test=")
     page.go_back()
-    went(page, r"/known_unknown\?.*entity=country%2FJapan")
-    expect(page.get_by_role("button", name=re.compile("^open: country Japan"))).to_be_visible()
+    went(page, r"/known_unknown\?.*entity=country%2F")
+    expect(page.get_by_role("button", name=re.compile(f"^open: {kind} {re.escape(name)}"))).to_be_visible()
 
 
 def test_the_same_preview_again_is_the_stored_one_and_every_part_opens(open_page: Open, study: str) -> None:

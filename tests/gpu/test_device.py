@@ -63,7 +63,7 @@ def test_a_steered_generation_leaves_the_plain_row_as_it_is(
     edit = Intervention(LatentId(names[1], 3), Op.CLAMP, 5.0)
     both = GenerationAsk(Prompt(TEXT), (Variant("plain"), Variant("steered", (edit,))), Sampling(8))
     alone = GenerationAsk(Prompt(TEXT), (Variant("plain"), Variant("twin")), Sampling(8))
-    of = lambda ask: [delta.token_id for delta in exact.generate(ask) if delta.label == "plain"]  # noqa: E731
+    of = lambda ask: [delta.token_id for delta in exact.generate(ask) if delta.variant == "plain"]  # noqa: E731
     assert of(both) == of(alone)
     took = seconds(lambda: list(exact.generate(alone)), size.device, 1)
     measured(f"float32: {16 / took:,.0f} tokens a second in two rows")

@@ -280,7 +280,8 @@ def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:
     ids: list[int] = encoded["input_ids"]
     ranges = tile(encoded["offset_mapping"], len(text))
     texts = shown_texts(text, ranges)
-    if model.bos_id is not None and ids[:1] != [model.bos_id]:
+    # A chat template says itself how its model is to be begun.
+    if not prompt.chat and model.bos_id is not None and ids[:1] != [model.bos_id]:
         ids, ranges, texts = [model.bos_id, *ids], ((0, 0), *ranges), (tokenizer.decode([model.bos_id]), *texts)
     if len(ids) > model.max_tokens:
         raise PromptTooLong(len(ids), model.max_tokens)
