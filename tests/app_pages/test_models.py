@@ -125,7 +125,7 @@ def test_an_sae_of_the_base_model_is_cautioned_on_every_page_with_its_fvu(instal
             app.text_input(key="list_add").set_value("tiny/2.resid_post/3")
             app = next(button for button in app.button if button.label == "Add").click().run()
         if page == "steer":
-            app = app.text_input(key="steer_add_name").input("tiny/2.resid_post/3").run()
+            app.text_input(key="steer_add_name").set_value("tiny/2.resid_post/3")
             app = next(button for button in app.button if button.label == "Add").click().run()
         assert said in told(app), page
     spec = replace(runner.catalog.specs[0], record={"evaluation": {"fvu": 0.4321}})

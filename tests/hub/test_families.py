@@ -271,7 +271,7 @@ def test_texts_are_written_and_scored_with_edits_at_every_site(tmp_path: Path, f
         [("resid_post", "hook_resid_post"), ("mlp_out", "hook_mlp_out"), ("attn_out", "hook_attn_out"), ("attn_z", "attn.hook_z")]
     ):
         metadata = {"hook_name": f"blocks.{layer}.{hook}", "model_name": "acme/tiny"}
-        own = layouts.made(_WIDTHS.get(point, D), N)
+        own = layouts.made(D if family == "gpt2" else _WIDTHS.get(point, D), N)
         layouts.native(tmp_path / "all" / point, own, architecture="jumprelu", apply_b_dec_to_input=False, device="cpu", metadata=metadata)
     runner = open_as(family, "acme/tiny", tmp_path, folders=(tmp_path / "all",))
     saes = [spec.id for spec in runner.catalog.specs]
