@@ -23,17 +23,19 @@ PLACE = """(element, key) => {
   }
   return null;
 }"""
+HIGHEST = """(element) => element.querySelector(".js-plotly-plot").data
+  .flatMap((trace) => (trace.customdata || []).map((row, i) => [trace.y[i] || 0, row[0]])).sort((a, b) => b[0] - a[0])[0][1]"""
 KEYS = """(element, name) => element.querySelector(".js-plotly-plot").data
   .filter((trace) => trace.name === name).flatMap((trace) => trace.customdata.map((row) => row[0]))"""
 
 
-def click_mark(page: Page, figure: str, key: str) -> None:
-    """Click a mark of a figure where plotly listens: on a layer above its marks."""
+def click_mark(page: Page, figure: str, key: str, below: float = 0) -> None:
+    """Click a mark of a figure where plotly listens: on a layer above its marks; a bar some pixels below its end."""
     plot = page.locator(figure)
     plot.scroll_into_view_if_needed()
     place = plot.evaluate(PLACE, key)
     assert place, f"{key} is not drawn"
-    page.mouse.click(place[0], place[1])
+    page.mouse.click(place[0], place[1] + below)
 
 
 def shown(page: Page, label: str) -> Locator:
@@ -87,9 +89,9 @@ def test_a_point_of_the_preview_leads_to_its_latent_and_back_to_the_same_view(op
 
 def test_an_entity_of_the_strip_shows_its_text_which_leads_to_the_latent(open_page: Open, study: str) -> None:
     page = open_page(f"{study}&tab=Entities", ready=f"{STRIP} .nsewdrag")
-    entity = page.locator(STRIP).evaluate("element => element.querySelector('.js-plotly-plot').data[0].customdata[0][0]")
+    entity = page.locator(STRIP).evaluate(HIGHEST)
     kind, name = entity.split("/", 1)
-    click_mark(page, STRIP, entity)
+    click_mark(page, STRIP, entity, below=5)
     page.wait_for_url(re.compile("entity=country%2F"))
     settle(page)
     page.get_by_role("button", name=re.compile(f"^open: {kind} {re.escape(name)}")).click()
