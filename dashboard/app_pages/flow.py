@@ -44,17 +44,6 @@ def canvas(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, lit: LitG
     )
 
 
-def card(view: flow.FlowState, graphs: list[FlowGraph], lit: LitGraph | None) -> flow_card.Later:
-    """The chosen link or node; the seed if nothing that is drawn is chosen."""
-    edges = [edge for graph in graphs for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected]
-    if edges:
-        return flow_card.edge_card(edges[0], lit)
-    found = [(graph, node) for graph in graphs for node in graph.nodes if node.id == view.selected]
-    graph, node = found[0] if found else (graphs[0], graphs[0].node(view.seed))
-    assert node is not None
-    return flow_card.node_card(view, graph, node)
-
-
 def draw(view: flow.FlowState) -> flow.FlowState:
     """The graphs, and beside them what is chosen; last what takes a pass of the model for it alone."""
     named = names(catalog)
@@ -77,7 +66,7 @@ def draw(view: flow.FlowState) -> flow.FlowState:
             canvas(view, graph, picture, lit, key)
     with right:
         flow_controls.choice_box(pictures, view.selected or str(view.seed))
-        later = card(view, graphs, lit)
+        later = flow_card.chosen_card(view, graphs, lit)
         rest = st.container()
     with left:
         flow_controls.text_box()

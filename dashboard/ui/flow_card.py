@@ -37,6 +37,17 @@ Later = Callable[[], None]
 """Draws what takes a pass of the model, once everything else stands."""
 
 
+def chosen_card(view: flow.FlowState, graphs: Sequence[FlowGraph], lit: LitGraph | None) -> Later:
+    """The chosen link or node; the seed if nothing that is drawn is chosen."""
+    edges = [edge for graph in graphs for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected]
+    if edges:
+        return edge_card(edges[0], lit)
+    found = [(graph, node) for graph in graphs for node in graph.nodes if node.id == view.selected]
+    graph, node = found[0] if found else (graphs[0], graphs[0].node(view.seed))
+    assert node is not None
+    return node_card(view, graph, node)
+
+
 def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
     """A latent: what it is, how it is linked, what can be done with it; its strongest texts come later."""
     named = names(get_catalog())
