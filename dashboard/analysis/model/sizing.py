@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboard.analysis.budget import free_bytes
+from dashboard.analysis.budget import SHARE, model_bytes
 from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.hub import hub_file, hub_or_cache, hub_sizes
+from dashboard.analysis.memory import free_bytes
 from dashboard.analysis.model.bridge import choose_device, choose_dtype
 from dashboard.analysis.model.prepare import GGUF_BYTES
 from dashboard.analysis.model.sources import cached_folder, look_at
 from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
 
-_SHARE = 0.9
-"""Of the free bytes, how much the weights may take."""
 _STORED = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -46,7 +45,7 @@ class ModelSize:
     @property
     def fits(self) -> bool | None:
         """Whether its weights fit beside what is loaded now."""
-        return None if self.weight_bytes is None else self.weight_bytes <= self.free_bytes * _SHARE
+        return None if self.weight_bytes is None else self.weight_bytes <= self.free_bytes * SHARE
 
     def in_words(self) -> str:
         """All of it in a sentence or two, for people."""
@@ -88,7 +87,7 @@ def size_of(settings: Settings) -> ModelSize:
         stored = _STORED.get(_dtype_of(config) or "")
         n_parameters = download // stored if stored and download else None
     place = _place(settings)
-    weight = None if n_parameters is None else n_parameters * dtype.itemsize
+    weight = None if n_parameters is None else model_bytes(n_parameters, dtype, settings.quantize)
     return ModelSize(
         model, not download and n_parameters is not None, architecture, n_parameters, download, shutil.disk_usage(place).free, weight,
         str(dtype).removeprefix("torch."), device, free_bytes(device),
