@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from dashboard.analysis.files import sha256
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.results import ModelCard, RunRecord
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-
-_LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens")
+from dashboard.analysis.versions import CODE, LIBRARIES
 
 
 def make_record(
@@ -28,8 +26,8 @@ def make_record(
         saes={str(sae): weights_sha256(catalog.get(sae)) for sae in dict.fromkeys(saes)},
         device=card.device,
         dtype=card.dtype,
-        code=metadata.version("latents-dashboard"),
-        libraries={name: metadata.version(name) for name in _LIBRARIES},
+        code=CODE,
+        libraries=dict(LIBRARIES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=None if seconds is None else round(seconds, 2),
     )

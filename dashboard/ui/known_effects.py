@@ -122,8 +122,7 @@ def _kept(
 def _take(name: str, found: Causality | Uncertainty, job: Job) -> None:
     """What has just been made is shown."""
     known_jobs.stored(found.record, job)
-    known.change(**{name: found.key})
-    st.rerun()
+    known.change_next(**{name: found.key})
 
 
 def _start(name: str, study: KnownUnknownStudy, steps: Callable[[StudyRunner], Iterator[Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -81,6 +81,13 @@ def change(**new: Any) -> None:
     """Callback: show something else of the study."""
     state.note_change()
     take(replace(known_state(), **new))
+
+
+def change_next(**new: Any) -> NoReturn:
+    """Show something else of the study in the next run, which begins at once: for the body of a page, where widgets stand already."""
+    state.note_change()
+    st.session_state[_VIEW] = replace(known_state(), **new)
+    st.rerun()
 
 
 def follow(key: str, field: str) -> None:

@@ -1,11 +1,14 @@
 """The known-or-unknown page without a browser: a study made and shown on the tiny model, its address, its figures, its grades."""
 
 import json
+import threading
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -138,8 +141,25 @@ def test_the_same_study_again_is_shown_without_a_job_and_says_so(open_page: Open
     assert len(resources.get_jobs().list()) == n_jobs == 1
 
 
+def ends(monkeypatch: pytest.MonkeyPatch, at_once: bool) -> threading.Event:
+    """Jobs end before the page is drawn again, so that it never sees them run; else not before the event is set."""
+    jobs, go = resources.get_jobs(), threading.Event()
+    submit = jobs.submit
+
+    def submitted(title: str, total: int, steps: Callable[[], Iterator[Any]], *more: Any) -> str:
+        id = submit(title, total, lambda: steps() if go.wait(60) else iter(()), *more)
+        while at_once and not jobs.get(id).state.ended:
+            go.set()
+            time.sleep(0.01)
+        return id
+
+    monkeypatch.setattr(jobs, "submit", submitted)
+    return go
+
+
+@pytest.mark.parametrize("at_once", [False, True])
 def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_without_the_model(
-    open_page: Open, runner: LocalRunner, store: ResultStore
+    open_page: Open, runner: LocalRunner, store: ResultStore, monkeypatch: pytest.MonkeyPatch, at_once: bool
 ) -> None:
     study = made(runner, store)
     keys = [tried(runner, store, study, amount).key for amount in (1.0, 2.0)]
@@ -149,8 +169,12 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
     assert box.value == keys[1] and len(box.options) == 2
     assert next(one for one in app.number_input if one.label.startswith("Added")).value == 2.0
     app = open_page(PAGE, study=study.key, tab="Causality", causality=keys[0])
+    go = ends(monkeypatch, at_once)
     next(one for one in app.button if one.label == "Try them out").click().run()
-    app = run_until_done(app)
+    if not at_once:
+        assert not told(app)
+        go.set()
+        app = run_until_done(app)
     assert "the stored result is shown" in told(app) and app.query_params["causality"] in (keys[0], [keys[0]])
     figure = chart(app, "known_rates_UNKNOWN_refused")
     assert {trace["name"] for trace in figure["data"]} == {"original", "+ known", "+ unknown", "+ random", "unknown taken out"}

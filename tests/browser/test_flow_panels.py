@@ -48,7 +48,7 @@ def click_on(page: Page, mark: Locator) -> None:
 
 def find_origins(page: Page) -> None:
     layers = page.locator(".st-key-flow_origins_layers input")
-    layers.click()
+    layers.fill("9")
     page.get_by_role("option", name="9", exact=True).click()
     layers.press("Escape")
     fill(page, "origins_texts", "3")

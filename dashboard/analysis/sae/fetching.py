@@ -11,7 +11,6 @@ model as published: centring the input is folded into the encoder.
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import fetched_folder, folder_id
 from dashboard.analysis.sae.directory import DirectoryEntry, entries, entry, find
 from dashboard.analysis.sae.loading import check_runs
+from dashboard.analysis.versions import LIBRARIES
 
 _FILES = {
     "sae_lens": ("sae_weights.safetensors", "cfg.json"),
@@ -83,7 +83,7 @@ def get_sae(name: str, cache: Path, say: Callable[[str], None]) -> SaeId:
             raise
         except Exception as error:  # sae-lens lets every reader's own exception through; each means the files are bad
             raise BrokenSaeFile(Path(name), f"{type(error).__name__}: {first_line(error)}") from error
-        _save(loaded, made, {**source, "sae_lens": metadata.version("sae-lens")}, name)
+        _save(loaded, made, {**source, "sae_lens": LIBRARIES["sae-lens"]}, name)
 
     build_folder(folder, is_complete, build)
     return sae

@@ -13,7 +13,6 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from dashboard.analysis.sae.latent_facts import Vocabulary, cofiring, in_steps, 
 from dashboard.analysis.sae.loading import check_fits, load_sae
 from dashboard.analysis.sae.reading import Reading, Source, read_in_parts, read_parts
 from dashboard.analysis.sae.rows import can_map, read_decoder
+from dashboard.analysis.versions import CODE
 
 _FORM = 1
 """Of the parts; another number makes older ones strangers."""
@@ -231,7 +231,7 @@ def _head(spec: SaeSpec, corpus: Corpus, model: LoadedModel, reading: Reading, s
         sae_sha256=weights_sha256(spec),
         dtype=str(model.dtype).removeprefix("torch."),
         saes=tuple(map(str, saes)),
-        code=metadata.version("latents-dashboard"),
+        code=CODE,
     )
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from dashboard.analysis.names import SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.evaluation import Evaluation
 from dashboard.analysis.sae.packed import pack, write_record
+from dashboard.analysis.versions import LIBRARIES
 
 
 def pack_run(run: Path, release: Path) -> list[Path]:
@@ -88,7 +88,7 @@ def _training_record(run: Path, ask: dict[str, Any], site: str) -> dict[str, Any
     return {
         "kind": "matryoshka_batchtopk" if _is_nested(ask, site) else "batchtopk",
         "licence": "Apache-2.0",
-        "training": {**ask, "text": texts, "tokens_seen": last["tokens"], "sae_lens": metadata.version("sae-lens")},
+        "training": {**ask, "text": texts, "tokens_seen": last["tokens"], "sae_lens": LIBRARIES["sae-lens"]},
     }
 
 
