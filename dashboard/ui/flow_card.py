@@ -54,8 +54,8 @@ def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
     st.markdown(f"##### {failures.plain(named(node.latent) or 'No label')}", help=TERMS["label"])
     st.caption(f"`{node.latent}`")
     _buttons(view, graph, node)
-    if present_flow.scores(node):
-        for column, (name, value) in zip(st.columns(3), _scores(node), strict=True):
+    if scores := present_flow.scores(node):
+        for column, (name, value) in zip(st.columns(3), scores, strict=True):
             column.metric(name, value, help=TERMS[name])
     facts = _facts(node.latent)
     if facts is None:
@@ -99,11 +99,6 @@ def _without(view: flow.FlowState, graph: FlowGraph, latent: LatentId) -> None:
 
 def _nothing() -> None:
     """What comes later where there is nothing more to say."""
-
-
-def _scores(node: FlowNode) -> tuple[tuple[str, str], ...]:
-    pairs = (("s_R", node.s_res), ("s_M", node.s_mlp), ("s_A", node.s_att))
-    return tuple((name, "not known" if value is None else f"{value:.2f}") for name, value in pairs)
 
 
 def _examples(facts: LatentFacts) -> None:

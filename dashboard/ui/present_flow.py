@@ -40,12 +40,18 @@ def brief(label: str) -> str:
     return label.partition("; promotes")[0].replace('"', "")
 
 
-def scores(node: FlowNode) -> str:
-    """The three best cosines; a dictionary that is not there leaves one unknown. Empty for a module's latent."""
+def scores(node: FlowNode) -> tuple[tuple[str, str], ...]:
+    """The three best cosines with their names, for people; a dictionary that is not there gives none. Empty for a module's latent."""
     if row_of(node) is not GraphRow.RESID:
-        return ""
+        return ()
     pairs = (("s_R", node.s_res), ("s_M", node.s_mlp), ("s_A", node.s_att))
-    return " · ".join(f"{name} {'not known' if value is None else f'{value:.2f}'}" for name, value in pairs)
+    return tuple((name, "no SAE" if value is None else f"{value:.2f}") for name, value in pairs)
+
+
+def _note(node: FlowNode) -> str:
+    """What a pointer on a node reads."""
+    fires = "" if node.density is None else f"fires on {percent(node.density)} of tokens"
+    return "\n".join(filter(None, (" · ".join(map(" ".join, scores(node))), fires)))
 
 
 def edge_note(edge: FlowEdge) -> str:
@@ -70,7 +76,7 @@ def drawn(graph: FlowGraph, named: Named) -> FlowPicture:
             index=node.latent.index,
             label=brief(named(node.latent)),
             role=role_of(node, graph.ask),
-            note="\n".join(filter(None, (scores(node), "" if node.density is None else f"fires on {percent(node.density)} of tokens"))),
+            note=_note(node),
             is_seed=node.latent == graph.ask.seed,
         )
         for node in _path_first(graph)

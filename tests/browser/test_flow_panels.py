@@ -21,6 +21,7 @@ def opened(open_page: Open, tab: str, **more: object) -> Page:
     page = open_page(ALONE, ready=".st-key-flow_canvas .stage[data-ready]", **more)
     page.get_by_text("On text: origins, deactivation, steering").click()
     page.get_by_role("tab", name=tab).click()
+    expect(page.get_by_role("tabpanel").filter(visible=True).get_by_role("button").last).to_be_visible()
     settle(page)
     return page
 
@@ -48,7 +49,8 @@ def click_on(page: Page, mark: Locator) -> None:
 
 def find_origins(page: Page) -> None:
     layers = page.locator(".st-key-flow_origins_layers input")
-    layers.fill("9")
+    layers.click()
+    layers.fill("9")  # the list is long, and what is not in view of it is not there
     page.get_by_role("option", name="9", exact=True).click()
     layers.press("Escape")
     fill(page, "origins_texts", "3")
