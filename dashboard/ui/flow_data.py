@@ -55,7 +55,7 @@ def origins(seed: LatentId) -> None:
 
         numbers = [layer.layer for layer in layers]
         options = {"--layers": commas(numbers), "--texts": ask.n_rows, "--tokens": ask.n_tokens, "--kinds": commas(ask.kinds)}
-        about = f"{_said(numbers)} of {seed.sae.release}, {ask.n_rows} texts, {ask.n_tokens} tokens of each"
+        about = f"{_said(numbers)} of {seed.sae.release}, texts: {ask.n_rows}, tokens of each: {ask.n_tokens}"
         about += f", {commas(ask.kinds)}" if ask.kinds else ""
         asked = {"release": seed.sae.release, "layers": numbers, "top": 1} | ask.plain_data() | _text(corpus)
         saes = _saes(layers)
@@ -206,7 +206,7 @@ def deactivation(seed: LatentId) -> None:
         by = [Matching(way).name.lower() for way in ways]
         options = {"--layers": commas(of), "--texts": sample.n_rows, "--tokens": sample.n_tokens, "--targets": ask.max_targets}
         options |= {"--factors": commas(ask.factors), "--matching": commas(by), "--exhaustive": exhaustive, "--by-subset": True}
-        about = f"{_said(of)} of {release}, {sample.n_rows} texts, {sample.n_tokens} tokens of each, r {commas(ask.factors)}"
+        about = f"{_said(of)} of {release}, texts: {sample.n_rows}, tokens of each: {sample.n_tokens}, r {commas(ask.factors)}"
         asked = {"release": release, "layers": of, "matching": by} | ask.plain_data() | _text(corpus)
         again = command(("flow", "deactivate", release), options, shell())
         total = sample.n_rows * int(n_tokens) * len(layers)

@@ -92,7 +92,7 @@ def _inputs(graph: FlowGraph, goal: recipes.Goal) -> Callable[[], Plan]:
             return method.flow_steering(study, wanted, None if grader is None else grader.scores)
 
         about = f"{graph.ask.seed}: {goal.value}, {len(wanted.settings)} settings at {len(wanted.strengths)} strengths, "
-        about += f"{wanted.n_texts} texts each"
+        about += f"texts at each: {wanted.n_texts}"
         asked = wanted.plain_data() | judged
         return Plan("flow steer", about, asked, wanted.saes, _command(graph, wanted, judged), wanted.n_total, steps)
 
