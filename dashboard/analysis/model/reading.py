@@ -57,7 +57,7 @@ def _read(
     texts = np.array([place for own in owners for place in own], dtype=np.int64)
     with torch.inference_mode():
         codes = {name: sparse_rows(sae.encode(values[site])) for name, (site, sae) in saes.items()}
-        norms = {site: values[site].norm(dim=-1).cpu().numpy()[of_text] for site in ask.norms}
+        norms = {site: np.linalg.norm(values[site].cpu().numpy(), axis=-1)[of_text] for site in ask.norms}
         kept = {site: values[site].cpu().numpy()[of_text] for site in ask.rows}
     if len(texts) > len(rows):
         codes = {name: code.take(of_text) for name, code in codes.items()}
