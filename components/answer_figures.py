@@ -8,9 +8,8 @@ import plotly.graph_objects as go
 
 from components.palette import TONES
 from components.study_data import DetectorScore, OutcomeValues, RateBar, Tone
-from components.study_figures import escaped
+from components.study_figures import FRAME, escaped
 
-_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}, "entrywidth": 0}
 _PATTERNS = {Tone.RANDOM: "/", Tone.WITHOUT: "x"}
 
@@ -38,7 +37,7 @@ def rate_bars(bars: Sequence[RateBar], *, y_title: str, is_share: bool = True) -
     axis = {"range": [0, 1], "tickformat": ".0%"} if is_share else {"zeroline": True}
     figure.update_layout(
         height=330,
-        margin=_MARGIN,
+        **FRAME,
         barmode="group",
         xaxis={"title": "", "type": "category"},
         yaxis={"title": y_title, **axis},
@@ -72,7 +71,7 @@ def outcome_boxes(outcomes: Sequence[OutcomeValues], *, thresholds: Mapping[str,
             figure.add_shape(type="line", x0=place - 0.45, x1=place + 0.45, y0=threshold, y1=threshold, line=line)
     figure.update_layout(
         height=330,
-        margin=_MARGIN,
+        **FRAME,
         boxmode="group",
         xaxis={"title": "", "type": "category", "categoryorder": "array", "categoryarray": groups},
         yaxis={"title": y_title, "rangemode": _range_mode([value for outcome in outcomes for value in outcome.values])},
@@ -100,7 +99,7 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
     figure.add_vline(x=0.5, line={"color": TONES[Tone.ASIDE], "dash": "dot", "width": 1})
     figure.update_layout(
         height=90 + 34 * len(ordered),
-        margin=_MARGIN,
+        **FRAME,
         xaxis={"title": "AUROC for a wrong answer", "range": [0, 1], "dtick": 0.25},
         yaxis={"title": "", "type": "category", "automargin": True},
         showlegend=False,

@@ -67,6 +67,13 @@ def watch_others() -> None:
         _drawn_while_it_runs(_OTHERS, tuple(reversed(others)))
 
 
+def how_to_get_it() -> str:
+    """What to do for a first study, or that one is being made."""
+    if any(_is_ours(job) and not job.state.ended for job in get_jobs().list()):
+        return "A study is being made: it stands here when it is done."
+    return "Run the preview above: it takes about a minute."
+
+
 def stored(record: RunRecord, job: Job) -> None:
     """Say so if a job found its result made before it began."""
     if record.created < job.created:

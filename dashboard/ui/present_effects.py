@@ -52,9 +52,14 @@ _TONES = {
 }
 
 
+def asked(record: RunRecord) -> CausalitySettings:
+    """What was asked for; `Causality.settings` has the amount that was tuned in the place of none."""
+    return from_plain(CausalitySettings, {name: value for name, value in record.ask.items() if name != "study"})
+
+
 def causality_name(record: RunRecord) -> str:
     """One of several causalities of a study, in a line."""
-    own = from_plain(CausalitySettings, {name: value for name, value in record.ask.items() if name != "study"})
+    own = asked(record)
     added = "+ a tuned amount" if own.amount is None else f"+{own.amount:g} × norm"
     said = f"{own.known} and {own.unknown}, {added} to {PARTS[own.part]}"
     return f"{said} · {own.n_questions} questions each, {own.n_random} random latents · {_when(record)}"
