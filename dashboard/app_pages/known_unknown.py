@@ -104,10 +104,12 @@ for problem in problems:
 with failures.shown():
     with st.expander("New study", expanded=not get_store().keys(known_unknown.KIND)):
         known_controls.new_study()
-    known_jobs.watch(known_jobs.STUDY, take_result)
-    known_jobs.watch_others()
-if line := known.notice():
-    st.info(failures.plain(line), icon=":material/inventory_2:")
+    with st.container():
+        known_jobs.watch(known_jobs.STUDY, take_result)
+        known_jobs.watch_others()
+with st.container():  # it stands there empty too: what is open beneath stays open when the line goes
+    if line := known.notice():
+        st.info(failures.plain(line), icon=":material/inventory_2:")
 with failures.shown():
     one_study(known.known_state())
 with failures.shown():

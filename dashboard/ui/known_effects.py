@@ -65,7 +65,8 @@ def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
             ).with_amount(amount, own.seed)  # fmt: skip
             catalog = get_catalog()
             _start(known_jobs.CAUSALITY, study, lambda runner: run_causality(runner, get_store(), study, settings, catalog))
-    known_jobs.watch(_job(known_jobs.CAUSALITY, study), partial(_take, known_jobs.CAUSALITY))
+    with st.container():
+        known_jobs.watch(_job(known_jobs.CAUSALITY, study), partial(_take, known_jobs.CAUSALITY))
     if found is not None:
         _draw_causality(found)
     else:
@@ -87,7 +88,8 @@ def uncertainty(study: KnownUnknownStudy, view: known.KnownState) -> None:
             settings = UncertaintySettings(n_questions=int(n), new_tokens=int(tokens), chat=chat)
             catalog = get_catalog()
             _start(known_jobs.UNCERTAINTY, study, lambda runner: run_uncertainty(runner, get_store(), study, settings, catalog))
-    known_jobs.watch(_job(known_jobs.UNCERTAINTY, study), partial(_take, known_jobs.UNCERTAINTY))
+    with st.container():
+        known_jobs.watch(_job(known_jobs.UNCERTAINTY, study), partial(_take, known_jobs.UNCERTAINTY))
     if found is not None:
         _draw_uncertainty(found)
     else:

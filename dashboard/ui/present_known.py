@@ -302,8 +302,8 @@ def added_type(found: EntityTable) -> str:
     """What was taken of the files of a type, and what was not."""
     said = f"{found.kind.title}: {how_many(len(found), 'entity', 'entities')}. Choose them under Types of entities."
     if found.left_out:
-        first = found.left_out[0]
-        said += f" {how_many(len(found.left_out), 'row', 'rows')} left out, the first is row {thin(first.row)}, {first.name[:60]}: {first.reason}."
+        first, n = found.left_out[0], how_many(len(found.left_out), "row", "rows")
+        said += f" {n} left out, the first is row {thin(first.row)}, {first.name[:60]}: {first.reason}."
     if found.passed_over:
         said += f" Columns that are no attribute were passed over: {', '.join(name[:40] or '(no name)' for name in found.passed_over[:8])}."
     return said
