@@ -89,7 +89,7 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
         y=[escaped(score.label, 48) for score in ordered],
         mode="markers+text",
         text=[f"{score.auroc:.2f}" for score in ordered],
-        textposition=["middle right" if score.auroc >= 0.5 else "middle left" for score in ordered],
+        textposition="middle right",
         marker={"size": 10, "color": [TONES[Tone.WRONG if score.key else Tone.PLAIN] for score in ordered]},
         customdata=[[score.key, score.n_right, score.n_wrong, escaped(score.note, 200)] for score in ordered],
         hovertemplate="%{y}: %{x:.4f}, n %{customdata[1]} right, %{customdata[2]} wrong<br>%{customdata[3]}<extra></extra>",
@@ -100,7 +100,7 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
     figure.update_layout(
         height=90 + 34 * len(ordered),
         **FRAME,
-        xaxis={"title": "AUROC for a wrong answer", "range": [0, 1], "dtick": 0.25},
+        xaxis={"title": "AUROC for a wrong answer", "range": [-0.03, 1.03], "dtick": 0.25},
         yaxis={"title": "", "type": "category", "automargin": True},
         showlegend=False,
         clickmode="event+select",
