@@ -8,9 +8,8 @@ import plotly.graph_objects as go
 
 from components.palette import TONES
 from components.study_data import DetectorScore, OutcomeValues, RateBar, Tone
-from components.study_figures import escaped
+from components.study_figures import FRAME, escaped
 
-_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}, "entrywidth": 0}
 _PATTERNS = {Tone.RANDOM: "/", Tone.WITHOUT: "x"}
 
@@ -38,7 +37,7 @@ def rate_bars(bars: Sequence[RateBar], *, y_title: str, is_share: bool = True) -
     axis = {"range": [0, 1], "tickformat": ".0%"} if is_share else {"zeroline": True}
     figure.update_layout(
         height=330,
-        margin=_MARGIN,
+        **FRAME,
         barmode="group",
         xaxis={"title": "", "type": "category"},
         yaxis={"title": y_title, **axis},
@@ -72,7 +71,7 @@ def outcome_boxes(outcomes: Sequence[OutcomeValues], *, thresholds: Mapping[str,
             figure.add_shape(type="line", x0=place - 0.45, x1=place + 0.45, y0=threshold, y1=threshold, line=line)
     figure.update_layout(
         height=330,
-        margin=_MARGIN,
+        **FRAME,
         boxmode="group",
         xaxis={"title": "", "type": "category", "categoryorder": "array", "categoryarray": groups},
         yaxis={"title": y_title, "rangemode": _range_mode([value for outcome in outcomes for value in outcome.values])},
@@ -90,7 +89,7 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
         y=[escaped(score.label, 48) for score in ordered],
         mode="markers+text",
         text=[f"{score.auroc:.2f}" for score in ordered],
-        textposition=["middle right" if score.auroc >= 0.5 else "middle left" for score in ordered],
+        textposition="middle right",
         marker={"size": 10, "color": [TONES[Tone.WRONG if score.key else Tone.PLAIN] for score in ordered]},
         customdata=[[score.key, score.n_right, score.n_wrong, escaped(score.note, 200)] for score in ordered],
         hovertemplate="%{y}: %{x:.4f}, n %{customdata[1]} right, %{customdata[2]} wrong<br>%{customdata[3]}<extra></extra>",
@@ -100,8 +99,8 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
     figure.add_vline(x=0.5, line={"color": TONES[Tone.ASIDE], "dash": "dot", "width": 1})
     figure.update_layout(
         height=90 + 34 * len(ordered),
-        margin=_MARGIN,
-        xaxis={"title": "AUROC for a wrong answer", "range": [0, 1], "dtick": 0.25},
+        **FRAME,
+        xaxis={"title": "AUROC for a wrong answer", "range": [-0.03, 1.03], "dtick": 0.25},
         yaxis={"title": "", "type": "category", "automargin": True},
         showlegend=False,
         clickmode="event+select",

@@ -19,7 +19,8 @@ CONFIG: dict[str, Any] = {
     "toImageButtonOptions": {"format": "svg", "filename": "study"},
 }
 """What Plotly is to offer with each of them: the camera saves SVG."""
-_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+FRAME: dict[str, Any] = {"margin": {"l": 8, "r": 40, "t": 8, "b": 8}, "modebar": {"orientation": "v"}}
+"""The tools stand upright in the right margin: above the figure they would cover its legend."""
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 _NAMES = {Tone.KNOWN: "known", Tone.UNKNOWN: "unknown", Tone.ASIDE: "set aside"}
 _MAX_NAME, _MAX_KEY = 40, 200
@@ -45,7 +46,7 @@ def frequency_scatter(points: Sequence[FrequencyPoint], *, chosen: str | None = 
     axis = {"range": [0, 1], "tickformat": ".0%", "dtick": 0.25, "zeroline": False, "constrain": "domain"}
     figure.update_layout(
         height=480,
-        margin=_MARGIN,
+        **FRAME,
         xaxis={**axis, "title": "share of known entities on which it fires"},
         yaxis={**axis, "title": "share of unknown entities on which it fires", "scaleanchor": "x"},
         legend=_LEGEND,
@@ -92,7 +93,7 @@ def layer_curves(curves: Sequence[LayerCurve], *, y_title: str, chosen: str | No
         )
     figure.update_layout(
         height=340 if len(curves) <= 5 else 420,
-        margin=_MARGIN,
+        **FRAME,
         xaxis=_layers([point.layer for curve in curves for point in curve.points]),
         yaxis={"title": y_title, "rangemode": "tozero"},
         legend=_LEGEND,
@@ -121,7 +122,7 @@ def kind_bars(shares: Sequence[KindShares]) -> go.Figure:
     beneath = [f"{name}<br>{counted(share.known)}<br>{counted(share.unknown)}" for name, share in zip(names, shares, strict=True)]
     figure.update_layout(
         height=310,
-        margin=_MARGIN,
+        **FRAME,
         barmode="group",
         xaxis={"title": "", "type": "category", "tickvals": names, "ticktext": beneath, "tickangle": 0},
         yaxis={"title": "share on which it fires", "range": [0, 1], "tickformat": ".0%"},
@@ -167,7 +168,7 @@ def entity_strip(bars: Sequence[EntityBar], *, chosen: str | None = None) -> go.
         )
     figure.update_layout(
         height=280,
-        margin=_MARGIN,
+        **FRAME,
         barmode="overlay",
         xaxis={"title": f"{len(ordered)} entities, the strongest first", "zeroline": False, "showgrid": False},
         yaxis={"title": "activation", "rangemode": "tozero"},
@@ -208,7 +209,7 @@ def norm_curves(points: Sequence[NormPoint]) -> go.Figure:
             )
     figure.update_layout(
         height=300,
-        margin=_MARGIN,
+        **FRAME,
         xaxis=_layers([point.layer for point in points]),
         yaxis={"title": "norm of the residual", "rangemode": "tozero"},
         legend=_LEGEND,

@@ -71,11 +71,8 @@ def one_study(view: known.KnownState) -> None:
     """The study that is chosen, and the part of it that is open."""
     heads = tuple(head for head in known_unknown.list_studies(get_store()) if head.model == str(choice()))
     if not heads:
-        st.info(
-            "Here will stand, for every latent, the share of known and of unknown entities that it fires on. "
-            "Run the preview above: it takes about a minute.",
-            icon=":material/info:",
-        )
+        said = "Here will stand, for every latent, the share of known and of unknown entities that it fires on. "
+        st.info(said + known_jobs.how_to_get_it(), icon=":material/info:")
         return
     keys = [head.key for head in heads]
     if view.study and view.study not in keys:
@@ -107,13 +104,15 @@ for problem in problems:
 with failures.shown():
     with st.expander("New study", expanded=not get_store().keys(known_unknown.KIND)):
         known_controls.new_study()
-    known_jobs.watch(known_jobs.STUDY, take_result)
-    known_jobs.watch_others()
-if line := known.notice():
-    st.info(failures.plain(line), icon=":material/inventory_2:")
+    with st.container():
+        known_jobs.watch(known_jobs.STUDY, take_result)
+        known_jobs.watch_others()
+with st.container():  # it stands there empty too: what is open beneath stays open when the line goes
+    if line := known.notice():
+        st.info(failures.plain(line), icon=":material/inventory_2:")
 with failures.shown():
     one_study(known.known_state())
 with failures.shown():
     sidebar.model_card(get_engine().describe())
-sidebar.jobs()
+sidebar.jobs(known.TITLE)
 sidebar.keys()

@@ -66,18 +66,28 @@ def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
     first.number_input("Seed", 0, 2**31 - 1, key=known.SEED, **kept)
     second.toggle("Ask as a chat message", key=known.CHAT, **kept)
     third.text_input("Text in which names are read", key=known.TEMPLATE, placeholder="The {type} '{name}'", **kept)
-    st.markdown("**A type of your own**: a TOML file (questions, matchers) and a CSV file (name, familiarity, attributes)")
-    files = st.file_uploader("TOML and CSV", ["toml", "csv"], accept_multiple_files=True, key=known.UPLOADS, label_visibility="collapsed")
-    if files:
-        toml, table = (next((file for file in files if file.name.endswith(end)), None) for end in (".toml", ".csv"))
-        if toml is None or table is None:
-            st.caption(f"The {'TOML' if toml is None else 'CSV'} file is still missing.")
-        elif st.button("Add this type", icon=":material/add:"):
-            with failures.shown():
-                found = keep_type(toml, table, uploaded_kinds(), frozenset(kinds.kinds))
-                said = f"{found.kind.title}: {len(found)} entities"
-                known.say(f"{said}, {len(found.left_out)} rows left out" if found.left_out else said)
-                st.rerun()
+    _own_type(kinds)
+
+
+def _own_type(kinds: EntityKinds) -> None:
+    """A type from files. Of several of an ending the last counts: who mends a file adds it again."""
+    st.markdown(
+        "**A type of your own**: a CSV file (name, familiarity, attributes); a TOML file (questions, matchers) says how to ask, "
+        "without it every column is asked plainly",
+    )
+    files = st.file_uploader("CSV and TOML", ["csv", "toml"], accept_multiple_files=True, key=known.uploads(), label_visibility="collapsed")
+    toml, table = (next((file for file in reversed(files) if file.name.lower().endswith(end)), None) for end in (".toml", ".csv"))
+    if files and table is None:
+        st.caption("The CSV file is still missing.")
+    if table is None:
+        return
+    said = table.name if toml is None else f"{toml.name} and {table.name}"
+    if st.button(failures.plain(f"Add a type from {said}"), icon=":material/add:"):
+        with failures.shown():
+            found = keep_type(toml, table, uploaded_kinds(), frozenset(kinds.kinds))
+            known.say(present_known.added_type(found))
+            known.next_edition()
+            st.rerun()
 
 
 def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> None:

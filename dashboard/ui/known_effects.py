@@ -1,6 +1,7 @@
 """The two further parts of a study, made on request: what the chosen latents cause, and what tells wrong answers."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,14 +43,14 @@ _SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
     """Answers, self-report and attention with the chosen latents added or taken out; starts on request."""
     found = _kept(known_jobs.CAUSALITY, CAUSALITY, study, view, load_causality, present_effects.causality_name)
-    own = CAUSALITY_PREVIEW if found is None else found.settings
+    own = CAUSALITY_PREVIEW if found is None else present_effects.asked(found.record)
     with st.form("known_causality", border=False):
-        first, second, third, fourth = st.columns(4)
+        first, second, third, fourth = st.columns([4, 6, 3, 3])
         n = first.number_input("Questions of each type and side", 1, 500, own.n_questions)
         amount = second.number_input("Added, × mean residual norm (empty: tuned)", 0.0, 20.0, own.amount, 0.1, help=TERMS["edit"])
         n_random = third.number_input("Random latents", 2, 100, own.n_random)
         tokens = fourth.number_input("New tokens", 1, 256, own.new_tokens)
-        first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
+        first, second, third, fourth = st.columns([4, 4, 5, 3], vertical_alignment="bottom")
         known_latent = first.text_input("Known latent (empty: the best)", own.known)
         unknown_latent = second.text_input("Unknown latent (empty: the best)", own.unknown)
         parts = list(present_effects.PARTS)
@@ -58,13 +59,14 @@ def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
         started = st.form_submit_button("Try them out", icon=":material/play_arrow:")
     if started:
         with failures.shown():
-            settings = CausalitySettings(
-                known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), n_random=int(n_random),
-                new_tokens=int(tokens), part=part, chat=chat,
-            ).with_amount(amount)  # fmt: skip
+            settings = replace(
+                own, known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), n_random=int(n_random),
+                new_tokens=int(tokens), part=part, chat=chat, attention_amount=CausalitySettings.attention_amount,
+            ).with_amount(amount, own.seed)  # fmt: skip
             catalog = get_catalog()
             _start(known_jobs.CAUSALITY, study, lambda runner: run_causality(runner, get_store(), study, settings, catalog))
-    known_jobs.watch(_job(known_jobs.CAUSALITY, study), partial(_take, known_jobs.CAUSALITY))
+    with st.container():
+        known_jobs.watch(_job(known_jobs.CAUSALITY, study), partial(_take, known_jobs.CAUSALITY))
     if found is not None:
         _draw_causality(found)
     else:
@@ -86,7 +88,8 @@ def uncertainty(study: KnownUnknownStudy, view: known.KnownState) -> None:
             settings = UncertaintySettings(n_questions=int(n), new_tokens=int(tokens), chat=chat)
             catalog = get_catalog()
             _start(known_jobs.UNCERTAINTY, study, lambda runner: run_uncertainty(runner, get_store(), study, settings, catalog))
-    known_jobs.watch(_job(known_jobs.UNCERTAINTY, study), partial(_take, known_jobs.UNCERTAINTY))
+    with st.container():
+        known_jobs.watch(_job(known_jobs.UNCERTAINTY, study), partial(_take, known_jobs.UNCERTAINTY))
     if found is not None:
         _draw_uncertainty(found)
     else:

@@ -55,7 +55,7 @@ def watch(name: str, on_done: Callable[[Any, Job], None]) -> None:
     elif result is not None:
         on_done(result, job)
     else:
-        said = f"Cancelled at {job.done / TOTAL:.0%}. What was read is kept: run it again to go on from there."
+        said = f"Cancelled at {job.done / TOTAL:.0%}. Every part that was finished is kept: run it again to go on from the last one."
         st.info(failures.plain(said), icon=":material/pause:")
 
 
@@ -65,6 +65,13 @@ def watch_others() -> None:
     others = [job.id for job in get_jobs().list() if _is_ours(job) and not job.state.ended and job.id not in mine]
     if others:
         _drawn_while_it_runs(_OTHERS, tuple(reversed(others)))
+
+
+def how_to_get_it() -> str:
+    """What to do for a first study, or that one is being made."""
+    if any(_is_ours(job) and not job.state.ended for job in get_jobs().list()):
+        return "A study is being made: it stands here when it is done."
+    return "Run the preview above: it takes about a minute."
 
 
 def stored(record: RunRecord, job: Job) -> None:
@@ -118,5 +125,5 @@ def _one(name: str, job: Job, ahead: int) -> None:
         return
     bar.progress(job.done / TOTAL, text=failures.plain(f"{job.title}, started in another window at {_clock(job.created)}. {said}"))
     with cancel.popover("Cancel", icon=":material/close:"):
-        st.markdown("Somebody may be waiting for it. What was read so far is kept.")
+        st.markdown("Somebody may be waiting for it. What is finished of it is kept.")
         st.button("Cancel it for everybody", key=f"{known.CANCEL}_{job.id}", on_click=get_jobs().cancel, args=(job.id,))

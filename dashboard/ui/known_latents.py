@@ -63,7 +63,9 @@ def layers(study: KnownUnknownStudy, view: known.KnownState) -> None:
     st.markdown(f"**Norm of the residual at the last token of a name**, {failures.plain(view.kind)}; bars are one standard deviation")
     norms = norm_curves(present_known.norm_points(study, view.kind))
     st.plotly_chart(norms, key=known.NORMS, on_select=lambda: known.pick_point(known.NORMS), selection_mode="points", config=CONFIG)
-    st.caption("A click on a point opens the best latent of its layer: in the curves of that type, in the norms of that side.")
+    st.caption(
+        "A click on a point opens the best latent of its layer, where one was read: in the curves of that type, in the norms of that side."
+    )
 
 
 def latent_box(study: KnownUnknownStudy, view: known.KnownState) -> None:

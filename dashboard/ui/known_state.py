@@ -251,12 +251,17 @@ def to_open() -> tuple[LatentId, Prompt | None] | None:
 
 
 def edition() -> int:
-    """Counts what was overruled in this tab: an editor begins anew with each."""
+    """Counts what was overruled or brought in this tab: editors and boxes for files begin anew with each."""
     return st.session_state.get(_EDITION, 0)
 
 
+def uploads() -> str:
+    """The key of the box for files: an empty one once they were taken."""
+    return f"{UPLOADS}_{edition()}"
+
+
 def next_edition() -> None:
-    """An editor is to begin anew."""
+    """Editors and boxes for files are to begin anew."""
     st.session_state[_EDITION] = edition() + 1
 
 

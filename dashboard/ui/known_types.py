@@ -1,9 +1,10 @@
-"""Types of entities that people bring: a TOML file, and a CSV file of the same name."""
+"""Types of entities that people bring: a CSV file, and a TOML file that says how its columns are asked; without one, plainly."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from dashboard.analysis.entities.bare import bare_kind, stem_of
 from dashboard.analysis.entities.kinds import read_kind
 from dashboard.analysis.entities.tables import EntityTable, read_table
 from dashboard.analysis.errors import BadAsk
@@ -22,17 +23,19 @@ class Uploaded(Protocol):
         ...
 
 
-def keep_type(toml: Uploaded, table: Uploaded, folder: Path, taken: frozenset[str]) -> EntityTable:
-    """Check both files and put them in the folder, under the name of the first; the table as it was read.
+def keep_type(toml: Uploaded | None, table: Uploaded, folder: Path, taken: frozenset[str]) -> EntityTable:
+    """Check both files and put them in the folder, under the name of the TOML file; the table as it was read.
+
+    Without a TOML file each column is asked in the plainest words, and the CSV file gives the name.
 
     Raises:
         BadAsk: if the name is taken by a type that did not come this way.
         BrokenEntityFile: naming every row and field that is wrong.
     """
-    stem = Path(toml.name).stem
+    stem = stem_of(table.name) if toml is None else Path(toml.name).stem
     with TemporaryDirectory() as scratch:
         kind_file, table_file = Path(scratch) / f"{stem}.toml", Path(scratch) / f"{stem}.csv"
-        kind_file.write_bytes(toml.getvalue())
+        kind_file.write_bytes(bare_kind(stem, table.getvalue()).encode() if toml is None else toml.getvalue())
         table_file.write_bytes(table.getvalue())
         found = read_table(read_kind(kind_file))
         if found.kind.name in taken and not (folder / kind_file.name).is_file():

@@ -43,6 +43,8 @@ CONDITIONS = {
     Condition.WITHOUT: "unknown taken out",
 }
 """Names in figures and tables."""
+_FEW = 5
+"""Right or wrong answers below which an AUROC says nothing: of 4 against 4 one order in 70 is perfect by chance."""
 _TONES = {
     Condition.ORIGINAL: Tone.PLAIN,
     Condition.KNOWN: Tone.KNOWN,
@@ -52,9 +54,14 @@ _TONES = {
 }
 
 
+def asked(record: RunRecord) -> CausalitySettings:
+    """What was asked for; `Causality.settings` has the amount that was tuned in the place of none."""
+    return from_plain(CausalitySettings, {name: value for name, value in record.ask.items() if name != "study"})
+
+
 def causality_name(record: RunRecord) -> str:
     """One of several causalities of a study, in a line."""
-    own = from_plain(CausalitySettings, {name: value for name, value in record.ask.items() if name != "study"})
+    own = asked(record)
     added = "+ a tuned amount" if own.amount is None else f"+{own.amount:g} × norm"
     said = f"{own.known} and {own.unknown}, {added} to {PARTS[own.part]}"
     return f"{said} · {own.n_questions} questions each, {own.n_random} random latents · {_when(record)}"
@@ -182,9 +189,10 @@ def uncertainty_sentence(found: Uncertainty) -> str:
         return ""
     auroc = best.figures.auroc
     against = "" if found.linear is None else f"; a logistic regression on the residual has {found.linear.auroc.value:.2f}"
+    few = " So few show nothing: ask more questions." if min(auroc.n_right, auroc.n_wrong) < _FEW else ""
     return (
         f"{best.latent} tells wrong answers from right ones with AUROC {auroc.value:.2f} on {auroc.n_right} right and "
-        f"{auroc.n_wrong} wrong test answers (half is guessing){against}."
+        f"{auroc.n_wrong} wrong test answers (half is guessing){against}.{few}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from components.study_data import FrequencyPoint, KindShares, LayerCurve, LayerPoint, NormPoint, ShareBar, Tone
+from dashboard.analysis.entities.tables import EntityTable
 from dashboard.analysis.known.types import KnownUnknownStudy
 from dashboard.analysis.methods.entity_counts import Split
 from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
@@ -289,12 +290,28 @@ def percent(share: Share) -> str:
 
 def tiny(p: float) -> str:
     """A probability: two decimals, a power of ten where it is small."""
-    return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}".replace("e-0", "e-")
+    return f"{p:.2f}" if p >= 0.0095 else f"{p:.0e}".replace("e-0", "e-")
 
 
 def thin(n: int) -> str:
     """A number with thin spaces between thousands."""
     return f"{n:,}".replace(",", "\u2009")
+
+
+def added_type(found: EntityTable) -> str:
+    """What was taken of the files of a type, and what was not."""
+    said = f"{found.kind.title}: {how_many(len(found), 'entity', 'entities')}. Choose them under Types of entities."
+    if found.left_out:
+        first, n = found.left_out[0], how_many(len(found.left_out), "row", "rows")
+        said += f" {n} left out, the first is row {thin(first.row)}, {first.name[:60]}: {first.reason}."
+    if found.passed_over:
+        said += f" Columns that are no attribute were passed over: {', '.join(name[:40] or '(no name)' for name in found.passed_over[:8])}."
+    return said
+
+
+def how_many(n: int, one: str, more: str) -> str:
+    """As "1 row", "2 rows"."""
+    return f"{thin(n)} {one if n == 1 else more}"
 
 
 def name_of(split: Split | None) -> str:

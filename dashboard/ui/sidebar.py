@@ -59,9 +59,14 @@ def keys(further: Mapping[str, str] | None = None) -> None:
         st.markdown("  \n".join(lines))
 
 
-def jobs() -> None:
-    """What runs in the background, and how far it is."""
-    running = [job for jobs in (get_jobs(), get_downloads()) for job in jobs.list() if not job.state.ended]
+def jobs(but: str = "") -> None:
+    """What runs in the background, and how far it is; without the jobs that the page itself draws, whose titles begin with `but`."""
+    running = [
+        job
+        for jobs in (get_jobs(), get_downloads())
+        for job in jobs.list()
+        if not job.state.ended and not (but and job.title.startswith(but))
+    ]
     if running:
         with st.sidebar:
             st.caption("Jobs")

@@ -1,6 +1,7 @@
 """The known-or-unknown page without a browser: a study made and shown on the tiny model, its address, its figures, its grades."""
 
 import json
+import re
 import threading
 import time
 import zipfile
@@ -15,10 +16,12 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis import known_unknown
 from dashboard.analysis.entities import kinds as entity_kinds
+from dashboard.analysis.entities.kinds import Matcher
 from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk, BrokenEntityFile
-from dashboard.analysis.known.effects import Causality, CausalitySettings
+from dashboard.analysis.known.effects import CAUSALITY, Causality, CausalitySettings
+from dashboard.analysis.known.plain import kept_parts
 from dashboard.analysis.known.types import Overrule
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
@@ -180,6 +183,42 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
     assert {trace["name"] for trace in figure["data"]} == {"original", "+ known", "+ unknown", "+ random", "unknown taken out"}
 
 
+def test_what_was_tuned_is_asked_again_as_it_was_asked(
+    open_page: Open, runner: LocalRunner, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made(runner, store)
+    settings = CausalitySettings(n_questions=2, n_random=2, new_tokens=3, n_tuning=1, amounts=(0.5, 1.0))
+    *_, last = known_unknown.run_causality(runner, store, study, settings, runner.catalog)
+    assert isinstance(last.result, Causality) and last.result.settings.amount in settings.amounts
+    app = open_page(PAGE, study=study.key, tab="Causality")
+    assert next(one for one in app.number_input if one.label.startswith("Added")).value is None
+    ends(monkeypatch, at_once=True)
+    next(one for one in app.button if one.label == "Try them out").click().run()
+    assert "the stored result is shown" in told(app)
+    assert [one.key for one in kept_parts(store, CAUSALITY, study.key)] == [last.result.key]
+
+
+def test_too_few_right_answers_are_counted_and_a_cure_is_named(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
+    study = made(runner, store)
+    app = open_page(PAGE, study=study.key, tab="Uncertainty")
+    for one in app.number_input:
+        if one.label in ("Questions of each type", "New tokens"):
+            one.set_value(2)
+    next(one for one in app.button if one.label.startswith("Compare")).click().run()
+    said = told(run_until_done(app))
+    assert re.search(r"bird \d+ right and \d+ wrong; town \d+ right and \d+ wrong. Ask more questions", said.replace("\\", "")), said
+
+
+def test_the_sidebar_leaves_to_a_page_the_jobs_that_it_draws_itself(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = ends(monkeypatch, at_once=False)
+    app = open_page(PAGE)
+    next(one for one in app.button if one.label == "Run the preview").click().run()
+    assert "Jobs" not in [one.value for one in app.sidebar.caption]
+    assert "A study is being made" in told(app) and "Run the preview above" not in told(app)
+    go.set()
+    run_until_done(app)
+
+
 def test_the_link_gives_the_same_view_again(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
     study = made(runner, store)
     latent = str(study.columns.latent(70))
@@ -275,3 +314,19 @@ def test_two_files_make_a_type_and_one_that_is_wrong_leaves_nothing(types: Path,
     with pytest.raises(BadAsk, match="There is a type town already"):
         keep_type(File("town.toml", toml), table, folder, frozenset({"town"}))
     assert sorted(file.name for file in folder.iterdir()) == ["river.csv", "river.toml"]
+
+
+def test_a_table_alone_makes_a_type_whose_columns_are_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    table = File("My Rivers.csv", "name,familiarity,mouth,length_km,Odd One\nRhine,famous,North Sea,1233,x\nXyl,invented,,,\n")
+    found = keep_type(None, table, folder, frozenset())
+    mouth, length = found.kind.attributes
+    assert (found.kind.name, found.kind.title, found.passed_over) == ("my-rivers", "My rivers", ("Odd One",))
+    assert found.kind.question_text(mouth, "Rhine").text == "What is the mouth of the my rivers 'Rhine'?"
+    assert (mouth.matcher, length.matcher) == (Matcher.NAMES, Matcher.NUMBER)
+    (bare,) = keep_type(None, File("names.csv", "name\nRhine\n"), folder, frozenset()).kind.attributes
+    assert bare.question, "a type has a question, also where the table has no answers"
+    for broken in ("", "title\nx\n", "name\n", 'name\n"x\n'):
+        with pytest.raises(BrokenEntityFile):
+            keep_type(None, File("lake.csv", broken), folder, frozenset())
+    assert not (folder / "lake.toml").exists()

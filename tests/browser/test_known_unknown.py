@@ -1,5 +1,6 @@
 """The known-or-unknown page in a real Chromium, with the default model: a preview is made, a point leads to its latent and back."""
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -29,6 +30,11 @@ KEYS = """(element, name) => element.querySelector(".js-plotly-plot").data
   .filter((trace) => trace.name === name).flatMap((trace) => trace.customdata.map((row) => row[0]))"""
 
 
+BARS = """(element) => [...element.querySelectorAll(".js-plotly-plot")].slice(0, 2)
+  .map((plot) => plot.data.map((trace) => Array.from(trace.y)))"""
+ROWS = """(table) => [...table.querySelectorAll("tr")].map((row) => [...row.children].map((cell) => cell.textContent))"""
+
+
 def click_mark(page: Page, figure: str, key: str, below: float = 0) -> None:
     """Click a mark of a figure where plotly listens: on a layer above its marks; a bar some pixels below its end."""
     plot = page.locator(figure)
@@ -40,6 +46,31 @@ def click_mark(page: Page, figure: str, key: str, below: float = 0) -> None:
 
 def shown(page: Page, label: str) -> Locator:
     return page.get_by_test_id("stMainBlockContainer").get_by_label(label, exact=True)
+
+
+def editor(page: Page, column: str) -> Locator:
+    """The table that has such a column."""
+    return page.get_by_test_id("stDataFrame").filter(has=page.locator("th", has_text=re.compile(f"^{column}$")))
+
+
+def choose(page: Page, column: str, value: str) -> None:
+    """Choose a value in the first row of an editor, as a person does: on the canvas, then by keys."""
+    table = editor(page, column)
+    table.scroll_into_view_if_needed()
+    place, (header, *_) = table.bounding_box(), table.evaluate(ROWS)
+    assert place
+    page.mouse.click(place["x"] + 40, place["y"] + 52)
+    for _ in range(header.index(column)):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("combobox").last).to_be_focused()
+    page.keyboard.type(value)
+    page.keyboard.press("Enter")
+
+
+def first_row(page: Page, column: str) -> dict[str, str]:
+    header, row, *_ = editor(page, column).evaluate(ROWS)
+    return dict(zip(header, row, strict=True))
 
 
 def went(page: Page, path: str) -> None:
@@ -108,3 +139,62 @@ def test_the_same_preview_again_is_the_stored_one_and_every_part_opens(open_page
         page.wait_for_url(re.compile(f"tab={tab}" if tab != "Latents" else "known_unknown(?!.*tab=)"))
         settle(page)
         expect(page.get_by_text("This is a fault of ours")).to_have_count(0)
+
+
+def test_a_latent_is_tried_out_and_a_verdict_by_hand_moves_the_bars(open_page: Open, study: str) -> None:
+    page = open_page(f"{study}&tab=Causality", ready="text=Nothing has been tried out")
+    for label, value in (("Questions of each type and side", 1), ("Random latents", 2), ("New tokens", 2), (re.compile("^Added, "), 1)):
+        page.get_by_role("spinbutton", name=label).fill(str(value))
+        page.keyboard.press("Tab")
+    page.get_by_role("button", name="Try them out").click()
+    page.wait_for_url(re.compile("causality="), timeout=SLOW_MS)
+    settle(page)
+    main = page.get_by_test_id("stMainBlockContainer")
+    expect(page.locator(".js-plotly-plot")).to_have_count(6)
+    before = main.evaluate(BARS)
+    page.get_by_text("Correct a verdict by hand").click()
+    editor(page, "verdict").wait_for()
+    was = first_row(page, "verdict")["verdict"]
+    choose(page, "verdict", "correct" if was == "refusal" else "refusal")
+    page.wait_for_function(f"before => JSON.stringify(({BARS})(document)) !== before", arg=json.dumps(before, separators=(",", ":")))
+    settle(page)
+    found = first_row(page, "verdict")
+    assert found["verdict"] != found["matcher"] == was, "the table stays open, and says what the matcher said"
+
+
+@pytest.fixture
+def choices(open_page: Open, study: str) -> Page:
+    """The questions of a study of six countries, labelled by choices."""
+    page = open_page(study, ready=f"{SCATTER} .nsewdrag")
+    page.get_by_text("New study", exact=True).click()
+    main = page.get_by_test_id("stMainBlockContainer")
+    types = main.get_by_role("toolbar", name="Types of entities")
+    for name in ("Animals", "Cities", "Movies", "Players", "Songs"):
+        types.get_by_role("button", name=name, exact=True).click()
+        settle(page)
+    main.get_by_role("radio", name="by choices", exact=True).click()
+    settle(page)
+    page.get_by_text(re.compile("^Settings: ")).click()
+    page.get_by_role("spinbutton", name=re.compile("^Entities of each type")).fill("6")
+    page.keyboard.press("Tab")
+    settle(page)
+    page.get_by_role("button", name="Run the preview").click()
+    page.wait_for_url(lambda url: "study=" in url and parse_qs(urlsplit(url).query)["study"][0] not in study, timeout=SLOW_MS)
+    settle(page)
+    main.get_by_role("radio", name="Questions", exact=True).click()
+    page.wait_for_url(re.compile("tab=Questions"))
+    editor(page, "grade").wait_for()
+    settle(page)
+    return page
+
+
+def test_a_grade_that_is_overruled_counts_is_kept_and_can_be_taken_back(choices: Page) -> None:
+    page, was = choices, first_row(choices, "grade")["grade"]
+    choose(page, "grade", "error" if was == "correct" else "correct")
+    expect(page.get_by_text("; 1 overruled.")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("; 1 overruled.")).to_be_visible()
+    settle(page)
+    assert first_row(page, "grade")["grade"] != was == first_row(page, "grade")["matcher"]
+    choose(page, "grade", was)
+    expect(page.get_by_text("; 0 overruled.")).to_be_visible()

@@ -152,6 +152,12 @@ def test_detectors_stand_by_their_auroc_and_only_latents_can_be_opened() -> None
     scores = [*latents, DetectorScore("all of the residual", "", 0.9, 20, 20)]
     trace = detector_dots(scores).data[0]
     assert tuple(trace.x) == (0.4, 0.7, 0.9) and [row[0] for row in trace.customdata] == ["r/a/2", "r/a/1", ""]
+    assert trace.textposition == "middle right", "to the left of 0 the number would stand on the name"
+
+
+def test_the_tools_of_a_figure_stand_upright_in_its_margin_and_not_on_its_legend() -> None:
+    figures = [norm_curves([]), kind_bars([]), entity_strip([]), rate_bars([], y_title=""), detector_dots([])]
+    assert all(one.layout.modebar.orientation == "v" and one.layout.margin.r >= 30 for one in figures)
 
 
 def test_names_out_of_a_file_are_drawn_as_text() -> None:

@@ -22,7 +22,8 @@ from dashboard.analysis.settings import ASSETS, Settings
 FOLDER = ASSETS / "entities"
 """The types that ship."""
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,39}")
+COLUMN = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What an attribute can be called."""
 RESERVED = ("name", "familiarity")
 """Columns that no attribute can be called."""
 
@@ -223,7 +224,7 @@ _ATTRIBUTE_KEYS = ("question", "stem", "matcher", "tolerance", "relative", "unit
 
 def _attribute(name: str, entry: Any, aliases: Mapping[str, tuple[str, ...]], problems: list[str]) -> Attribute:
     where = f"attributes.{name}."
-    if not _COLUMN.fullmatch(name) or name in RESERVED:
+    if not COLUMN.fullmatch(name) or name in RESERVED:
         problems.append(f"attribute {name!r}: lower-case letters, digits and _ only, a letter first, and not {' or '.join(RESERVED)}")
     if not isinstance(entry, dict):
         problems.append(f"{where[:-1]} is no table")

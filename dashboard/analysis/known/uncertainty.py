@@ -176,7 +176,12 @@ def _found(
         if one.kind not in tested
     ]
     if not tested:
-        raise BadAsk("0 types have 2 right and 2 wrong answers on train, so no latent can be compared. Ask more questions, or other types.")
+        wrong = {kind: told.wrong[told.rows(Split.TRAIN, kind)] for kind in study.roster.kinds}
+        there = "; ".join(f"{kind} {int((~own).sum())} right and {int(own.sum())} wrong" for kind, own in wrong.items())
+        raise BadAsk(
+            "No latent can be compared: a type needs 2 right and 2 wrong answers to questions of the train split. "
+            f"There are, refusals left out: {there}. Ask more questions, or choose types that the model knows better."
+        )
     scores = uncertainty_scores(tested)
     columns = [int(column) for column in best_columns(np.where(np.isfinite(scores), scores, -np.inf), settings.n_chosen)]
     values = _values(told, plan, step, columns)
