@@ -2,10 +2,10 @@
 """Figures of what a model answers: rates under several conditions, and numbers that tell wrong answers from right ones."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
+from components.intervals import intervals
 from components.palette import TONES
 from components.study_data import DetectorScore, OutcomeValues, RateBar, Tone
 from components.study_figures import FRAME, escaped
@@ -27,7 +27,7 @@ def rate_bars(bars: Sequence[RateBar], *, y_title: str, is_share: bool = True) -
         figure.add_bar(
             x=[escaped(bar.group) for bar in own],
             y=[bar.value for bar in own],
-            error_y={**_interval(own), "thickness": 1.3, "width": 4, "color": TONES[Tone.PLAIN]},
+            error_y=intervals([(bar.value, bar.low, bar.high) for bar in own], thickness=1.3, width=4, colour=TONES[Tone.PLAIN]),
             name=escaped(condition),
             marker={"color": TONES[tone], "pattern": {"shape": _PATTERNS.get(tone, "")}},
             text=["not known" if bar.value is None else "" for bar in own],
@@ -111,15 +111,6 @@ def detector_dots(scores: Sequence[DetectorScore]) -> go.Figure:
 def _range_mode(values: Sequence[float]) -> str:
     """From 0 on, unless that would press all values against the upper edge."""
     return "normal" if values and min(values) > 0.6 * max(values) else "tozero"
-
-
-def _interval(bars: Sequence[RateBar]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [0.0 if bar.value is None or bar.high is None else bar.high - bar.value for bar in bars],
-        "arrayminus": [0.0 if bar.value is None or bar.low is None else bar.value - bar.low for bar in bars],
-    }
 
 
 def _bounds(bar: RateBar, is_share: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from components.data import DosePoint
+from components.intervals import intervals
 from components.palette import CURVES
 
 
@@ -22,14 +23,7 @@ def dose_curves(
         figure.add_scatter(
             x=[point.factor for point in points],
             y=[point.mean for point in points],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [point.high - point.mean for point in points],
-                "arrayminus": [point.mean - point.low for point in points],
-                "thickness": 1.2,
-                "width": 4,
-            },
+            error_y=intervals([(point.mean, point.low, point.high) for point in points], thickness=1.2, width=4),
             mode="lines+markers",
             name=label,
             line={"color": colour, "width": 2},

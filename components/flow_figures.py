@@ -4,7 +4,7 @@
 Every mark that can be clicked has its key in customdata[0]. Colours hold on light and dark paper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from components.data import GraphRole
 from components.flow_data import SHORT_ROLE, EffectBar, OriginBar, PairPoint, ScoredLatent, TestBar, thinned
+from components.intervals import Ends, intervals
 from components.palette import CURVES, DARK, LIGHT, ORIGINS, TONES
 
 MAX_POINTS = 250
@@ -91,7 +92,7 @@ def significance_bars(bars: Sequence[TestBar]) -> go.Figure:
                 legendgroup=sort,
                 showlegend=column == 1,
                 marker={"color": CURVES[place]},
-                error_y=_whiskers([(share, one.low, one.high) for share, one in zip(shares, own, strict=True)]),
+                error_y=_bars((share, one.low, one.high) for share, one in zip(shares, own, strict=True)),
                 customdata=[[f"{one.module} {one.sort} {one.score}", one.k, one.n] for one in own],
                 hovertemplate="%{y:.0%}, %{customdata[1]} of %{customdata[2]} tests<extra></extra>",
                 row=1,
@@ -171,7 +172,7 @@ def effect_bars(bars: Sequence[EffectBar], *, y_title: str, as_share: bool) -> g
             y=[one.value for one in own],
             name=method,
             marker={"color": CURVES[place % len(CURVES)]},
-            error_y=_whiskers([(one.value, one.low, one.high) for one in own]),
+            error_y=_bars((one.value, one.low, one.high) for one in own),
             customdata=[[one.key, one.low, one.high, one.n] for one in own],
             hovertemplate=f"{method}, %{{x}}<br>"
             "%{y:.3g} [%{customdata[1]:.3g}, %{customdata[2]:.3g}], n %{customdata[3]}<extra></extra>",
@@ -184,16 +185,8 @@ def effect_bars(bars: Sequence[EffectBar], *, y_title: str, as_share: bool) -> g
     return figure
 
 
-def _whiskers(ends: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - value for value, _, high in ends],
-        "arrayminus": [value - low for value, low, _ in ends],
-        "thickness": 1.2,
-        "width": 3,
-        "color": TONES["plain"],
-    }
+def _bars(ends: Iterable[Ends]) -> dict[str, Any]:
+    return intervals(ends, thickness=1.2, width=3, colour=TONES["plain"])
 
 
 def _colour(role: GraphRole, dark: bool) -> str:

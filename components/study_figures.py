@@ -10,6 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from components.intervals import intervals
 from components.palette import DASHES, KINDS, TONES
 from components.study_data import EntityBar, FrequencyPoint, KindShares, LayerCurve, NormPoint, ShareBar, Tone
 
@@ -65,14 +66,7 @@ def layer_curves(curves: Sequence[LayerCurve], *, y_title: str, chosen: str | No
     for place, curve in enumerate(curves):
         points = curve.points
         colour = TONES[Tone.PLAIN] if curve.is_summary else KINDS[place % len(KINDS)]
-        bars = {
-            "type": "data",
-            "symmetric": False,
-            "array": [point.high - point.mean for point in points],
-            "arrayminus": [point.mean - point.low for point in points],
-            "thickness": 1,
-            "width": 3,
-        }
+        bars = intervals([(point.mean, point.low, point.high) for point in points], thickness=1, width=3)
         figure.add_scatter(
             x=[point.layer for point in points],
             y=[point.mean for point in points],
@@ -111,7 +105,7 @@ def kind_bars(shares: Sequence[KindShares]) -> go.Figure:
         figure.add_bar(
             x=[escaped(share.kind) for share in shares],
             y=[bar.value for bar in bars],
-            error_y={**interval(bars), "thickness": 1.3, "width": 5, "color": TONES[Tone.PLAIN]},
+            error_y=intervals([(bar.value, bar.low, bar.high) for bar in bars], thickness=1.3, width=5, colour=TONES[Tone.PLAIN]),
             name=_NAMES[tone],
             marker={"color": TONES[tone]},
             customdata=[[share.kind, bar.low, bar.high, counted(bar)] for share, bar in zip(shares, bars, strict=True)],
@@ -227,16 +221,6 @@ def escaped(text: str, most: int = _MAX_NAME) -> str:
 def counted(bar: ShareBar) -> str:
     """As "12/15"."""
     return f"{bar.k}/{bar.n}" if bar.n else "not known"
-
-
-def interval(bars: Sequence[ShareBar]) -> dict[str, Any]:
-    """Plotly's error bars from bounds; a share of nothing has none."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [0.0 if bar.value is None else bar.high - bar.value for bar in bars],
-        "arrayminus": [0.0 if bar.value is None else bar.value - bar.low for bar in bars],
-    }
 
 
 _SILENT = {"hoverinfo": "skip", "showlegend": False}
