@@ -196,8 +196,12 @@ def read_kind(file: Path) -> EntityKind:
     """
     try:
         book = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise BrokenEntityFile(file, [str(error)]) from error
+    except UnicodeDecodeError as error:
+        raise BrokenEntityFile(file, [f"it is not UTF-8 (byte {error.start:,}): save it as UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BrokenEntityFile(file, [f"it is not TOML: {error}. Compare it with one of assets/entities, say city.toml"]) from error
     problems: list[str] = []
     if not _KIND.fullmatch(file.stem):
         problems.append("its name: lower-case letters, digits, - and _ only, a letter first")

@@ -80,3 +80,10 @@ def test_two_files_add_a_type_and_a_broken_one_hides_no_other(tmp_path: Path) ->
 def test_a_file_that_is_not_there_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(BrokenEntityFile, match=r"none\.toml"):
         read_kind(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(("raw", "message"), [(b'title = "\xff"', "not UTF-8"), (b"title = Towns", r"not TOML: .*line 1.*city\.toml")])
+def test_what_is_no_toml_at_all_is_said_with_a_cure(raw: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "town.toml").write_bytes(raw)
+    with pytest.raises(BrokenEntityFile, match=message):
+        read_kind(tmp_path / "town.toml")
