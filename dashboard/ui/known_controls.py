@@ -1,6 +1,7 @@
 """What a study is to be made of, and which of those that are made is shown."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -17,8 +18,8 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import failures, known_jobs, present_known, sources
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
-from dashboard.ui.known_types import keep_type
-from dashboard.ui.resources import get_catalog, get_engine, get_kinds, get_own_corpus, get_store, uploaded_kinds
+from dashboard.ui.known_types import Uploaded, keep_type, remove_type
+from dashboard.ui.resources import added_kinds, get_catalog, get_engine, get_kinds, get_own_corpus, get_store
 
 
 def new_study() -> None:
@@ -79,12 +80,22 @@ def _own_type(kinds: EntityKinds) -> None:
     toml, table = (next((file for file in reversed(files) if file.name.lower().endswith(end)), None) for end in (".toml", ".csv"))
     if files and table is None:
         st.caption("The CSV file is still missing.")
-    if table is None:
-        return
+    added = added_kinds()
+    if table is not None:
+        _add_button(toml, table, added, kinds)
+    own = [name for name, kind in kinds.kinds.items() if kind.file.parent == added]
+    if own:
+        with st.popover("Remove a type of your own", icon=":material/delete:"):
+            st.caption("Studies that were made with it stay.")
+            for name in own:
+                st.button(failures.plain(name), key=f"{known.REMOVE}_{name}", on_click=remove_type, args=(name, added))
+
+
+def _add_button(toml: Uploaded | None, table: Uploaded, folder: Path, kinds: EntityKinds) -> None:
     said = table.name if toml is None else f"{toml.name} and {table.name}"
     if st.button(failures.plain(f"Add a type from {said}"), icon=":material/add:"):
         with failures.shown():
-            found = keep_type(toml, table, uploaded_kinds(), frozenset(kinds.kinds))
+            found = keep_type(toml, table, folder, frozenset(kinds.kinds))
             known.say(present_known.added_type(found))
             known.next_edition()
             st.rerun()

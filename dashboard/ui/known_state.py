@@ -18,7 +18,9 @@ from dashboard.ui.sources import SourceKeys
 
 TITLE = "known or unknown"
 """Jobs of this page begin with it."""
-TYPES, WAY, EXTENT, UPLOADS, RUN, CANCEL = "known_types", "known_way", "known_extent", "known_uploads", "known_run", "known_cancel"
+TYPES, WAY, EXTENT, UPLOADS, RUN, CANCEL, REMOVE = (
+    "known_types", "known_way", "known_extent", "known_uploads", "known_run", "known_cancel", "known_remove",
+)  # fmt: skip
 SOURCES = SourceKeys("known_releases", "known_layers", "known_points")
 K, R, KNOWN_AT, CHAT, TEMPLATE, MOST, SEED = (
     "known_k", "known_r", "known_at", "known_chat", "known_template", "known_most", "known_seed",

@@ -46,3 +46,9 @@ def keep_type(toml: Uploaded | None, table: Uploaded, folder: Path, taken: froze
             writing.write_bytes(file.read_bytes())
             writing.replace(folder / file.name)
     return found
+
+
+def remove_type(name: str, folder: Path) -> None:
+    """Take both files of a type out of the folder. Studies of it stay."""
+    for end in ("toml", "csv"):
+        (folder / f"{name}.{end}").unlink(missing_ok=True)

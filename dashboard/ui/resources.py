@@ -10,7 +10,7 @@ from dashboard.analysis import roster
 from dashboard.analysis.corpora import default_corpus, find_corpus
 from dashboard.analysis.corpus import Corpus
 from dashboard.analysis.engine import Engine
-from dashboard.analysis.entities.kinds import EntityKinds, find_kinds
+from dashboard.analysis.entities.kinds import EntityKinds, added_folder, find_kinds
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.facts import IndexHead
 from dashboard.analysis.installation import open_engine
@@ -158,15 +158,13 @@ def _own_corpus(key: str, _own: Choice) -> Corpus:
 
 
 def get_kinds() -> EntityKinds:
-    """The types of entities that ship, those of the settings, and those that were uploaded."""
-    settings, own = get_settings(), uploaded_kinds()
-    own.mkdir(parents=True, exist_ok=True)
-    return find_kinds(settings.model_copy(update={"entity_folders": (*settings.entity_folders, own)}))
+    """The types of entities that there are now."""
+    return find_kinds(get_settings())
 
 
-def uploaded_kinds() -> Path:
-    """The folder of types that were uploaded."""
-    return get_settings().cache / "entities"
+def added_kinds() -> Path:
+    """The folder of types that are added on the page."""
+    return added_folder(get_settings())
 
 
 @st.cache_resource(show_spinner=False)

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis import known_unknown
 from dashboard.analysis.entities import kinds as entity_kinds
-from dashboard.analysis.entities.kinds import Matcher
+from dashboard.analysis.entities.kinds import Matcher, added_folder
 from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk, BrokenEntityFile
@@ -102,6 +102,18 @@ def test_types_of_one_title_are_told_apart(open_page: Open, types: Path) -> None
     assert {*pills.options} >= {"Birds", "Towns (town)", "Towns (town-wikidata)"} and "Towns" not in pills.options
 
 
+def test_a_type_that_was_added_is_offered_to_commands_too_and_can_be_removed(open_page: Open, types: Path) -> None:
+    settings = resources.get_settings()
+    keep_type(None, File("my_lakes.csv", "name,familiarity,depth\nErie,famous,64\nMoon,invented,3\n"), added_folder(settings), frozenset())
+    assert entity_kinds.find_kinds(settings).get("my_lakes").title == "My lakes"
+    app = open_page(PAGE)
+    (pills,) = [one for one in app.button_group if one.label == "Types of entities"]
+    assert "My lakes" in pills.options
+    next(one for one in app.button if one.label == r"my\_lakes").click().run()
+    (pills,) = [one for one in app.button_group if one.label == "Types of entities"]
+    assert not app.exception and {*pills.options} == {"Birds", "Towns"} and not [*added_folder(settings).iterdir()]
+
+
 def test_the_button_makes_a_study_and_the_page_shows_it(open_page: Open, store: ResultStore) -> None:
     app = open_page(PAGE)
     next(one for one in app.button if one.label == "Run the preview").click().run()
@@ -172,6 +184,7 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
     assert box.value == keys[1] and len(box.options) == 2
     assert next(one for one in app.number_input if one.label.startswith("Added")).value == 2.0
     app = open_page(PAGE, study=study.key, tab="Causality", causality=keys[0])
+    time.sleep(1)  # records count whole seconds
     go = ends(monkeypatch, at_once)
     next(one for one in app.button if one.label == "Try them out").click().run()
     if not at_once:

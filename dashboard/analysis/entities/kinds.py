@@ -164,14 +164,20 @@ class EntityKinds:
         raise UnknownKind("type of entity", name, nearest or list(self.kinds))
 
 
+def added_folder(settings: Settings) -> Path:
+    """The folder of the types that were added on the page, which commands see too. It need not be there."""
+    return settings.cache / "entities"
+
+
 def find_kinds(settings: Settings) -> EntityKinds:
-    """The types that ship and those of LATENTS_ENTITY_FOLDERS, in that order, by name within a folder.
+    """The types that ship, those of LATENTS_ENTITY_FOLDERS and those that were added, in that order, by name within a folder.
 
     A name that is taken, a folder that is not there and a file that cannot be read stand in `broken`.
     """
     kinds: dict[str, EntityKind] = {}
     broken: list[BrokenEntityFile] = []
-    for folder in (FOLDER, *settings.entity_folders):
+    added = added_folder(settings)
+    for folder in (FOLDER, *settings.entity_folders, *((added,) if added.is_dir() else ())):
         if not folder.is_dir():
             broken.append(BrokenEntityFile(folder, ["no folder is there: correct LATENTS_ENTITY_FOLDERS"]))
             continue
