@@ -10,8 +10,7 @@ from dashboard.analysis.errors import AnalysisError, BadName
 from dashboard.analysis.index import index_file
 from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, ModelId
-from dashboard.analysis.roster import remember_saes
-from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.directory import DirectoryEntry, find
 from dashboard.analysis.sae.families import FAMILIES
 from dashboard.analysis.sae.sizes import sizes_of
@@ -177,13 +176,8 @@ def _start(name: str, n_tokens: int) -> None:
         return
     settings, engine, jobs = own.settings(own_settings()), get_engine(), get_jobs()
 
-    def renew(spec: SaeSpec) -> Catalog:
-        if settings.cache not in spec.source.parents:
-            remember_saes(spec.source.parent, settings)
-        return renew_catalogs(own)
-
     study = StudyRunner(engine)
-    steps = partial(bring, name, engine, settings, study, renew, n_tokens)
+    steps = partial(bring, name, engine, settings, study, partial(renew_catalogs, own), n_tokens)
     key = f"bring {own} {name}"
     found = jobs.find(key)
     going = found is not None and not found.state.ended
