@@ -261,7 +261,10 @@ def _start_from(trainer: SAETrainer[Any, Any], rows: torch.Tensor) -> None:
 
 
 def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedule) -> SAETrainer[Any, Any]:
-    shared = {"d_in": model.width(site), "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
+    steps = max(1, schedule.n_rows // ask.batch)
+    # In a short run the threshold has to follow weights that still move: it remembers a tenth of the run, or 100 steps.
+    memory = {"topk_threshold_lr": min(0.5, max(0.01, 10 / steps))}
+    shared = {"d_in": model.width(site), "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu", **memory}
     # sae-lens draws the initial weights from the CPU's default generator and takes no other: it is lent our seed and
     # given back as it was. Drawn on the CPU, the weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
@@ -276,7 +279,6 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
     metadata.model_name = str(model.id)
     metadata.context_size = ask.context
     metadata.prepend_bos = model.prepends_bos
-    steps = max(1, schedule.n_rows // ask.batch)
     config = SAETrainerConfig(
         total_training_samples=schedule.n_rows,
         train_batch_size_samples=ask.batch,
