@@ -45,7 +45,8 @@ def test_commands_answer_on_a_model_of_another_family(family: str, ask: Ask, tmp
     run = ask("sae", "train", "--name", "one", "--text", text, *sites, "--tokens", 3000, "--latents", 96, "--k", 8, "--batch", 256)["run"]
     ask("sae", "pack", run, "--release", "mine", "--into", tmp_path / "pack")
     measured = ask("sae", "eval", "mine", "--text", text, "--tokens", 256, "--loss-tokens", 256, "--write")
-    assert len(measured) == 4 and all(0 < one["fvu"] and one["ce_clean"] > 0 and 4 < one["l0"] < 14 for one in measured.values())
+    assert len(measured) == 4 and all(one["fvu"] > 0 and one["ce_clean"] > 0 for one in measured.values())
+    assert {name: one["l0"] for name, one in measured.items() if not 8 / 3 < one["l0"] < 8 * 3} == {}
     assert len(ask("index", "build", "mine", "--text", text)) == 4
     seen = ask("highlight", TEXT, "--sae", "mine/2.resid_post", "--top", 2)
     latent = next(entry["latent"] for token in seen["tokens"] if not token["special"] for entry in token["latents"])
