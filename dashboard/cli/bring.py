@@ -66,11 +66,10 @@ def _bring(name: str) -> Any:
     from dashboard.analysis.chosen import chosen_model
     from dashboard.analysis.kinship import Kinship, hub_name, kinship
     from dashboard.analysis.roster import choices
-    from dashboard.analysis.sae.loading import wants_bos
 
     settings = get_settings()
     spec = fetch(name, settings, say)
-    wanted, bos = spec.model, wants_bos(spec)
+    wanted, bos = spec.model, spec.wants_bos
     if bos is not None and "LATENTS_BOS" not in os.environ:
         os.environ["LATENTS_BOS"] = str(int(bos))
     if not settings.model and wanted is not None and kinship(wanted, chosen_model(settings)) is Kinship.OTHER:

@@ -10,7 +10,7 @@ from dashboard.analysis.errors import AnalysisError, BadName
 from dashboard.analysis.index import index_file
 from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, ModelId
-from dashboard.analysis.sae.catalog import SaeSpec
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.directory import DirectoryEntry, find
 from dashboard.analysis.sae.families import FAMILIES
 from dashboard.analysis.sae.sizes import sizes_of
@@ -31,6 +31,7 @@ def here() -> None:
     for error in catalog.broken.values():
         st.warning(failures.plain(str(error)), icon=":material/broken_image:")
     cautions.shown(catalog, [spec.id for spec in catalog.specs])
+    _offer_other_bos(catalog)
     if not catalog.specs:
         st.caption("None is here yet.")
         return
@@ -44,6 +45,20 @@ def here() -> None:
         if st.button("Look again", key=kept.AGAIN, icon=":material/refresh:", help="SAEs that a command has brought meanwhile."):
             renew_catalogs(choice())
             st.rerun()
+
+
+def _offer_other_bos(catalog: Catalog) -> None:
+    """SAEs that were trained on texts that begin otherwise are not read: the way to read them."""
+    own = choice()
+    others = [str(spec.id) for spec in catalog.specs if spec.wants_bos is (not own.bos)]
+    if not others:
+        return
+    how = "without" if own.bos else "with"
+    named = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+    said = f"{len(others)} of {len(catalog.specs)} SAEs were trained on texts {how} a BOS token and cannot be read now: {named}."
+    st.warning(failures.plain(said), icon=":material/first_page:")
+    if st.button(f"Read texts {how} BOS from now on", key=kept.OTHER_BOS, icon=":material/refresh:"):
+        choosing.read_so(own, not own.bos, own.dtype)
 
 
 def _spec_row(spec: SaeSpec) -> dict[str, Any]:

@@ -47,6 +47,14 @@ class SaeSpec:
         """True for the shipped 8-bit form."""
         return self.source.suffix == ".safetensors"
 
+    @property
+    def wants_bos(self) -> bool | None:
+        """Whether it was trained on texts that begin with a BOS token; None if its config does not say."""
+        inner = self.config.get("metadata")
+        said = inner.get("prepend_bos") if isinstance(inner, dict) else None
+        said = self.config.get("prepend_bos") if said is None else said
+        return said if isinstance(said, bool) else None
+
     def measured(self, name: str) -> float | None:
         """A figure from the record's evaluation: l0, fvu, ce_recovered, dead_share, decoder_cosine."""
         value = self.record.get("evaluation", {}).get(name)
