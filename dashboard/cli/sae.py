@@ -256,7 +256,7 @@ def sae_eval(
     for name, m in measured.items():
         table.add_row(
             name,
-            f"{m.ce_recovered:.4f}",
+            figure(m.ce_recovered),
             f"{m.fvu:.4f}",
             f"{m.l0:.1f}",
             f"{m.dead_share:.1%}",
@@ -264,7 +264,7 @@ def sae_eval(
             f"{m.n_tokens:,}",
         )
         for prefix in m.prefixes:
-            table.add_row(f"  first {prefix.width:,}", f"{prefix.ce_recovered:.4f}", f"{prefix.fvu:.4f}", f"{prefix.l0:.1f}", "", "", "")
+            table.add_row(f"  first {prefix.width:,}", figure(prefix.ce_recovered), f"{prefix.fvu:.4f}", f"{prefix.l0:.1f}", "", "", "")
     paper.print(table)
 
 
