@@ -12,13 +12,14 @@ from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.corpora import default_corpus, keep_corpus
 from dashboard.analysis.corpus import Corpus, join
 from dashboard.analysis.engine import Engine
-from dashboard.analysis.errors import NotMeasured, OtherModel, PromptTooLong
+from dashboard.analysis.errors import BadAsk, NotMeasured, OtherModel, PromptTooLong
 from dashboard.analysis.index import read_index
 from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.local import CALIBRATION, LocalRunner
 from dashboard.analysis.names import SaeId
+from dashboard.analysis.roster import remember_saes
 from dashboard.analysis.runner import Runner
-from dashboard.analysis.sae.catalog import Catalog, SaeSpec, fetched_folder, folder_spec
+from dashboard.analysis.sae.catalog import FETCHED, Catalog, SaeSpec, fetched_folder, folder_spec, read_catalog
 from dashboard.analysis.sae.fetching import check_weights, get_sae
 from dashboard.analysis.sae.indexing import index_steps
 from dashboard.analysis.sae.release import write_figures
@@ -55,18 +56,37 @@ class Bringing:
     """From when it is measured."""
 
 
-def fetch(name: str, cache: Path, say: Callable[[str], None]) -> SaeSpec:
-    """An SAE of a folder in sae-lens' layout, of the directory (RELEASE/ID) or of a repository (OWNER/REPO/ID), once it is here.
+def fetch(name: str, settings: Settings, say: Callable[[str], None]) -> SaeSpec:
+    """An SAE once it is here and found by its name: one that is in the catalogue, or of a folder in sae-lens' layout, of the directory
+    (RELEASE/ID) or of a repository (OWNER/REPO/ID).
 
-    Raises: what `get_sae` raises.
+    Raises:
+        BadAsk: if another SAE has its name.
+        AnalysisError: what `get_sae` raises.
     """
-    folder = Path(name).expanduser()
-    if (folder / "cfg.json").is_file() and (folder / "sae_weights.safetensors").exists():
-        folder = folder.absolute()
+    here = {spec.id: spec for spec in read_catalog(settings).specs}
+    if not _is_folder(name) and (known := next((spec for id, spec in here.items() if str(id) == name), None)):
+        return known
+    spec = _fetch(name, settings.cache, say)
+    if (known := here.get(spec.id)) is None and settings.cache / FETCHED not in spec.source.parents:
+        remember_saes(spec.source.parent, settings)
+    elif known is not None and known.source != spec.source:
+        raise BadAsk(f"{known.source} is already called {known.id}. Open that one by this name, or rename the folder above {name}.")
+    return spec
+
+
+def _fetch(name: str, cache: Path, say: Callable[[str], None]) -> SaeSpec:
+    if _is_folder(name):
+        folder = Path(name).expanduser().absolute()
         check_weights(folder / "sae_weights.safetensors")
         return folder_spec(folder)
     sae = get_sae(name, cache, say)
     return replace(folder_spec(fetched_folder(sae, cache)), id=sae)
+
+
+def _is_folder(name: str) -> bool:
+    folder = Path(name).expanduser()
+    return (folder / "cfg.json").is_file() and (folder / "sae_weights.safetensors").exists()
 
 
 def measure(runner: Runner, sae: SaeId) -> dict[str, float | int | None]:
@@ -89,21 +109,21 @@ def keep_measured(spec: SaeSpec, measured: dict[str, float | int | None]) -> Non
 
 
 def bring(
-    name: str, engine: Engine, settings: Settings, study: StudyRunner, renew: Callable[[SaeSpec], Catalog], n_tokens: int
+    name: str, engine: Engine, settings: Settings, study: StudyRunner, renew: Callable[[], Catalog], n_tokens: int
 ) -> Iterator[Bringing]:
-    """The job. `renew` is told the SAE once it is here, and gives the catalogue that has it; the index reads about `n_tokens` tokens.
+    """The job. `renew` gives the catalogue as it is once the SAE is here; the index reads about `n_tokens` tokens.
 
     Raises:
         OtherModel, OtherBos, WidthMismatch: if it is not of the engine's model.
         AnalysisError: whatever else `fetch` and `index_steps` refuse.
     """
     yield Bringing(0, f"fetching {name}")
-    spec = fetch(name, settings.cache, lambda line: None)
+    spec = fetch(name, settings, lambda line: None)
     model = engine.describe().model
     if kinship(spec.model, model) is Kinship.OTHER:
         raise OtherModel(str(spec.id), str(spec.model), str(model))
     yield Bringing(60, f"checking {spec.id} against the model")
-    catalog = renew(spec)
+    catalog = renew()
     spec = catalog.get(spec.id)
 
     def check(runner: LocalRunner) -> Iterator[str | None]:
@@ -115,7 +135,7 @@ def bring(
     yield Bringing(80, "measuring it on a short text")
     measured = measure(study, spec.id)
     keep_measured(spec, measured)
-    spec = renew(spec).get(spec.id)
+    spec = renew().get(spec.id)
     brought = Brought(spec, caution, measured)
     yield Bringing(_INDEXING_FROM, "building its index", brought)
     try:

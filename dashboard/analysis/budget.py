@@ -18,6 +18,7 @@ SHARE = 0.9
 """Of the free bytes, how much one thing may take."""
 _SHARE_OF_FREE = 0.5
 """Of the bytes that are free once the model is loaded, how much dictionaries may take unless a setting says otherwise."""
+_MOST_LAYERS = 1000
 _QUANTISED_SHARE = {"8bit": 1.0, "4bit": 0.5625}
 """Bytes a weight of a quantised matrix takes: 8 bits; or 4 bits and one float32 scale for 64 weights."""
 
@@ -86,14 +87,20 @@ def parameters_of_config(folder: Path) -> int:
     """Parameters of the causal language model that a `config.json` describes, before its weights are here.
 
     Raises:
-        OSError, ValueError: if transformers cannot make a model of it.
+        ValueError: if transformers cannot make a model of it, or it claims more layers than any model has.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    return sum(parameter.numel() for parameter in model.parameters())
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        n_layers = config.get_text_config().num_hidden_layers
+        if not 0 < n_layers <= _MOST_LAYERS:
+            raise ValueError(f"its number of layers is {n_layers}")
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return sum(parameter.numel() for parameter in model.parameters())
+    except Exception as error:  # each model's own code checks its configuration, with exceptions of its own
+        raise ValueError(f"{folder / 'config.json'} describes no model that can be made: {error}") from error
 
 
 def capture_bytes(model: LoadedModel, n_tokens: int, widths: list[int], with_losses: bool) -> int:

@@ -161,7 +161,8 @@ class OtherBos(NotUsable):
         trained, here = ("with", "without") if wants else ("without", "with")
         super().__init__(
             f"{sae} was trained on texts {trained} a BOS token before them; here they are read {here} one, which changes what "
-            f"its latents do. Set LATENTS_BOS={int(wants)} and start again, or choose another SAE."
+            f'its latents do. Set LATENTS_BOS={int(wants)} and start again, or switch "Texts begin with BOS" {"on" if wants else "off"} '
+            'under "How texts are read" on the page Models and SAEs, or choose another SAE.'
         )
 
 

@@ -89,8 +89,13 @@ class Fidelity:
         """
         if self.ce_clean is None or self.ce_spliced is None or self.ce_ablated is None:
             return None
-        harm = self.ce_ablated - self.ce_clean
-        return (self.ce_ablated - self.ce_spliced) / harm if harm >= MIN_HARM else None
+        return recovered(self.ce_clean, self.ce_spliced, self.ce_ablated, MIN_HARM)
+
+
+def recovered(ce_clean: float, ce_spliced: float, ce_ablated: float, min_harm: float = 0.0) -> float | None:
+    """(ablated - spliced) / (ablated - clean); None where ablating does no harm of that size, so that there is nothing to recover."""
+    harm = ce_ablated - ce_clean
+    return (ce_ablated - ce_spliced) / harm if harm > 0 and harm >= min_harm else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ of it is looked at or loaded. It is `brought.json` in the cache.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -30,16 +30,13 @@ class Choice:
     bos: bool
     """Texts begin with its BOS token."""
     dtype: Dtype
-    sae_folders: tuple[Path, ...] = field(default=(), compare=False)
-    """Folders of releases that were brought."""
 
     def __str__(self) -> str:
         return str(self.id)
 
     def settings(self, own: Settings) -> Settings:
         """The settings of the installation with this model chosen."""
-        folders = tuple(dict.fromkeys((*own.sae_folders, *self.sae_folders)))
-        return own.model_copy(update={"model": self.given, "bos": self.bos, "dtype": self.dtype, "sae_folders": folders})
+        return own.model_copy(update={"model": self.given, "bos": self.bos, "dtype": self.dtype})
 
 
 def choices(settings: Settings) -> tuple[Choice, ...]:
@@ -49,7 +46,6 @@ def choices(settings: Settings) -> tuple[Choice, ...]:
         ModelUnavailable, BadName: if LATENTS_MODEL is neither a folder nor a name.
     """
     kept = _read(settings)
-    folders = tuple(Path(folder) for folder in kept["sae_folders"] if Path(folder).is_dir())
     entries = [{"given": settings.model}, {"given": ""}, *({"given": given} for given in kept["models"])]
     found: dict[ModelId, Choice] = {}
     for entry in entries:
@@ -64,7 +60,7 @@ def choices(settings: Settings) -> tuple[Choice, ...]:
         said = settings.model_fields_set if given == settings.model else frozenset[str]()
         bos = settings.bos if "bos" in said else bool(how.get("bos", settings.bos))
         dtype = settings.dtype if "dtype" in said or how.get("dtype") not in get_args(Dtype) else cast(Dtype, how["dtype"])
-        found.setdefault(id, Choice(id, given, bos, dtype, folders))
+        found.setdefault(id, Choice(id, given, bos, dtype))
     return tuple(found.values())
 
 
@@ -101,6 +97,20 @@ def remember_model(given: str, settings: Settings, *, bos: bool | None = None, d
 
     _change(settings, change)
     return find_choice(str(id), settings)
+
+
+def settings_of_first(settings: Settings) -> Settings:
+    """The settings with the model that they choose read as pages read it.
+
+    Raises:
+        ModelUnavailable, BadName: if LATENTS_MODEL is neither a folder nor a name.
+    """
+    return choices(settings)[0].settings(settings)
+
+
+def brought_folders(settings: Settings) -> tuple[Path, ...]:
+    """Folders of releases that were brought and are still there."""
+    return tuple(Path(folder) for folder in _read(settings)["sae_folders"] if Path(folder).is_dir())
 
 
 def remember_saes(folder: Path, settings: Settings) -> None:

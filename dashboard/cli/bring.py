@@ -61,25 +61,21 @@ def open_sae(
 
 
 def _bring(name: str) -> Any:
-    """The SAE's name, once it is in the catalogue of this process and the processes that it starts, with its model chosen."""
+    """The SAE's name, once it is found by it, with its model chosen for this process and those that it starts."""
     from dashboard.analysis.bringing import fetch
     from dashboard.analysis.chosen import chosen_model
     from dashboard.analysis.kinship import Kinship, hub_name, kinship
-    from dashboard.analysis.roster import remember_saes
-    from dashboard.analysis.sae.loading import wants_bos
+    from dashboard.analysis.roster import choices
 
     settings = get_settings()
-    spec = fetch(name, settings.cache, say)
-    if settings.cache not in spec.source.parents:
-        known = [str(path) for path in settings.sae_folders]
-        os.environ["LATENTS_SAE_FOLDERS"] = os.pathsep.join(dict.fromkeys([*known, str(spec.source.parent)]))
-        remember_saes(spec.source.parent, settings)
-    wanted, bos = spec.model, wants_bos(spec)
+    spec = fetch(name, settings, say)
+    wanted, bos = spec.model, spec.wants_bos
     if bos is not None and "LATENTS_BOS" not in os.environ:
         os.environ["LATENTS_BOS"] = str(int(bos))
     if not settings.model and wanted is not None and kinship(wanted, chosen_model(settings)) is Kinship.OTHER:
-        os.environ["LATENTS_MODEL"] = hub_name(wanted)
-        say(f"Its model is {wanted}: LATENTS_MODEL={hub_name(wanted)}")
+        here = next((one.given for one in choices(settings) if kinship(wanted, one.id) is Kinship.SAME), None)
+        os.environ["LATENTS_MODEL"] = here or hub_name(wanted)
+        say(f"Its model is {wanted}: LATENTS_MODEL={os.environ['LATENTS_MODEL']}; where that is wrong, set it to a name or a folder.")
     get_settings.cache_clear()
     return spec.id
 

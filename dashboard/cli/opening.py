@@ -19,9 +19,10 @@ class Dtype(StrEnum):
 def open_default_runner(dtype: str | None = None, folder: Path | None = None) -> Any:
     """A LocalRunner on the default model; `folder` is one more SAE that it knows."""
     from dashboard.analysis.installation import open_runner
+    from dashboard.analysis.roster import settings_of_first
     from dashboard.analysis.sae.catalog import Catalog, folder_spec, read_catalog
 
-    settings = get_settings()
+    settings = settings_of_first(get_settings())
     if dtype is not None:
         settings = settings.model_copy(update={"dtype": dtype})
     catalog = read_catalog(settings)

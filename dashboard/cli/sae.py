@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -223,22 +224,28 @@ def sae_eval(
     as_json: Json = False,
 ) -> None:
     """Measure SAEs on the held-out documents (the last 5 % of each file) of a text."""
-    from dashboard.analysis.sae.evaluation import evaluate
+    from dashboard.analysis.sae.evaluation import Evaluation, evaluate
     from dashboard.analysis.sae.release import prefixes_of, select, write_evaluation
 
     runner = open_default_runner()
     specs = select(runner.catalog, sae)
+    sites, measured = {spec.id: spec.site for spec in specs}, dict[str, Evaluation]()
     with progress("measuring") as show:
-        measured = evaluate(
-            {str(spec.id): (spec.site, runner.sae(spec.id)) for spec in specs},
-            text,
-            runner.model,
-            tokens,
-            loss_tokens,
-            dialogues_as_chat,
-            lambda share: show(share, ""),
-            {str(spec.id): prefixes_of(spec) for spec in specs},
-        )
+
+        def advance(before: int, n: int, share: float) -> None:
+            show((before + share * n) / len(specs), "")
+
+        for saes in runner.shelf.in_turns(list(sites)):
+            measured |= evaluate(
+                {str(id): (sites[id], sae) for id, sae in saes.items()},
+                text,
+                runner.model,
+                tokens,
+                loss_tokens,
+                dialogues_as_chat,
+                partial(advance, len(measured), len(saes)),
+                {str(spec.id): prefixes_of(spec) for spec in specs},
+            )
     if write:
         for spec in specs:
             write_evaluation(spec, measured[str(spec.id)])
@@ -249,7 +256,7 @@ def sae_eval(
     for name, m in measured.items():
         table.add_row(
             name,
-            f"{m.ce_recovered:.4f}",
+            figure(m.ce_recovered),
             f"{m.fvu:.4f}",
             f"{m.l0:.1f}",
             f"{m.dead_share:.1%}",
@@ -257,7 +264,7 @@ def sae_eval(
             f"{m.n_tokens:,}",
         )
         for prefix in m.prefixes:
-            table.add_row(f"  first {prefix.width:,}", f"{prefix.ce_recovered:.4f}", f"{prefix.fvu:.4f}", f"{prefix.l0:.1f}", "", "", "")
+            table.add_row(f"  first {prefix.width:,}", figure(prefix.ce_recovered), f"{prefix.fvu:.4f}", f"{prefix.l0:.1f}", "", "", "")
     paper.print(table)
 
 
@@ -270,12 +277,14 @@ def sae_absorption(
     as_json: Json = False,
 ) -> None:
     """How far SAEs split and absorb a concept: the first letter of a word. Compare SAEs of one site only."""
-    from dashboard.analysis.sae.absorption import measure_absorption
+    from dashboard.analysis.sae.absorption import Absorption, measure_absorption
     from dashboard.analysis.sae.release import select, write_figures
 
     runner = open_default_runner()
     specs = select(runner.catalog, sae)
-    found = measure_absorption({str(spec.id): (spec.site, runner.sae(spec.id)) for spec in specs}, text, runner.model, tokens)
+    sites, found = {spec.id: spec.site for spec in specs}, dict[str, Absorption]()
+    for saes in runner.shelf.in_turns(list(sites)):
+        found |= measure_absorption({str(id): (sites[id], sae) for id, sae in saes.items()}, text, runner.model, tokens)
     if write:
         for spec in specs:
             write_figures(spec, absorption=asdict(found[str(spec.id)]))

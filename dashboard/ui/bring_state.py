@@ -10,9 +10,9 @@ from dashboard.ui import state
 GIVEN, FAMILY, LOOK, TAKE, BOS, DTYPE, DOWNLOAD_CANCEL = (
     "bring_given", "bring_family", "bring_look", "bring_take", "bring_bos", "bring_dtype", "bring_download_cancel",
 )  # fmt: skip
-QUERY, OWN, FOUND, GET, NAME, NAME_FORM, TOKENS, CANCEL, OPEN, HERE, AGAIN, DIRECTORY = (
+QUERY, OWN, FOUND, GET, NAME, NAME_FORM, TOKENS, CANCEL, OPEN, HERE, AGAIN, DIRECTORY, OTHER_BOS = (
     "bring_query", "bring_own", "bring_found", "bring_get", "bring_name", "bring_name_form", "bring_tokens", "bring_cancel", "bring_open",
-    "bring_here", "bring_again", "bring_directory",
+    "bring_here", "bring_again", "bring_directory", "bring_other_bos",
 )  # fmt: skip
 _LOOKED, _JOB, _DOWNLOAD, _BYTES = "bring_looked", "bring_job", "bring_download", "bring_bytes"
 

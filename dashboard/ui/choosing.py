@@ -3,10 +3,11 @@
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from dashboard.analysis.errors import AnalysisError, ModelBusy, ModelNotLoaded
-from dashboard.analysis.roster import Choice
+from dashboard.analysis.errors import AnalysisError, BadAsk, ModelBusy, ModelNotLoaded
+from dashboard.analysis.roster import Choice, remember_model
+from dashboard.analysis.settings import Dtype
 from dashboard.ui import address, failures, sidebar, state
-from dashboard.ui.resources import cancel_all, choice, choices, get_catalog, get_pool, open_chosen
+from dashboard.ui.resources import cancel_all, choice, choices, get_catalog, get_pool, open_chosen, own_settings
 
 PICK, LOAD, CANCEL, PAGE = "model_pick", "model_load", "model_cancel", "app_pages/models.py"
 _CLAIMS, _SAID = "model_claims", "model_said"
@@ -36,6 +37,19 @@ def choose(name: str) -> None:
     st.query_params.clear()
     address.name_model(name)
     st.session_state[_CLAIMS] = True
+
+
+def read_so(own: Choice, bos: bool, dtype: Dtype) -> None:
+    """Read texts with a model so from now on, and load it anew.
+
+    Raises:
+        BadAsk: if a variable of the environment says otherwise.
+    """
+    now = remember_model(own.given, own_settings(), bos=bos, dtype=dtype)
+    if (now.bos, now.dtype) != (bos, dtype):
+        raise BadAsk(f"LATENTS_BOS or LATENTS_DTYPE says otherwise of {own}. Unset it and start the dashboard again.")
+    choose(str(own))
+    st.rerun()
 
 
 def sidebar_choice() -> None:

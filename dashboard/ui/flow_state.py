@@ -302,7 +302,7 @@ def once(ask: Hashable, make: Callable[[], T]) -> T:
 
 
 def first_look(catalog: Catalog) -> FlowState:
-    """What is shown on first open: the first example whose latent is installed, else the middle residual dictionary's first latent."""
+    """What is shown on first open: the first example whose latent is installed, else the deepest residual dictionary's first latent."""
     for example in state.EXAMPLES.values():
         try:
             return FlowState(catalog.latent(LatentId.parse(example.latent)), prompt=Prompt(example.text), token=example.token)
@@ -311,4 +311,4 @@ def first_look(catalog: Catalog) -> FlowState:
     residual = [spec for spec in catalog.specs if spec.site.point is Point.RESID_POST]
     if not residual:
         raise BadAsk(f"A flow runs through residual dictionaries; none of the {len(catalog.specs)} SAEs of this model is one. Bring one.")
-    return FlowState(residual[len(residual) // 2].latent(0))
+    return FlowState(max(residual, key=lambda spec: spec.site.layer).latent(0))

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import streamlit as st
 
-from dashboard.analysis.errors import AnalysisError, BadAsk
+from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.model.downloads import fetch_steps, total_of
 from dashboard.analysis.model.sizing import ModelSize, size_of
 from dashboard.analysis.model.sources import cached_folder
@@ -84,11 +84,7 @@ def reading() -> None:
         at, tip = dtypes.index(own.dtype), TERMS["dtype"]
         dtype = second.selectbox("Number format", dtypes, at, key=f"{bring.DTYPE}_{own}", help=tip) or own.dtype
         if (bos, dtype) != (own.bos, own.dtype) and st.button("Read so from now on", icon=":material/refresh:"):
-            now = remember_model(own.given, own_settings(), bos=bos, dtype=dtype)
-            if (now.bos, now.dtype) != (bos, dtype):
-                raise BadAsk(f"LATENTS_BOS or LATENTS_DTYPE says otherwise of {own}. Unset it and start the dashboard again.")
-            choosing.choose(str(own))
-            st.rerun()
+            choosing.read_so(own, bos, dtype)
 
 
 def _own(given: str, family: Family | None) -> Any:

@@ -10,7 +10,6 @@ from dashboard.analysis.errors import AnalysisError, BadName
 from dashboard.analysis.index import index_file
 from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, ModelId
-from dashboard.analysis.roster import remember_saes
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.directory import DirectoryEntry, find
 from dashboard.analysis.sae.families import FAMILIES
@@ -32,6 +31,7 @@ def here() -> None:
     for error in catalog.broken.values():
         st.warning(failures.plain(str(error)), icon=":material/broken_image:")
     cautions.shown(catalog, [spec.id for spec in catalog.specs])
+    _offer_other_bos(catalog)
     if not catalog.specs:
         st.caption("None is here yet.")
         return
@@ -45,6 +45,20 @@ def here() -> None:
         if st.button("Look again", key=kept.AGAIN, icon=":material/refresh:", help="SAEs that a command has brought meanwhile."):
             renew_catalogs(choice())
             st.rerun()
+
+
+def _offer_other_bos(catalog: Catalog) -> None:
+    """SAEs that were trained on texts that begin otherwise are not read: the way to read them."""
+    own = choice()
+    others = [str(spec.id) for spec in catalog.specs if spec.wants_bos is (not own.bos)]
+    if not others:
+        return
+    how = "without" if own.bos else "with"
+    named = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+    said = f"{len(others)} of {len(catalog.specs)} SAEs were trained on texts {how} a BOS token and cannot be read now: {named}."
+    st.warning(failures.plain(said), icon=":material/first_page:")
+    if st.button(f"Read texts {how} BOS from now on", key=kept.OTHER_BOS, icon=":material/refresh:"):
+        choosing.read_so(own, not own.bos, own.dtype)
 
 
 def _spec_row(spec: SaeSpec) -> dict[str, Any]:
@@ -177,13 +191,8 @@ def _start(name: str, n_tokens: int) -> None:
         return
     settings, engine, jobs = own.settings(own_settings()), get_engine(), get_jobs()
 
-    def renew(spec: SaeSpec) -> Catalog:
-        if settings.cache not in spec.source.parents:
-            remember_saes(spec.source.parent, settings)
-        return renew_catalogs(own)
-
     study = StudyRunner(engine)
-    steps = partial(bring, name, engine, settings, study, renew, n_tokens)
+    steps = partial(bring, name, engine, settings, study, partial(renew_catalogs, own), n_tokens)
     key = f"bring {own} {name}"
     found = jobs.find(key)
     going = found is not None and not found.state.ended

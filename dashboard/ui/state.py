@@ -9,7 +9,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from dashboard.analysis.errors import AnalysisError, NoSae
-from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import address
@@ -293,4 +293,5 @@ def _middle(catalog: Catalog) -> SaeId:
     if not catalog.specs:
         raise NoSae
     shipped = [spec for spec in catalog.specs if spec.is_packed] or catalog.specs
-    return shipped[len(shipped) // 2].id
+    residual = [spec for spec in shipped if spec.site.point is Point.RESID_POST] or shipped
+    return residual[len(residual) // 2].id

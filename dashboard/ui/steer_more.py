@@ -52,9 +52,7 @@ def next_tokens(view: steer.SteerState, found: Comparison) -> None:
 
 def subset_table(view: steer.SteerState) -> None:
     """What every subset of the edits makes of the prompt."""
-    st.caption(
-        f"Every subset of up to {steering.MAX_SUBSET} edits, numbered in their order on the left, written together from the same seed."
-    )
+    st.caption(f"Every subset of up to {steering.MAX_SUBSET} edits, numbered in their order above, written together from the same seed.")
     if st.button("Write every subset", icon=":material/table_rows:", disabled=not view.ask.interventions):
         rows = steering.subset_table(get_engine(), view.ask)
         steer.keep_subsets(view.ask, rows)
@@ -66,7 +64,7 @@ def subset_table(view: steer.SteerState) -> None:
 def dose_response(view: steer.SteerState) -> None:
     """A grid of strengths for each edit, or for all of them together, as a background job."""
     if not view.ask.interventions:
-        raise BadAsk("There is no edit to make stronger: add a latent on the left.")
+        raise BadAsk("There is no edit to make stronger: add a latent above.")
     with st.form(steer.SWEEP_FORM, border=False):
         first, second, third = st.columns(3)
         low, high = first.slider("Factors on every amount", -4.0, 4.0, (-2.0, 2.0), 0.5, key=steer.SWEEP_RANGE, help=TERMS["factor"])

@@ -1,6 +1,8 @@
 """Figures of merit on dictionaries whose figures are known."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,16 +11,19 @@ from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import SaeId, Site
+from dashboard.analysis.results import recovered
+from dashboard.analysis.sae.catalog import folder_spec
 from dashboard.analysis.sae.evaluation import WINDOW, evaluate
 from dashboard.analysis.sae.measures import decoder_cosine
+from dashboard.analysis.sae.release import write_evaluation
 from dashboard.analysis.sae.text import Split, token_windows
-from tests.conftest import EXACT
+from tests.conftest import EXACT, random_weights, save_sae
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     file = tmp_path_factory.mktemp("text") / "words.jsonl"
-    file.write_text("".join(json.dumps({"text": f"the dog number {i} sleeps over the lazy fox. " * 40}) + "\n" for i in range(60)))
+    file.write_text("".join(json.dumps({"text": "The dog barked. " * 60}) + "\n" for _ in range(60)))
     return [str(file)]
 
 
@@ -69,3 +74,14 @@ def test_orthogonal_rows_have_cosine_0_and_equal_rows_1() -> None:
     cosines = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
     expected = (cosines.abs().sum() - cosines.diagonal().abs().sum()) / (1500 * 1499)
     assert decoder_cosine(rows) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_where_the_model_does_no_worse_without_a_site_nothing_is_recovered_and_the_record_says_nothing(
+    runner: LocalRunner, text: list[str], tmp_path: Path
+) -> None:
+    assert recovered(2.0, 2.1, 2.0) is None and recovered(2.0, 2.1, 1.9) is None and recovered(2.0, 2.5, 4.0) == 0.75
+    save_sae(tmp_path / "mine" / "one", "blocks.2.hook_resid_post", random_weights(0))
+    one = evaluate({"exact": (Site.parse("2.resid_post"), runner.sae(EXACT))}, text, runner.model, 1000, 500)["exact"]
+    write_evaluation(folder_spec(tmp_path / "mine" / "one"), replace(one, ce_recovered=None))
+    kept = folder_spec(tmp_path / "mine" / "one")
+    assert kept.measured("ce_recovered") is None and kept.measured("l0") == pytest.approx(one.l0, rel=1e-4)

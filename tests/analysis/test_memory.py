@@ -111,6 +111,15 @@ def test_what_a_job_holds_is_never_paged_out(runner: LocalRunner) -> None:
     assert shelf.here == (B,)
 
 
+@pytest.mark.parametrize(("budget", "lots"), [(ONE, 4), (2 * ONE, 2), (3 * ONE + 100, 2), (9 * ONE, 1)])
+def test_many_dictionaries_are_taken_in_turns_that_fit(runner: LocalRunner, budget: int, lots: int) -> None:
+    names, shelf, seen, n_lots = [A, B, C, EXACT], with_budget(runner, budget).shelf, list[SaeId](), 0
+    for saes in shelf.in_turns(names):
+        assert shelf.bytes_here <= budget and [*saes] == [name for name in shelf.here if name in saes]
+        seen, n_lots = [*seen, *saes], n_lots + 1
+    assert seen == names and n_lots == lots
+
+
 def test_a_budget_smaller_than_one_dictionary_is_said_with_both_numbers(runner: LocalRunner) -> None:
     small = with_budget(runner, ONE // 2)
     with pytest.raises(ShelfTooSmall, match="LATENTS_SAE_MEMORY") as refused:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.analysis.bringing import fetch
 from dashboard.analysis.chosen import DEFAULT_MODEL
 from dashboard.analysis.errors import BadAsk, BadName, ModelUnavailable, UnknownModel
-from dashboard.analysis.roster import choices, find_choice, remember_model, remember_saes
+from dashboard.analysis.roster import choices, find_choice, remember_model, remember_saes, settings_of_first
+from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.settings import Settings
+from tests.conftest import random_weights, save_sae
 
 
 @pytest.fixture
@@ -70,7 +73,45 @@ def test_a_damaged_file_remembers_nothing(own: Settings, content: str) -> None:
     assert names(own) == [str(DEFAULT_MODEL)]
 
 
-def test_folders_of_saes_that_were_brought_are_looked_through(own: Settings, tmp_path: Path) -> None:
-    (tmp_path / "release").mkdir()
-    remember_saes(tmp_path / "release", own)
-    assert find_choice(str(DEFAULT_MODEL), own).settings(own).sae_folders == (tmp_path / "release",)
+def test_commands_and_pages_see_the_same_folders_that_were_brought(own: Settings, tmp_path: Path) -> None:
+    for name in ("tiny-llama", "acme/other"):
+        save_sae(tmp_path / name.rpartition("/")[2] / "one", "blocks.1.hook_resid_post", random_weights(0), name)
+        remember_saes(tmp_path / name.rpartition("/")[2], own)
+    (tmp_path / "acme" / "tiny-llama").mkdir(parents=True)
+    own = own.model_copy(update={"model": str(tmp_path / "acme" / "tiny-llama")})
+    pages = read_catalog(find_choice("tiny-llama", own).settings(own), tmp_path)
+    assert [str(spec.id) for spec in pages.specs] == ["other/one", "tiny-llama/one"]  # what a folder's model is, its name does not say
+    assert read_catalog(own, tmp_path) == pages
+    default = own.model_copy(update={"model": ""})
+    assert read_catalog(default, tmp_path).specs == ()
+    assert len(read_catalog(default.model_copy(update={"sae_folders": (tmp_path / "other",)}), tmp_path).specs) == 1  # it was named
+
+
+def test_commands_read_texts_as_was_said_on_the_page(own: Settings) -> None:
+    remember_model("acme/tiny", own, bos=False, dtype="float32")
+    read = settings_of_first(Settings(cache=own.cache, model="acme/tiny"))
+    assert (read.model, read.bos, read.dtype) == ("acme/tiny", False, "float32")
+    assert settings_of_first(Settings(cache=own.cache, model="acme/tiny", bos=True)).bos
+
+
+@pytest.mark.parametrize("place", ["cache/runs/mine/saes", "elsewhere/mine", "named/mine"])
+def test_an_sae_of_a_folder_is_found_by_its_name_from_then_on(own: Settings, tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place / "one"
+    save_sae(folder, "blocks.1.hook_resid_post", random_weights(0), str(DEFAULT_MODEL))
+    own = own.model_copy(update={"sae_folders": (tmp_path / "named" / "mine",)})
+    spec = fetch(str(folder), own, lambda line: None)
+    assert str(spec.id) == "mine/one" and [one.id for one in read_catalog(own, tmp_path).specs] == [spec.id]
+    assert read_catalog(own, tmp_path).broken == {}
+    assert fetch("mine/one", own, lambda line: None).source == folder
+    save_sae(tmp_path / "another" / "mine" / "one", "blocks.1.hook_resid_post", random_weights(0), str(DEFAULT_MODEL))
+    with pytest.raises(BadAsk, match="is already called mine/one"):
+        fetch(str(tmp_path / "another" / "mine" / "one"), own, lambda line: None)
+
+
+def test_a_folder_of_saes_is_answered_with_their_folders(own: Settings, tmp_path: Path) -> None:
+    save_sae(tmp_path / "run" / "saes" / "one", "blocks.1.hook_resid_post", random_weights(0))
+    for folder in (tmp_path / "run", tmp_path / "run" / "saes"):
+        with pytest.raises(BadAsk, match=r"1 SAEs\. Name one of them: .*run/saes/one"):
+            fetch(str(folder), own, lambda line: None)
+    with pytest.raises(BadAsk, match="holds no SAE"):
+        fetch(str(tmp_path), own, lambda line: None)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from dashboard.analysis.errors import BadAsk, BrokenText, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Site
 from dashboard.analysis.sae import checkpoints, training
 from dashboard.analysis.sae.catalog import folder_spec
@@ -134,6 +135,26 @@ def test_a_dictionary_learns_and_loads_with_sae_lens(ask: TrainAsk, tiny_model: 
     fvu = float((rows - sae.decode(acts)).square().sum() / (rows - rows.mean(0)).square().sum())
     logged = [line for line in log if line["site"] == "2.mlp_out"][-1]["fvu"]
     assert fvu < 1.25 * logged
+
+
+def test_after_few_steps_as_many_latents_fire_as_were_asked_for(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    short = replace(ask, n_tokens=1000, learning_rate=1e-4)
+    (folder, _) = train(short, tmp_path / "run", tiny_model, lambda m: None)
+    windows = token_windows(short.text, Split.TRAIN, tiny_model.tokenizer, short.context, with_bos=tiny_model.prepends_bos).long()
+    rows = read_sites(tiny_model.bridge, windows, [Site.parse("1.resid_post")])[Site.parse("1.resid_post")]
+    rows = rows[tiny_model.ordinary(windows)].float()
+    with torch.inference_mode():
+        acts = SAE.load_from_disk(folder, device="cpu").encode(rows[within_norm(rows)])
+    assert int((acts > 0).sum()) / len(acts) == pytest.approx(short.k, rel=0.25)
+
+
+def test_the_learning_rate_falls_before_a_short_run_ends(ask: TrainAsk, tiny_model: LoadedModel) -> None:
+    for n_tokens in (300, 2400):
+        one = replace(ask, n_tokens=n_tokens, windows_per_chunk=64)
+        rows = Schedule(one, 100).n_rows
+        assert n_tokens <= rows < n_tokens + one.context
+        trainer = training._new_trainer(one, Site.parse(one.sites[0]), tiny_model, Schedule(one, 100))
+        assert trainer.cfg.total_training_samples == rows
 
 
 def test_autocast_is_another_run(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:

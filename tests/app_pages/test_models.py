@@ -152,6 +152,21 @@ def test_presets_of_suites_say_how_texts_are_read(installed: Open) -> None:
     assert model_box.in_words(next(one for one in model_box.FAMILIES if one.query == "llama_scope_lx")).count("√d")
 
 
+def test_saes_that_were_trained_with_another_bos_are_read_after_one_click(installed: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained_without(settings: Settings) -> Catalog:
+        return Catalog(tuple(replace(spec, config={**spec.config, "prepend_bos": False}) for spec in before(settings).specs))
+
+    before = resources.read_catalog
+    monkeypatch.setattr(resources, "read_catalog", trained_without)
+    app = installed(model=TINY).switch_page("app_pages/models.py").run()
+    assert "trained on texts without a BOS token and cannot be read now: tiny/" in told(app)
+    app = app.button(key="bring_other_bos").click().run()
+    assert "BOS token" not in told(app) and not [button for button in app.button if button.key == "bring_other_bos"]
+    app.switch_page("app_pages/highlight.py").run()
+    now = get_pool().loaded
+    assert now is not None and str(now) == TINY and not now.bos
+
+
 def test_nothing_of_the_default_suite_is_offered_with_another_model(installed: Open) -> None:
     app = installed().switch_page("app_pages/steer.py").run()
     assert not {"Titles", "Places", "Without cities"} & {button.label for button in app.button}

@@ -1,13 +1,14 @@
 """Each family end to end: its true files from the hub, its tiny model through the bridge, against numbers that plain torch gives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, Sampling, ScoreAsk, Unit, Variant, Where
+from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, PromotedAsk, Sampling, ScoreAsk, Unit, Variant, Where
 from dashboard.analysis.errors import BadAsk, OtherBos
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import load_model, tokenise
@@ -16,10 +17,11 @@ from dashboard.analysis.names import LatentId, ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.sae.fetching import get_sae
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.study_asks import AnsweringAsk, MarkedText
 from dashboard.analysis.tokens import Prompt
 from tests.hub import layouts
 from tests.hub.conftest import Hub
-from tests.hub.families import D_HEAD, HEADS, TEXT, D, N, build, plain_sites
+from tests.hub.families import D_HEAD, HEADS, SPARE, TEXT, D, N, build, plain_sites
 
 Rows = torch.Tensor
 Weights = dict[str, torch.Tensor]
@@ -283,3 +285,19 @@ def test_texts_are_written_and_scored_with_edits_at_every_site(tmp_path: Path, f
     plain_score = runner.score(ScoreAsk(Prompt(TEXT), (), 5))
     for edit in edits:
         assert runner.score(ScoreAsk(Prompt(TEXT), (edit,), 5)) != plain_score
+
+
+def test_what_no_token_of_the_tokenizer_stands_for_is_never_written_or_said_to_be_promoted(tmp_path: Path) -> None:
+    layouts.native(
+        tmp_path / "all" / "one", layouts.made(D, N), architecture="jumprelu", apply_b_dec_to_input=False, device="cpu",
+        metadata={"hook_name": "blocks.3.hook_resid_post", "model_name": "acme/tiny"},
+    )  # fmt: skip
+    runner = open_as("llama", "acme/tiny", tmp_path, folders=(tmp_path / "all",))
+    model, latents = runner.model, [LatentId(SaeId("all", "one"), index) for index in range(8)]
+    assert model.n_texts == len(model.tokenizer) == model.n_vocabulary - SPARE
+    model.bare.get_output_embeddings().weight.data[-SPARE:] *= 100  # in every text one of them is far likelier than any token
+    ask = GenerationAsk(Prompt(TEXT), (Variant("plain"),), Sampling(8, 0.0))
+    drawn = [replace(ask, sampling=Sampling(8, 1.0, top_p, seed=3)) for top_p in (0.9, 1.0)]
+    assert all(delta.token_id < model.n_texts for one in (ask, *drawn) for delta in runner.generate(one))
+    assert all(answer.text for answer in runner.answer(AnsweringAsk((MarkedText(TEXT),), Sampling(4, 1.0), n_samples=3)))
+    assert all(token for latent in latents for token in runner.promoted(PromotedAsk(latent, 10)))

@@ -39,11 +39,25 @@ def test_a_model_on_the_hub_is_sized_without_fetching_a_weight(hub: Hub, own: Se
     weights = (tiny_path / "model.safetensors").stat().st_size
     assert not remote.is_here and remote.download_bytes == weights and remote.architecture == "LlamaForCausalLM"
     assert local.is_here and local.download_bytes == 0 and local.n_parameters is not None and remote.n_parameters is not None
-    # The file's header counts as weights until the file is here.
-    assert 0 <= remote.n_parameters - local.n_parameters < 3000
+    assert remote.n_parameters == local.n_parameters and remote.is_exact and local.is_exact
     assert local.weight_bytes == 4 * local.n_parameters and local.fits
     assert not any("model.safetensors" in line and "resolve" in line for line in hub.asked)
-    assert f"{NAME}, LlamaForCausalLM: about" in remote.in_words() and "it fits" in remote.in_words()
+    assert f"{NAME}, LlamaForCausalLM: " in remote.in_words() and "about" not in remote.in_words() and "it fits" in remote.in_words()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model_type": "never-heard-of"}, {"num_hidden_layers": 10**9}, {"num_hidden_layers": "many"}, {"hidden_size": -1},
+     {"num_attention_heads": 0}, {"hidden_size": None}],
+    ids=str,
+)  # fmt: skip
+def test_a_model_whose_config_makes_no_model_is_sized_by_its_files(hub: Hub, own: Settings, tiny_path: Path, change: dict) -> None:
+    shutil.copytree(tiny_path, hub.folder(NAME), dirs_exist_ok=True)
+    config = hub.folder(NAME) / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    found = size_of(own.model_copy(update={"model": NAME}))
+    assert not found.is_exact and found.n_parameters == (tiny_path / "model.safetensors").stat().st_size // 4
+    assert "about" in found.in_words()
 
 
 def test_a_release_alone_is_answered_with_its_ids_and_bytes(hub: Hub, own: Settings) -> None:

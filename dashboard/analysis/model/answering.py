@@ -135,6 +135,7 @@ class Answering:
         """A token for every row."""
         if bool(logits.isnan().any()):
             raise BadAsk("The edits break the model: its logits are not numbers. Use smaller amounts.")
+        logits = logits[:, : self._model.n_texts]
         chosen = logits.argmax(-1)
         sampled = [place for place, row in enumerate(rows) if row.sample is not None]
         if sampled:

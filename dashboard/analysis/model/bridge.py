@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,17 @@ class LoadedModel:
         """Tokens that have a logit."""
         return len(self.bare.get_output_embeddings().weight)
 
+    @cached_property
+    def n_texts(self) -> int:
+        """Tokens that have a logit and a text: a vocabulary is often padded, and the tokenizer knows nothing of the rest."""
+        return min(self.n_vocabulary, 1 + max(self.tokenizer.get_vocab().values()))
+
     def unembed(self, direction: torch.Tensor) -> torch.Tensor:
-        """Logits [vocabulary] of a direction [d_model] through the final norm and the unembedding; only their order means something."""
-        return self.bare.get_output_embeddings()(self._final_norm(self._at_end(direction).to(self.dtype))).float()
+        """Logits [text] of a direction [d_model] through the final norm and the unembedding; only their order means something."""
+        return self.bare.get_output_embeddings()(self._final_norm(self._at_end(direction).to(self.dtype))).float()[: self.n_texts]
 
     def unembed_unit(self, rows: torch.Tensor) -> torch.Tensor:
-        """What one unit of each row [row, d_model] adds to the logits [row, vocabulary], without the final norm's division
+        """What one unit of each row [row, d_model] adds to the logits [row, text], without the final norm's division
         by the residual's size, which the text decides. In float32; its order is that of `unembed`."""
         norm, rows = self._final_norm, self._at_end(rows).float()
         rows = rows - (rows.mean(1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else 0)
@@ -131,7 +137,7 @@ class LoadedModel:
         # A row of size 1 comes out as its weighted self; a norm's bias is no part of the row.
         weighted = (norm(rows / size) - norm(torch.zeros_like(rows[:1]))) * size
         # In parts of the vocabulary: a copy of a whole unembedding in float32 can be larger than the model.
-        parts = self.bare.get_output_embeddings().weight.split(_VOCABULARY_PART)
+        parts = self.bare.get_output_embeddings().weight[: self.n_texts].split(_VOCABULARY_PART)
         return torch.cat([weighted.float() @ part.float().T for part in parts], dim=1)
 
     def _at_end(self, rows: torch.Tensor) -> torch.Tensor:

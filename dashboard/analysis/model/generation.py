@@ -206,7 +206,7 @@ class Decoder:
             if broken[place]:  # this row alone: the others go on
                 row.error = BadAsk(f"The edits of {row.label} break the model: its logits are not numbers. Use smaller amounts.")
                 continue
-            row.token = _draw(logits[place], row.sampling, row.generator)
+            row.token = _draw(logits[place, : self._model.n_texts], row.sampling, row.generator)
             row.written += 1
             last = row.token in self._ends or row.written == row.sampling.max_new_tokens
             text = row.text.add(row.token, last)

@@ -1,7 +1,8 @@
 """How large a model is, before a weight of it is fetched or read; and whether it fits.
 
-Of a model that is here the headers are read. Of one on the hub its configuration is fetched, and the hub says the bytes of its files;
-its parameters are then these bytes by the number format that the configuration names.
+Of a model that is here the headers are read. Of one on the hub its configuration is fetched, which says its parameters, and the hub
+says the bytes of its files. Where transformers can make no model of the configuration, its parameters are these bytes by the number
+format that it names.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboard.analysis.budget import SHARE, model_bytes
+from dashboard.analysis.budget import SHARE, model_bytes, parameters_of_config
 from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.hub import hub_file, hub_or_cache, hub_sizes
 from dashboard.analysis.memory import free_bytes
@@ -31,7 +32,8 @@ class ModelSize:
     is_here: bool
     architecture: str | None
     n_parameters: int | None
-    """Exact for a model that is here, else from the bytes of its files."""
+    is_exact: bool
+    """False where the parameters are only known from the bytes of its files."""
     download_bytes: int
     """0 for a model that is here."""
     disk_free_bytes: int
@@ -53,7 +55,7 @@ class ModelSize:
         if self.n_parameters is None or self.weight_bytes is None:
             said += "its size is not known before it is fetched"
         else:
-            said += f"{'' if self.is_here else 'about '}{self.n_parameters / 1e6:,.1f} million parameters, {_mib(self.weight_bytes)} in "
+            said += f"{'' if self.is_exact else 'about '}{self.n_parameters / 1e6:,.1f} million parameters, {_mib(self.weight_bytes)} in "
             said += f"{self.dtype}; {self.device} has {_mib(self.free_bytes)} free: it {'fits' if self.fits else 'does not fit'}"
         if self.download_bytes:
             said += f". To be fetched: {_mib(self.download_bytes)}; the disk has {_mib(self.disk_free_bytes)} free"
@@ -71,7 +73,7 @@ def size_of(settings: Settings) -> ModelSize:
     model, folder = chosen_model(settings), cached_folder(settings)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
-    architecture, n_parameters, download = None, None, 0
+    architecture, n_parameters, is_exact, download = None, None, True, 0
     if folder is not None and any(folder.glob("*.safetensors")):
         facts = look_at(folder, model)
         architecture, n_parameters = facts.architecture, facts.n_parameters
@@ -80,18 +82,27 @@ def size_of(settings: Settings) -> ModelSize:
     else:
         with hub_or_cache():
             sizes = hub_sizes(model.repo, model.revision)
-            config = _config(hub_file(model.repo, "config.json", model.revision))
+            file = hub_file(model.repo, "config.json", model.revision)
+        config = _config(file)
         named = config.get("architectures")
         architecture = str(named[0]) if isinstance(named, list) and named else None
         download = sum(size or 0 for name, size in sizes.items() if _is_weights(name))
-        stored = _STORED.get(_dtype_of(config) or "")
-        n_parameters = download // stored if stored and download else None
+        n_parameters, is_exact = _parameters(file, config, download)
     place = _place(settings)
     weight = None if n_parameters is None else model_bytes(n_parameters, dtype, settings.quantize)
     return ModelSize(
-        model, not download and n_parameters is not None, architecture, n_parameters, download, shutil.disk_usage(place).free, weight,
-        str(dtype).removeprefix("torch."), device, free_bytes(device),
+        model, not download and n_parameters is not None, architecture, n_parameters, is_exact, download,
+        shutil.disk_usage(place).free, weight, str(dtype).removeprefix("torch."), device, free_bytes(device),
     )  # fmt: skip
+
+
+def _parameters(file: Path, config: dict[str, Any], download: int) -> tuple[int | None, bool]:
+    """Parameters, and whether that is exact."""
+    try:
+        return parameters_of_config(file.parent), True
+    except ValueError:
+        stored = _STORED.get(_dtype_of(config) or "")
+        return (download // stored if stored and download else None), False
 
 
 def _config(file: Path) -> dict[str, Any]:

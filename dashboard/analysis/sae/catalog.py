@@ -2,8 +2,9 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dashboard.analysis.errors import BadName, BrokenSaeFile, UnknownLatent, Unk
 from dashboard.analysis.files import read_json_object, safetensors_shapes
 from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.names import LatentId, ModelId, SaeId, Site, site_of_hook
+from dashboard.analysis.roster import brought_folders
 from dashboard.analysis.settings import ASSETS, Settings
 
 FETCHED = "releases"
@@ -44,6 +46,14 @@ class SaeSpec:
     def is_packed(self) -> bool:
         """True for the shipped 8-bit form."""
         return self.source.suffix == ".safetensors"
+
+    @property
+    def wants_bos(self) -> bool | None:
+        """Whether it was trained on texts that begin with a BOS token; None if its config does not say."""
+        inner = self.config.get("metadata")
+        said = inner.get("prepend_bos") if isinstance(inner, dict) else None
+        said = self.config.get("prepend_bos") if said is None else said
+        return said if isinstance(said, bool) else None
 
     def measured(self, name: str) -> float | None:
         """A figure from the record's evaluation: l0, fvu, ce_recovered, dead_share, decoder_cosine."""
@@ -102,41 +112,43 @@ class Catalog:
 
 
 def read_catalog(settings: Settings, assets: Path = ASSETS) -> Catalog:
-    """Look through `assets/saes/RELEASE/NAME.json` and through every folder of the settings, packed SAEs and folders alike."""
+    """Look through `assets/saes/RELEASE/`, the folders of the settings, those that were brought, and what was fetched.
+
+    The default model's dictionaries ship, and folders of the settings were named by somebody: these are shown whatever the model.
+    The rest are shown if they may be of the model that is chosen.
+    """
     found: list[SaeSpec] = []
     broken: dict[SaeId, BrokenSaeFile] = {}
-
-    def add(spec: SaeSpec) -> None:
-        if spec.id in {other.id for other in found}:
-            raise BrokenSaeFile(spec.source, f"another SAE is already called {spec.id}; rename one of the folders")
-        found.append(spec)
-
-    shipped = sorted((assets / "saes").glob("*/*.json"))
-    own = [record for release in settings.sae_folders for record in sorted(release.glob("*.json"))]
     loaded = chosen_model(settings)
-    if settings.model:
-        # Folders that somebody named are shown whatever the model; what merely lies here, if it is of this model.
-        shipped = [record for record in shipped if _is_of(record, loaded)]
-    for record in [*shipped, *(record for record in own if record.with_suffix(".safetensors").is_file())]:
-        name = SaeId(record.parent.name, record.stem)
+
+    def add(id: SaeId, read: Callable[[], SaeSpec], is_named: bool) -> None:
         try:
-            add(_packed_spec(name, record))
+            spec = read()
+            if not is_named and kinship(spec.model, loaded) is Kinship.OTHER:
+                return
+            if spec.id in {other.id for other in found}:
+                raise BrokenSaeFile(spec.source, f"another SAE is already called {spec.id}; rename one of the folders")
+            found.append(spec)
         except BrokenSaeFile as error:
-            broken[name] = error
-    for folder in (path.parent for release in settings.sae_folders for path in sorted(release.glob("*/cfg.json"))):
-        sae = folder_id(folder)
-        try:
-            add(_folder_spec(sae, folder))
-        except BrokenSaeFile as error:
-            broken[sae] = error
-    for folder in sorted((settings.cache / FETCHED).rglob("cfg.json")):
-        sae = fetched_id(folder.parent, settings.cache)
-        try:
-            spec = _folder_spec(sae, folder.parent)
-            if kinship(spec.model, loaded) is not Kinship.OTHER:
-                add(spec)
-        except BrokenSaeFile as error:
-            broken[sae] = error
+            broken[id] = error
+
+    for record in sorted((assets / "saes").glob("*/*.json")):
+        if not settings.model or _is_of(record, loaded):
+            name = SaeId(record.parent.name, record.stem)
+            add(name, partial(_packed_spec, name, record), is_named=True)
+    brought = [folder for folder in brought_folders(settings) if folder not in settings.sae_folders]
+    for release in (*settings.sae_folders, *brought):
+        is_named = release in settings.sae_folders
+        for record in sorted(release.glob("*.json")):
+            if record.with_suffix(".safetensors").is_file():
+                name = SaeId(record.parent.name, record.stem)
+                add(name, partial(_packed_spec, name, record), is_named)
+        for config in sorted(release.glob("*/cfg.json")):
+            name = folder_id(config.parent)
+            add(name, partial(_folder_spec, name, config.parent), is_named)
+    for config in sorted((settings.cache / FETCHED).rglob("cfg.json")):
+        name = fetched_id(config.parent, settings.cache)
+        add(name, partial(_folder_spec, name, config.parent), is_named=False)
     return Catalog(tuple(sorted(found, key=lambda spec: (spec.id.release, spec.site, spec.id.name))), broken)
 
 

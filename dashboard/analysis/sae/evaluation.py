@@ -19,6 +19,7 @@ from sae_lens import SAE
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Site
+from dashboard.analysis.results import recovered
 from dashboard.analysis.sae.measures import (
     Rewrite,
     constant,
@@ -41,7 +42,7 @@ class Prefix:
     width: int
     l0: float
     fvu: float
-    ce_recovered: float
+    ce_recovered: float | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Evaluation:
 
     l0: float
     fvu: float
-    ce_recovered: float
+    ce_recovered: float | None
+    """None where the model does no worse without what the site carries."""
     ce_clean: float
     """Nats a token, as are the next two."""
     ce_spliced: float
@@ -159,11 +161,11 @@ def evaluate(
 
 
 def _summary(tally: _Tally, clean: float, spliced: Sequence[float], ablated: float, n_loss_tokens: int) -> Evaluation:
-    recovered = {width: (ablated - loss) / (ablated - clean) for width, loss in zip(tally.errors, spliced, strict=True)}
+    share = {width: recovered(clean, loss, ablated) for width, loss in zip(tally.errors, spliced, strict=True)}
     return Evaluation(
         l0=tally.l0(),
         fvu=tally.fvu(),
-        ce_recovered=recovered[None],
+        ce_recovered=share[None],
         ce_clean=clean / n_loss_tokens,
         ce_spliced=spliced[0] / n_loss_tokens,
         ce_ablated=ablated / n_loss_tokens,
@@ -171,5 +173,5 @@ def _summary(tally: _Tally, clean: float, spliced: Sequence[float], ablated: flo
         decoder_cosine=decoder_cosine(tally.sae.W_dec),
         n_tokens=tally.n,
         n_loss_tokens=n_loss_tokens,
-        prefixes=tuple(Prefix(width, tally.l0(width), tally.fvu(width), recovered[width]) for width in tally.errors if width is not None),
+        prefixes=tuple(Prefix(width, tally.l0(width), tally.fvu(width), share[width]) for width in tally.errors if width is not None),
     )

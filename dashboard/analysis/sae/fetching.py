@@ -155,7 +155,10 @@ def _local(folder: Path) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
     weights = next((one for one in (_NATIVE, _SPARSIFY) if one in names), None)
     if weights is None:
         _refuse_pickles(str(folder), names)
-        raise UnknownSae(str(folder), [str(one.parent) for one in sorted(folder.glob(f"*/{_NATIVE}"))[:5]])
+        inside = [str(one.parent) for depth in ("*", "*/*") for one in sorted(folder.glob(f"{depth}/{_NATIVE}"))]
+        if inside:
+            raise BadAsk(f"{folder} is a folder of {len(inside)} SAEs. Name one of them: {', '.join(inside[:5])}.")
+        raise BadAsk(f"{folder} holds no SAE: there is neither {_NATIVE} nor {_SPARSIFY} in it.")
     check_weights(folder / weights)
     source = {"folder": folder.name, "sha256": sha256(folder / weights)}
     return folder_id(folder), lambda: _from_folder(folder, weights), source

@@ -97,7 +97,7 @@ def index_steps(
         for share, words in read_in_parts(sources, corpus, model):
             yield _READING * share, words
         rows = {name: sae.W_dec.float() for name, sae in saes.items()} | _other_rows(specs, catalog, cache, model)
-        vocabulary = Vocabulary(model.tokenizer.batch_decode([[token] for token in range(model.n_vocabulary)]))
+        vocabulary = Vocabulary(model.tokenizer.batch_decode([[token] for token in range(model.n_texts)]))
         document_of = np.repeat(np.arange(corpus.n_documents, dtype=np.int32), np.diff(corpus.starts))
         for done, spec in enumerate(specs):
             yield _READING + (1 - _READING) * done / len(specs), f"{spec.id}: facts of {spec.n_latents:,} latents"
@@ -170,7 +170,7 @@ def _logits(rows: Float[torch.Tensor, "latents d_model"], model: LoadedModel) ->
     """
     parts: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for some in rows.split(max(1, min(_ROWS_PER_PRODUCT, _LOGITS_AT_ONCE // model.n_vocabulary))):
+        for some in rows.split(max(1, min(_ROWS_PER_PRODUCT, _LOGITS_AT_ONCE // model.n_texts))):
             logits = model.unembed_unit(some)
             best, worst = logits.topk(N_TOKENS), logits.topk(N_TOKENS, largest=False)
             low, high = logits.amin(1, keepdim=True), logits.amax(1, keepdim=True)

@@ -76,15 +76,7 @@ def check_fits(spec: SaeSpec, model: LoadedModel) -> str | None:
         raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), width)
     if not has_site(model.bridge, spec.site):
         raise BrokenSaeFile(spec.source, f"{model.id} has no site {spec.site}: its attention and MLP read the same stream")
-    wants = wants_bos(spec)
+    wants = spec.wants_bos
     if model.tokenizer.bos_token_id is not None and wants is not None and wants != model.prepends_bos:
         raise OtherBos(str(spec.id), wants)
     return caution(spec.model, model.id)
-
-
-def wants_bos(spec: SaeSpec) -> bool | None:
-    """Whether it was trained on texts that begin with a BOS token; None if its record does not say."""
-    inner = spec.config.get("metadata")
-    said = inner.get("prepend_bos") if isinstance(inner, dict) else None
-    said = spec.config.get("prepend_bos") if said is None else said
-    return said if isinstance(said, bool) else None

@@ -48,7 +48,7 @@ def select(catalog: Catalog, wanted: Sequence[str]) -> list[SaeSpec]:
 
 def write_evaluation(spec: SaeSpec, evaluation: Evaluation) -> None:
     """Put measured figures into an SAE's record; those of its prefixes beside them."""
-    figures = asdict(evaluation)
+    figures = {name: value for name, value in asdict(evaluation).items() if value is not None}
     prefixes = figures.pop("prefixes")
     write_figures(spec, evaluation=figures, **({"prefixes": prefixes} if prefixes else {}))
 

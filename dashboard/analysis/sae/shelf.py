@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from sae_lens import SAE
 
-from dashboard.analysis.budget import fit, shelf_budget
+from dashboard.analysis.budget import dictionaries_that_fit, fit, shelf_budget
 from dashboard.analysis.errors import BrokenSaeFile, OutOfMemory, ShelfTooSmall
 from dashboard.analysis.memory import is_out_of_memory, refusal
 from dashboard.analysis.model.bridge import LoadedModel
@@ -107,6 +107,16 @@ class Shelf:
             for name in held:
                 self._held[name] -= 1
             self._held += Counter()
+
+    def in_turns(self, names: Sequence[SaeId]) -> Iterator[dict[SaeId, SAE]]:
+        """All of these SAEs, as many at a time as the budget has room for; each lot is held until the next is asked for."""
+        rest = list(dict.fromkeys(names))
+        sizes = {name: bytes_in_memory(self.spec(name)) for name in rest}
+        while rest:
+            n = max(1, dictionaries_that_fit([sizes[name] for name in rest], self.budget_bytes))
+            lot, rest = rest[:n], rest[n:]
+            with self.holding(lot) as saes:
+                yield saes
 
     def row(self, latent: LatentId) -> Float[torch.Tensor, " d_in"]:
         """One decoder row, on the device of its site, without loading the SAE.

@@ -157,6 +157,7 @@ class Schedule:
         self._ask, self._n_windows = ask, n_windows
         # BOS is left out of training, so a window gives one row less than its length.
         self._needed = math.ceil(ask.n_tokens / (ask.context - 1))
+        self.n_rows = self._needed * (ask.context - 1)
         self.n_chunks = math.ceil(self._needed / ask.windows_per_chunk)
 
     def windows(self, chunk: int) -> Int[torch.Tensor, " windows"]:
@@ -260,7 +261,10 @@ def _start_from(trainer: SAETrainer[Any, Any], rows: torch.Tensor) -> None:
 
 
 def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedule) -> SAETrainer[Any, Any]:
-    shared = {"d_in": model.width(site), "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu"}
+    steps = max(1, schedule.n_rows // ask.batch)
+    # In a short run the threshold has to follow weights that still move: it remembers a tenth of the run, or 100 steps.
+    memory = {"topk_threshold_lr": min(0.5, max(0.01, 10 / steps))}
+    shared = {"d_in": model.width(site), "d_sae": ask.n_latents, "k": float(ask.k), "device": "cpu", **memory}
     # sae-lens draws the initial weights from the CPU's default generator and takes no other: it is lent our seed and
     # given back as it was. Drawn on the CPU, the weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
@@ -275,10 +279,8 @@ def _new_trainer(ask: TrainAsk, site: Site, model: LoadedModel, schedule: Schedu
     metadata.model_name = str(model.id)
     metadata.context_size = ask.context
     metadata.prepend_bos = model.prepends_bos
-    total = schedule.n_chunks * ask.windows_per_chunk * (ask.context - 1)
-    steps = max(1, total // ask.batch)
     config = SAETrainerConfig(
-        total_training_samples=total,
+        total_training_samples=schedule.n_rows,
         train_batch_size_samples=ask.batch,
         lr=ask.learning_rate,
         lr_end=ask.learning_rate / 10,
@@ -297,13 +299,16 @@ def _never() -> Iterator[torch.Tensor]:
 
 
 def _export(trainer: SAETrainer[Any, Any], folder: Path) -> None:
+    sae = trainer.sae
+    # The threshold is a running mean that began at 0: after few steps it would lie far too low, and many latents too many fire.
+    sae.topk_threshold /= 1 - (1 - sae.cfg.topk_threshold_lr) ** trainer.n_training_steps
     factor = trainer.activation_scaler.scaling_factor
     if factor is not None:
-        trainer.sae.fold_activation_norm_scaling_factor(factor)
+        sae.fold_activation_norm_scaling_factor(factor)
     trainer.set_final_sae_metadata()
     scratch = folder.with_name(folder.name + ".writing")
     shutil.rmtree(scratch, ignore_errors=True)
-    trainer.sae.save_inference_model(scratch)
+    sae.save_inference_model(scratch)
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 
