@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dashboard.analysis.asks import CaptureAsk
 from dashboard.analysis.corpora import default_corpus, keep_corpus
-from dashboard.analysis.corpus import Corpus, join
+from dashboard.analysis.corpus import spread
 from dashboard.analysis.engine import Engine
 from dashboard.analysis.errors import BadAsk, NotMeasured, OtherModel, PromptTooLong
 from dashboard.analysis.index import read_index
@@ -146,7 +146,7 @@ def bring(
 
 
 def _index(spec: SaeSpec, engine: Engine, settings: Settings, n_tokens: int) -> Iterator[tuple[int, str]]:
-    corpus = _first(default_corpus(settings), n_tokens)
+    corpus = spread(default_corpus(settings), n_tokens)
     keep_corpus(corpus, settings)
 
     def steps(runner: LocalRunner) -> Iterator[tuple[float, str]]:
@@ -158,12 +158,3 @@ def _index(spec: SaeSpec, engine: Engine, settings: Settings, n_tokens: int) -> 
             if not isinstance(item, Place) and time.monotonic() - said > _SAID_EVERY_S:
                 said, (share, words) = time.monotonic(), item
                 yield min(TOTAL - 1, _INDEXING_FROM + int(share * (TOTAL - _INDEXING_FROM))), words
-
-
-def _first(corpus: Corpus, n_tokens: int) -> Corpus:
-    """About the first tokens of a corpus, in whole documents: evenly spaced ones, so that every kind of text is in it."""
-    if len(corpus) <= n_tokens:
-        return corpus
-    step = len(corpus) / n_tokens
-    taken = sorted({int(place * step) for place in range(int(corpus.n_documents / step))}) or [0]
-    return join(f"{corpus.name}-{len(taken)}", corpus.model, [(corpus.kinds[place], corpus.document(place)) for place in taken])

@@ -75,6 +75,15 @@ def join(name: str, model: str, documents: Sequence[tuple[str, Sequence[int] | I
     return Corpus(name, model, ids, np.concatenate([np.zeros(1, dtype=np.int64), lengths.cumsum()]), tuple(kind for kind, _ in whole))
 
 
+def spread(corpus: Corpus, n_tokens: int) -> Corpus:
+    """About so many tokens of a corpus, in whole documents: evenly spaced ones, so that every kind of text is in it."""
+    if len(corpus) <= n_tokens:
+        return corpus
+    n = max(1, round(corpus.n_documents * n_tokens / len(corpus)))
+    taken = [int((place + 0.5) * corpus.n_documents / n) for place in range(n)]
+    return join(f"{corpus.name}-{n}", corpus.model, [(corpus.kinds[place], corpus.document(place)) for place in taken])
+
+
 def check_corpus(corpus: Corpus, model: ModelId) -> None:
     """Refuse token ids of another model: in its own tokens they say something else.
 

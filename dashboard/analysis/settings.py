@@ -13,6 +13,8 @@ from dashboard.analysis.errors import BadAsk
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 """What ships with the dashboard: dictionaries and their records."""
+INDEX_TOKENS = 50_000
+"""What a first index reads unless told: minutes on a CPU, where the whole text that ships would take several times that."""
 
 
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dashboard.analysis.errors import NotMeasured
-from dashboard.analysis.settings import get_settings
+from dashboard.analysis.settings import INDEX_TOKENS, get_settings
 from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, figure, say
 
@@ -22,6 +22,7 @@ def open_sae(
         list[str] | None,
         typer.Option("--text", help="FILE, FOLDER or hf:DATASET for the index; default: a text that ships."),
     ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="About so many of its tokens are read. More is slower and better.")] = INDEX_TOKENS,
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8501,
     serve: Annotated[bool, typer.Option(help="Open the dashboard; without, the index is built in front and the command ends.")] = True,
     as_json: Json = False,
@@ -45,7 +46,7 @@ def open_sae(
         read_index(spec)
         building = None
     except NotMeasured:
-        building = _build_index(str(sae), text or [])
+        building = _build_index(str(sae), text or [], tokens)
     if as_json:
         emit({"name": str(sae), "site": str(spec.site), "model": str(runner.model.id), "caution": caution, **measured})
     if given := get_settings().model:
@@ -80,8 +81,8 @@ def _bring(name: str) -> Any:
     return spec.id
 
 
-def _build_index(sae: str, text: list[str]) -> "subprocess.Popen[bytes]":
-    say(f"Building its index over {', '.join(text) or 'the corpus that ships'}; pages show it when it is done ...")
-    options = [part for one in text for part in ("--text", one)]
+def _build_index(sae: str, text: list[str], tokens: int) -> "subprocess.Popen[bytes]":
+    say(f"Building its index over {', '.join(text) or 'the corpus that ships'}, about {tokens:,} tokens; pages show it when it is done ...")
+    options = ["--tokens", str(tokens), *(part for one in text for part in ("--text", one))]
     # A process of its own: pages answer meanwhile, and a build that was killed goes on at the next start.
     return subprocess.Popen([sys.executable, "-m", "dashboard", "index", "build", sae, *options], stdout=subprocess.DEVNULL)

@@ -25,6 +25,7 @@ def index_build(
         list[str] | None, typer.Option("--text", help="FILE, FOLDER or hf:DATASET to read instead of the corpus that ships.")
     ] = None,
     corpus: Annotated[Path | None, typer.Option(help="Corpus of token ids, as `latents corpus write` makes it.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="About so many tokens of it, in whole documents; default: all.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="Number format of the model.")] = Dtype.FLOAT32,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +34,7 @@ def index_build(
     Killed and started again, it goes on.
     """
     from dashboard.analysis.corpora import default_corpus, keep_corpus
-    from dashboard.analysis.corpus import read_corpus
+    from dashboard.analysis.corpus import read_corpus, spread
     from dashboard.analysis.index import read_index
     from dashboard.analysis.sae.indexing import build_indexes
     from dashboard.analysis.sae.release import select
@@ -48,6 +49,7 @@ def index_build(
         read = corpus_of_text(text, runner.model.tokenizer, str(runner.model.id))
     else:
         read = read_corpus(corpus) if corpus else default_corpus(settings, say)
+    read = read if tokens is None else spread(read, tokens)
     keep_corpus(read, settings)
     say(f"{len(specs)} SAEs over {read.name}: {len(read):,} tokens in {read.n_documents:,} documents")
     with progress("indexing") as show:

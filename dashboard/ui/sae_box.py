@@ -14,6 +14,7 @@ from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.directory import DirectoryEntry, find
 from dashboard.analysis.sae.families import FAMILIES
 from dashboard.analysis.sae.sizes import sizes_of
+from dashboard.analysis.settings import INDEX_TOKENS
 from dashboard.analysis.study import StudyRunner
 from dashboard.ui import bring_state as kept
 from dashboard.ui import cautions, choosing, failures, latent_state, present, state
@@ -182,7 +183,7 @@ def _draw(found: Brought) -> None:
 
 def _tokens_box(place: Any, where: str) -> int:
     tip = "The index tells of each latent where it fires, over about so many tokens of the text that ships. More is slower and better."
-    return int(place.number_input("Tokens of the index", 1_000, 1_000_000, 50_000, 10_000, key=f"{kept.TOKENS}_{where}", help=tip))
+    return int(place.number_input("Tokens of the index", 1_000, 1_000_000, INDEX_TOKENS, 10_000, key=f"{kept.TOKENS}_{where}", help=tip))
 
 
 def _start(name: str, n_tokens: int) -> None:

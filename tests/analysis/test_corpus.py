@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.analysis.corpus import Corpus, join, read_corpus, write_corpus
+from dashboard.analysis.corpus import Corpus, join, read_corpus, spread, write_corpus
 from dashboard.analysis.errors import BrokenText
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.sae.text import LONGEST_PIECE, corpus_of_text
@@ -33,6 +33,23 @@ def test_documents_lie_where_positions_say(tmp_path: Path) -> None:
         for outside in (-1, position):
             with pytest.raises(IndexError):
                 corpus.document_at(outside)
+
+    holds()
+
+
+def test_a_part_of_a_corpus_has_whole_documents_of_every_kind_in_their_order() -> None:
+    @given(st.integers(1, 400), st.integers(4, 40), st.integers(1, 5))
+    def holds(n_tokens: int, n_of_kind: int, length: int) -> None:
+        documents = [(kind, [100 * place + n for n in range(length)]) for kind in "abc" for place in range(n_of_kind)]
+        corpus = join("made", "tests/tiny", documents)
+        part = [*spread(corpus, n_tokens).documents()]
+        rest = iter(documents)
+        assert all(document in rest for document in part), "documents of the corpus, in its order"
+        if n_tokens >= len(corpus):
+            assert part == documents
+        else:
+            assert abs(len(part) * length - n_tokens) < 2 * length
+            assert len({kind for kind, _ in part}) == min(3, len(part))
 
     holds()
 
