@@ -132,9 +132,8 @@ def test_a_result_stays_and_a_second_tab_with_equal_settings_has_it_at_once(open
     second.number_input(key="flow_origins_texts").set_value(3)
     other = press(second, "Find origins")
     assert figures(other) == 1 and first.session_state["flow_origins_job"][0] != other.session_state["flow_origins_job"][0]
-    assert "3 texts" in " ".join(one.value for one in other.markdown) and "3 texts" not in " ".join(
-        one.value for one in first.run().markdown
-    )
+    said, still_said = (" ".join(one.value for one in tab.markdown) for tab in (other, first.run()))
+    assert r"texts\: 3" in said and r"texts\: 3" not in still_said
 
 
 def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
