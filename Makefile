@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test gpu bench lint clean
+.PHONY: run test core others gpu bench lint clean
 
 run: .venv/installed
 	$(BIN)/latents run --port $(PORT)
@@ -12,11 +12,19 @@ run: .venv/installed
 test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python tests/browser/find_chromium.py || true
 	$(BIN)/latents model prepare
-	$(BIN)/python -m pytest
+	@echo "Types and the tests of the core run beside the other tests without a browser."
+	@$(MAKE) --no-print-directory -j2 core others
+	$(BIN)/python -m pytest tests/browser
+
+core:
+	$(BIN)/pyright
+	$(BIN)/python -m pytest tests/analysis
+
+others:
+	$(BIN)/python -m pytest --ignore=tests/analysis --ignore=tests/browser
 
 gpu: .venv/installed-test
 	$(BIN)/python -m pytest tests/gpu

@@ -4,9 +4,10 @@ One layer, few texts, and a seed without a flow: what is slow in a study is how 
 """
 
 import re
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from tests.browser.conftest import Open, settle
 
@@ -32,6 +33,19 @@ def fill(page: Page, box: str, text: str) -> None:
     found.press("Tab")
 
 
+def choose(page: Page, box: str, option: str) -> None:
+    """Choose in a list by typing, as it is long; a page that is drawn once more closes the list, and it is opened again."""
+    found = page.locator(f".st-key-flow_{box} input")
+    for wait_ms in (5_000, 5_000, 60_000):
+        found.click()
+        found.fill(option)
+        with suppress(TimeoutError):
+            page.get_by_role("option", name=option, exact=True).click(timeout=wait_ms)
+            break
+    found.press("Escape")
+    expect(page.locator(f".st-key-flow_{box}").get_by_role("button", name=re.compile(f"{option}"))).to_be_visible()
+
+
 def start(page: Page, button: str, kind: str) -> None:
     """Run a study to its end."""
     page.get_by_role("button", name=button).click()
@@ -42,17 +56,16 @@ def start(page: Page, button: str, kind: str) -> None:
 def click_on(page: Page, mark: Locator) -> None:
     """Plotly takes clicks on a layer above its marks."""
     mark.scroll_into_view_if_needed()
-    box = mark.bounding_box()
+    before, box = None, mark.bounding_box()
+    while box != before:  # a figure that has just come still finds its size
+        page.wait_for_timeout(150)
+        before, box = box, mark.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
 def find_origins(page: Page) -> None:
-    layers = page.locator(".st-key-flow_origins_layers input")
-    layers.click()
-    layers.fill("9")  # the list is long, and what is not in view of it is not there
-    page.get_by_role("option", name="9", exact=True).click()
-    layers.press("Escape")
+    choose(page, "origins_layers", "9")
     fill(page, "origins_texts", "3")
     start(page, "Find origins", "flow origins")
     expect(page.get_by_text(re.compile("tokens of 3 texts. Click a piece of a bar"))).to_be_visible()
