@@ -1,5 +1,6 @@
 """Files that other processes may be reading or making at the same moment."""
 
+import glob
 import hashlib
 import json
 import shutil
@@ -106,7 +107,7 @@ def build_folder(target: Path, is_complete: Callable[[], bool], build: Callable[
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
             if not is_complete():
-                for left in target.parent.glob(f"{prefix}*"):
+                for left in target.parent.glob(f"{glob.escape(prefix)}*"):
                     shutil.rmtree(left, ignore_errors=True)
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as scratch:
                     made = Path(scratch) / target.name

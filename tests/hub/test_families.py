@@ -188,6 +188,45 @@ def test_sparsify_reads_as_eleuther_does(hub: Hub, tmp_path: Path, local: bool) 
         get_sae("EleutherAI/sae-tiny-llama/layers.2", tmp_path / "again", print)
 
 
+@pytest.mark.parametrize(("module", "site"), [("mlp", "2.mlp_out"), ("self_attn", "2.attn_out"), ("attention", "2.attn_out")])
+def test_sparsify_reads_the_module_that_its_folder_names(hub: Hub, tmp_path: Path, module: str, site: str) -> None:
+    own, folder = layouts.made(D, N), hub.folder("acme/sae-tiny-llama") / f"layers.2.{module}"
+    # Where a factor of the width says how many latents there are, sparsify writes that there are 0.
+    layouts.sparsify(folder, own, k=5, model="acme/tiny-llama", num_latents=0, expansion_factor=N // D)
+    sae = get_sae(f"acme/sae-tiny-llama/{folder.name}", tmp_path, print)
+    runner = open_as("llama", "acme/tiny-llama", tmp_path)
+    ids, got = codes(runner, sae)
+    expected = top((plain("llama", ids)[site] - own["b_dec"]) @ own["W_enc"] + own["b_enc"], 5)
+    assert str(runner.catalog.get(sae).site) == site
+    torch.testing.assert_close(got, expected, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("folder", "config", "reason"),
+    [
+        ("layers.2.mlp.act", {}, "reads the module 'mlp.act' of a layer"),
+        ("layers.2", {"signed": True}, "keeps activations below zero"),
+        ("layers.2", {"transcode": True}, "is a transcoder"),
+    ],
+)
+def test_sparsifys_other_kinds_are_refused_with_the_reason(tmp_path: Path, folder: str, config: dict[str, object], reason: str) -> None:
+    layouts.sparsify(tmp_path / "mine" / folder, layouts.made(D, N), 5, "acme/tiny-llama", **config)
+    with pytest.raises(BadAsk, match=reason):
+        get_sae(str(tmp_path / "mine" / folder), tmp_path, print)
+
+
+def test_a_config_with_metadata_but_no_version_keeps_its_site_and_model(hub: Hub, tmp_path: Path) -> None:
+    own = layouts.made(D, N)
+    metadata = {"hook_name": "blocks.2.hook_resid_pre", "model_name": "acme/tiny-llama"}
+    layouts.native(hub.folder("acme/saes") / "one", own, architecture="jumprelu", apply_b_dec_to_input=False, metadata=metadata)
+    sae = get_sae("acme/saes/one", tmp_path, print)
+    runner = open_as("llama", "acme/tiny-llama", tmp_path)
+    spec = runner.catalog.get(sae)
+    assert (str(spec.site), str(spec.model)) == ("1.resid_post", "acme/tiny-llama")
+    ids, got = codes(runner, sae)
+    torch.testing.assert_close(got, jump(plain("llama", ids)["2.resid_pre"], own), atol=2e-4, rtol=2e-4)
+
+
 def test_a_folder_that_changed_is_read_anew(tmp_path: Path) -> None:
     for seed in (1, 2):
         own = layouts.made(D, N, seed)

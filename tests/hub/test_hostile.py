@@ -162,6 +162,8 @@ AT_ONCE: dict[str, Spoil] = {
     "metadata is text": config(metadata="blocks"),
     "metadata is null": lambda folder: write("cfg.json", json.dumps({"architecture": "jumprelu", "d_in": 32, "metadata": None}))(folder),
     "model has no name": config(metadata={**HOOK, "model_name": "@"}),
+    "model's name is a book": config(metadata={**HOOK, "model_name": "acme/" + "m" * 100_000}),
+    "model's name moves the cursor": config(metadata={**HOOK, "model_name": "acme/\x1b[2Jtiny"}),
     "record is deep": write("record.json", DEEP),
     "record not a number": write("record.json", '{"evaluation": {"l0": NaN}}'),
     "record infinite": write("record.json", '{"evaluation": {"fvu": 1e999}}'),
@@ -216,6 +218,29 @@ def test_what_only_weights_show_is_refused_when_they_are_read(damage: str, tmp_p
         load_sae(found.get(SaeId("rel", "spoilt")), settings.cache, "cpu")
 
 
+def test_a_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
+    settings = release_with(WHEN_LOADED["a tensor too few"], tmp_path)
+    with pytest.raises(BrokenSaeFile, match="b_enc"):
+        load_sae(read_catalog(settings, tmp_path).get(SaeId("rel", "spoilt")), settings.cache, "cpu")
+
+
+@pytest.mark.parametrize("damage", ["hook leads out", "a transcoder", "widths as text", "model's name is a book", "record is text"])
+def test_what_pages_could_not_read_is_refused_by_get_and_not_kept(damage: str, tmp_path: Path) -> None:
+    settings = release_with(AT_ONCE[damage], tmp_path)
+    with pytest.raises(BrokenSaeFile, match=r"spoilt cannot be read as an SAE: .+"):
+        get_sae(str(settings.sae_folders[0] / "spoilt"), settings.cache, print)
+    assert not list(settings.cache.rglob("cfg.json"))
+
+
+@pytest.mark.parametrize("name", ["a**b", "[", "*"])
+def test_a_name_with_wildcards_is_a_name(name: str, tmp_path: Path) -> None:
+    save_sae(tmp_path / "rel" / name, "blocks.1.hook_mlp_out", random_weights(1))
+    other = tmp_path / "cache" / "releases" / "rel" / "building-other-1"
+    other.mkdir(parents=True)
+    assert str(get_sae(str(tmp_path / "rel" / name), tmp_path / "cache", print)) == f"rel/{name}"
+    assert other.is_dir()  # another process is making it
+
+
 @pytest.mark.parametrize("oddity", HARMLESS)
 def test_what_is_odd_but_harmless_is_read(oddity: str, tmp_path: Path) -> None:
     settings = release_with(HARMLESS[oddity], tmp_path)
@@ -259,6 +284,13 @@ def test_an_npz_that_is_none_is_refused_by_its_headers(spoil: Spoil, tmp_path: P
     spoil(tmp_path / "params.npz")
     with pytest.raises(BrokenSaeFile):
         check_weights(tmp_path / "params.npz")
+
+
+def test_a_bomb_of_many_small_members_is_one_too(tmp_path: Path) -> None:
+    file, array = tmp_path / "params.npz", np.zeros((8 << 20) // 4, "f4")
+    np.savez_compressed(file, **{f"x{n}": array for n in range(10)})  # type: ignore[arg-type]
+    with pytest.raises(BrokenSaeFile, match="zip bomb"):
+        check_weights(file)
 
 
 @pytest.mark.parametrize(

@@ -263,8 +263,9 @@ def load_tokenizer(path: Path, model_id: ModelId) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or what it is called."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300].rstrip(".")
+    """The first line of an exception's message with what follows its colon, or what it is called."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300].rstrip(".")
 
 
 def tokenise(model: LoadedModel, prompt: Prompt) -> TokenizedPrompt:

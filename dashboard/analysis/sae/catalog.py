@@ -20,6 +20,8 @@ FETCHED = "releases"
 """Folder of the cache with what was fetched by name: RELEASE/NAME/ in sae-lens' layout."""
 _READABLE = ("standard", "gated", "topk", "jumprelu", "matching_pursuit")
 """sae-lens' architectures that read a token at one site and rebuild it there, with activations of 0 or above."""
+_LONGEST_NAME = 1000
+"""Characters of a model's name, which may be a folder."""
 _MOST = 1 << 31
 """More latents, or a greater width, than any dictionary has."""
 
@@ -235,6 +237,8 @@ def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, An
         metadata = dict(config.get("metadata", config))
         site = site_of_hook(str(metadata.get("hook_name") or metadata.get("hook_point")))
         model = ModelId.parse(str(metadata["model_name"])) if metadata.get("model_name") else None
+        if model is not None and (len(str(model)) > _LONGEST_NAME or not str(model).isprintable()):
+            raise ValueError(f"its model's name {str(model)[:40]!r} is none")
         architecture = str(config["architecture"] if "metadata" in config else config.get("architecture", "standard"))
         if architecture not in _READABLE:
             raise ValueError(f"{architecture[:40]!r} dictionaries are not read here, only {', '.join(_READABLE)}")

@@ -9,6 +9,7 @@ model as published: centring the input is folded into the encoder.
 """
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
@@ -26,9 +27,9 @@ from dashboard.analysis.files import build_folder, is_whole_safetensors, read_js
 from dashboard.analysis.hub import hub_errors, hub_file, hub_or_cache, hub_sizes
 from dashboard.analysis.model.bridge import first_line
 from dashboard.analysis.names import SaeId
-from dashboard.analysis.sae.catalog import fetched_folder, folder_id
+from dashboard.analysis.sae.catalog import fetched_folder, folder_id, folder_spec
 from dashboard.analysis.sae.directory import DirectoryEntry, entries, entry, find
-from dashboard.analysis.sae.loading import check_runs
+from dashboard.analysis.sae.loading import check_runs, read_native
 from dashboard.analysis.versions import LIBRARIES
 
 _FILES = {
@@ -42,6 +43,14 @@ _FILES = {
 """What each loader reads; the weights first."""
 _ENCODERS = {"gemma_2": ("W_enc", "w_enc"), "llama_scope": ("encoder.weight",)}
 """Of loaders that take sizes from names or from a file of their own: the matrix whose sizes will be read."""
+_MODULES = {
+    None: "hook_resid_post",
+    "mlp": "hook_mlp_out",
+    "self_attn": "hook_attn_out",
+    "attn": "hook_attn_out",
+    "attention": "hook_attn_out",
+}
+"""Hooks by the module of a layer whose output sparsify reads; None is the layer itself."""
 _NATIVE, _SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
 _LONGEST_PATH = 1000
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -186,14 +195,16 @@ def _refuse_pickles(name: str, files: Sequence[str]) -> None:
 def _from_folder(folder: Path, weights: str) -> SAE:
     check_weights(folder / weights)
     _check_json(folder / "cfg.json")
-    converter = _read_sparsify if weights == _SPARSIFY else loaders.sae_lens_disk_loader
-    return SAE.load_from_disk(folder, device="cpu", dtype="float32", converter=converter)
+    if weights == _NATIVE:
+        folder_spec(folder)  # its kind, site and widths, before a weight is read
+    return SAE.load_from_disk(folder, device="cpu", dtype="float32", converter=read_native if weights == _NATIVE else _read_sparsify)
 
 
 def _read_sparsify(
     path: str | Path, device: str = "cpu", cfg_overrides: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """sae-lens' reader, put right in two places: sparsify stores a decoder row a latent, and takes b_dec from the input always.
+    """sae-lens' reader, put right in four places: sparsify stores a decoder row a latent, takes b_dec from the input always, names
+    the module whose output it read (`layers.3.mlp`) by the folder, and writes 0 latents where a factor of the width said how many.
 
     Source: EleutherAI/sparsify, sparse_coder.py, `encode` and `decode`. Files are checked against it, not against sae-lens.
     """
@@ -203,8 +214,19 @@ def _read_sparsify(
         raise BadAsk(f"{folder.name} is a transcoder, which reads one place and writes another; dictionaries of one site are read here.")
     if config.get("activation", "topk") != "topk":
         raise BadAsk(f"{folder.name} has the activation {str(config['activation'])[:40]!r}; of sparsify's, topk is read here.")
-    read, state = loaders.sparsify_disk_loader(folder, device, {**(cfg_overrides or {}), "apply_b_dec_to_input": True})
-    if "W_dec" in safetensors_shapes(folder / _SPARSIFY):
+    if config.get("signed"):
+        raise BadAsk(f"{folder.name} keeps activations below zero too (signed); dictionaries with activations of 0 or above are read here.")
+    shapes = safetensors_shapes(folder / _SPARSIFY)
+    given = {**(cfg_overrides or {}), "apply_b_dec_to_input": True}
+    if module := re.fullmatch(r".*layers[._](\d+)(?:\.(.+))?", folder.name):
+        if module[2] not in _MODULES:
+            known = ", ".join(f"layers.{module[1]}.{name}" for name in _MODULES if name)
+            raise BadAsk(f"{folder.name} reads the module {module[2][:40]!r} of a layer; layers.{module[1]} and {known} are read here.")
+        given["hook_name"] = f"blocks.{module[1]}.{_MODULES[module[2]]}"
+    if not config.get("num_latents") and "encoder.bias" in shapes:
+        (given["d_sae"],) = shapes["encoder.bias"]
+    read, state = loaders.sparsify_disk_loader(folder, device, given)
+    if "W_dec" in shapes:
         state["W_dec"] = state["W_dec"].T
     return read, {name: tensor.contiguous() for name, tensor in state.items()}
 
@@ -238,6 +260,9 @@ def check_weights(path: Path) -> dict[str, tuple[int, ...]]:
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     with zipfile.ZipFile(path) as archive:
+        packed, unpacked = (sum(getattr(one, size) for one in archive.infolist()) for size in ("compress_size", "file_size"))
+        if unpacked > (64 << 20) and unpacked > 50 * packed:
+            raise ValueError(f"{path.name} is {packed:,} bytes that unpack to {unpacked:,}: a zip bomb")
         for member in archive.infolist():
             with archive.open(member) as file:
                 version = np.lib.format.read_magic(file)
@@ -248,8 +273,6 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 raise ValueError(f"{member.filename} is pickled Python objects, which are never read")
             if member.file_size - begun != prod(shape) * dtype.itemsize:
                 raise ValueError(f"{member.filename} claims {prod(shape) * dtype.itemsize:,} bytes, it has {member.file_size - begun:,}")
-            if member.file_size > (64 << 20) and member.file_size > 50 * member.compress_size:
-                raise ValueError(f"{member.filename} is {member.compress_size:,} bytes that unpack to {member.file_size:,}: a zip bomb")
             shapes[member.filename.removesuffix(".npy")] = tuple(int(n) for n in shape)
     return shapes
 
@@ -268,6 +291,7 @@ def _save(sae: SAE, folder: Path, source: dict[str, Any], name: str) -> None:
     check_runs(sae, Path(name))
     sae.save_model(folder)
     (folder / "record.json").write_text(json.dumps({"source": source}, indent=1, sort_keys=True) + "\n")
+    folder_spec(folder)  # what pages could not read is not kept
 
 
 def _fold_centring(sae: Any) -> None:

@@ -1,9 +1,11 @@
 """From a spec to an SAE in memory, through sae-lens' own loader. Safetensors only: nothing is unpickled."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from sae_lens import SAE
+from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
 
 from dashboard.analysis.errors import BrokenSaeFile, OtherBos, OtherModel, WidthMismatch
 from dashboard.analysis.kinship import Kinship, caution, kinship
@@ -18,6 +20,17 @@ def sae_folder(spec: SaeSpec, cache: Path) -> Path:
     return unpack(spec.source, spec.config, cache) if spec.is_packed else spec.source
 
 
+def read_native(
+    path: str | Path, device: str = "cpu", cfg_overrides: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """sae-lens' reader. A cfg.json with metadata is of version 6, also where it does not say so: as an older one it would lose it."""
+    config, state = sae_lens_disk_loader(path, device, cfg_overrides)
+    metadata = config.get("metadata")
+    if isinstance(metadata, dict) and not config.get("sae_lens_version"):
+        config["metadata"] = {"sae_lens_version": "6.0.0"} | {name: value for name, value in metadata.items() if value is not None}
+    return config, state
+
+
 def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
     """The SAE in float32, frozen.
 
@@ -26,7 +39,7 @@ def load_sae(spec: SaeSpec, cache: Path, device: str) -> SAE:
     """
     folder = sae_folder(spec, cache)
     try:
-        sae = SAE.load_from_disk(folder, device=device, dtype="float32")
+        sae = SAE.load_from_disk(folder, device=device, dtype="float32", converter=read_native)
     except Exception as error:  # sae-lens lets every reader's own exception through; each means the files are bad
         raise BrokenSaeFile(folder, first_line(error)) from error
     if sae.cfg.reshape_activations == "hook_z":
