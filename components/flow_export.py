@@ -17,6 +17,8 @@ from components.palette import css_variables
 from components.standalone import STYLE, hashed
 
 Graph = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
+MAX_NODES, MAX_EDGES = 2000, 20_000
+"""Of a file that is read: several times the largest graph that the page draws, and still quick on a canvas."""
 _FOLDER = Path(__file__).parent / "flow_canvas"
 _PART = '<script type="application/json" id="{}">(.*?)</script>'
 _SAID_STYLE = """
@@ -85,7 +87,7 @@ def read_web_page(text: str) -> Graph:
         for one in edges:
             graph.add_edge(one["from"], one["to"], weight=one["weight"], note=one["note"], mutual=not one["dashes"])
         return from_networkx(graph)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ValueError(f"This is no web page that the flow page wrote: {type(error).__name__} {error}.") from error
 
 
@@ -105,6 +107,11 @@ def read_file(text: str) -> Graph:
             nodes, edges = read_graphml(text)
     except (RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f"This is no JSON file that the flow page wrote: {error}.") from error
+    if not 1 <= len(nodes) <= MAX_NODES or len(edges) > MAX_EDGES:
+        raise ValueError(
+            f"This file holds {len(nodes):,} latents and {len(edges):,} links; 1 to {MAX_NODES:,} latents and up to {MAX_EDGES:,} links "
+            "can be drawn. Save a smaller graph."
+        )
     for edge in edges:
         if not abs(edge.weight) <= 1 + 1e-6:
             raise ValueError(f"The link {edge.key!r} of this file has the weight {edge.weight}; a cosine is -1 to 1.")
@@ -136,7 +143,7 @@ def read_graphml(text: str) -> Graph:
     try:
         graph = nx.parse_graphml(text.partition("?>")[2] if text.lstrip().startswith("<?xml") else text)
         return from_networkx(nx.DiGraph(graph))
-    except (KeyError, ValueError, nx.NetworkXException, SyntaxError) as error:
+    except (KeyError, ValueError, OverflowError, nx.NetworkXException, SyntaxError) as error:
         raise ValueError(f"This is no GraphML file of a flow graph ({error}). Export one from the flow page.") from error
 
 
@@ -199,12 +206,12 @@ def read_circuit_json(file: Mapping[str, Any]) -> Graph:
         for each in file["nodes"]:
             layer, site = divmod(int(each["layer"]), 3)
             row = (GraphRow.ATTN, GraphRow.MLP, GraphRow.RESID)[site]
-            key_of[each["node_id"]] = each["latent"]
+            key_of[each["node_id"]] = str(each["latent"])
             index = int(str(each["node_id"]).split("_")[1])
             role = GraphRole(each.get("origin", GraphRole.NOT_KNOWN))
             nodes.append(GraphNode(str(each["latent"]), layer, row, index, str(each["clerp"]), role, "", bool(each.get("seed"))))
         edges = [GraphEdge(key_of[link["source"]], key_of[link["target"]], float(link["weight"]), "") for link in file["links"]]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"This is no graph file that the flow page wrote: {type(error).__name__} {error}.") from error
     return tuple(nodes), tuple(edges)
 

@@ -123,6 +123,21 @@ def test_folding_keeps_reconstructions_and_cosines_but_changes_lengths(tmp_path:
     torch.testing.assert_close(fold(among, torch.zeros(len(among))), among)
 
 
+@pytest.mark.parametrize("by", [MatchBy.COSINE, MatchBy.RANDOM])
+def test_folding_moves_no_cosine_and_parts_no_tie(tiny_model: LoadedModel, tmp_path: Path, by: MatchBy) -> None:
+    release = tmp_path / "tiny"
+    for seed, site in enumerate((ONE.name, TWO.name)):
+        weights = random_weights(seed)
+        weights["W_dec"][:] = weights["W_dec"][:4].repeat(N_LATENTS // 4, 1)
+        weights["threshold"] = 0.02 + torch.rand(N_LATENTS, generator=torch.Generator().manual_seed(seed))
+        save_sae(release / site, f"blocks.{site[0]}.hook_resid_post", weights)
+    settings = Settings(cache=tmp_path / "cache", device="cpu", dtype="float32", max_tokens=256, sae_folders=(release,))
+    runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
+    plain, folded = (runner.matches(MatchAsk(ONE, TWO, by=by, folded=folded)) for folded in (False, True))
+    np.testing.assert_array_equal(plain.index, folded.index)
+    np.testing.assert_array_equal(plain.cosine, folded.cosine)
+
+
 def test_widths_that_differ_and_too_many_matches_are_refused_with_numbers() -> None:
     with pytest.raises(BadAsk, match="Rows of 3 and of 4"):
         nearest_rows(torch.ones(2, 3), torch.ones(2, 4))

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from components.data import ClickKind, GraphClick, GraphEdge, GraphGroup, GraphNode, GraphRole, GraphRow
 from components.flow_canvas import canvas_data, read_click
-from components.flow_export import circuit_json, graphml, read_circuit_json, read_file, read_graphml, web_page
+from components.flow_export import MAX_NODES, circuit_json, graphml, read_circuit_json, read_file, read_graphml, web_page
 from components.flow_graph import from_networkx, picture, to_networkx, vis_library
 from components.flow_layout import PITCH, STACK, forward_order, lay_out
 from components.flow_svg import flow_svg
@@ -240,6 +240,27 @@ def test_a_file_whose_weights_are_no_cosines_is_refused(weight: float) -> None:
     for text in ('{"nodes":' + "[" * 200_000, "{broken"):
         with pytest.raises(ValueError, match="no JSON file that the flow page wrote"):
             read_file(text)
+
+
+def test_a_file_with_impossible_numbers_is_refused() -> None:
+    nodes, edges = chain()
+    said = circuit_json(nodes, edges, slug="s", scan="m", description="d", generator="g")
+    texts = [json.dumps(said).replace('"layer": "', '"layer": 1e999, "was": "', 1)]
+    texts.append(re.sub(r'"weight": [-.\d]+', f'"weight": {10**400}', json.dumps(said), count=1))
+    texts.append(re.sub(r'"weight": [-.\d]+', f'"weight": {10**400}', web_page(picture(nodes, edges), "A flow"), count=1))
+    texts.append(re.sub(r'attr.name="layer" attr.type="\w+"', 'attr.name="layer" attr.type="double"', graphml(nodes, edges)))
+    texts[-1] = texts[-1].replace(">8<", ">1e999<")
+    for text in texts:
+        with pytest.raises(ValueError, match="the flow page"):
+            read_file(text)
+
+
+def test_a_file_of_no_latents_or_of_too_many_is_refused_with_the_limit() -> None:
+    for count in (0, MAX_NODES + 1):
+        many = [node(1, GraphRow.RESID, place) for place in range(count)]
+        said = circuit_json(many, [], slug="s", scan="m", description="d", generator="g")
+        with pytest.raises(ValueError, match=f"holds {count:,} latents and 0 links; 1 to {MAX_NODES:,}"):
+            read_file(json.dumps(said))
 
 
 def test_graphml_shows_what_xml_cannot_hold_and_refuses_what_is_not_ours() -> None:

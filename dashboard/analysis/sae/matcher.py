@@ -64,7 +64,9 @@ class Matcher:
     def _compute(
         self, ask: MatchAsk, of: SaeSpec, among: SaeSpec, wanted: np.ndarray | None, show: Callable[[float], None] | None
     ) -> Nearest:
-        rows, others = self._rows(of, ask.folded), self._rows(among, ask.folded)
+        # Lengths count in the assignment alone; rounding of folded rows must not part cosines that are equal.
+        folded = ask.folded and ask.by is MatchBy.PERMUTATION
+        rows, others = self._rows(of, folded), self._rows(among, folded)
         others = others.to(rows.device)
         if wanted is not None:
             rows = rows[torch.from_numpy(wanted.astype(np.int64)).to(rows.device)]
