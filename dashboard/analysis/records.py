@@ -28,7 +28,7 @@ def make_record(
         dtype=card.dtype,
         code=CODE,
         libraries=dict(LIBRARIES),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=None if seconds is None else round(seconds, 2),
     )
 

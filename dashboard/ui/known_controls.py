@@ -19,6 +19,7 @@ from dashboard.ui import failures, known_jobs, present_known, sources
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.known_types import Uploaded, keep_type, remove_type
+from dashboard.ui.present import moment
 from dashboard.ui.resources import added_kinds, get_catalog, get_engine, get_kinds, get_own_corpus, get_store
 
 
@@ -128,5 +129,4 @@ def study_box(heads: tuple[StudyHead, ...]) -> None:
 def _named(head: StudyHead) -> str:
     types = ", ".join(one.name for one in head.ask.types)
     way = present_known.WAYS[head.ask.settings.way]
-    when = head.created[:16].replace("T", " ")
-    return f"{types} · {head.n_entities} entities, labels {way} · {len(head.ask.saes)} SAEs · {when} UTC"
+    return f"{types} · {head.n_entities} entities, labels {way} · {len(head.ask.saes)} SAEs · {moment(head.created)}"

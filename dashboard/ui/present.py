@@ -125,3 +125,8 @@ def _inert(text: str) -> str:
 
 def _values(capture: Capture, latent: LatentId) -> np.ndarray:
     return capture.activations[latent.sae].of_latent(latent.index)
+
+
+def moment(created: str) -> str:
+    """A moment as the store keeps it, for people: to the minute."""
+    return f"{created[:16].replace('T', ' ')} UTC"

@@ -21,6 +21,7 @@ from dashboard.analysis.methods.shares import Share
 from dashboard.analysis.methods.uncertainty import Detector
 from dashboard.analysis.results import RunRecord
 from dashboard.analysis.study_asks import Part
+from dashboard.ui.present import moment
 from dashboard.ui.present_known import percent, tiny
 
 REFUSED, HALLUCINATED = "refused", "neither refused nor right"
@@ -64,13 +65,13 @@ def causality_name(record: RunRecord) -> str:
     own = asked(record)
     added = "+ a tuned amount" if own.amount is None else f"+{own.amount:g} × norm"
     said = f"{own.known} and {own.unknown}, {added} to {PARTS[own.part]}"
-    return f"{said} · {own.n_questions} questions each, {own.n_random} random latents · {_when(record)}"
+    return f"{said} · {own.n_questions} questions each, {own.n_random} random latents · {moment(record.created)}"
 
 
 def uncertainty_name(record: RunRecord) -> str:
     """One of several comparisons of right and wrong answers, in a line."""
     own = record.ask
-    return f"{own['n_questions']} questions of each type, {own['new_tokens']} new tokens · {_when(record)}"
+    return f"{own['n_questions']} questions of each type, {own['new_tokens']} new tokens · {moment(record.created)}"
 
 
 def made_with(found: Causality) -> str:
@@ -230,10 +231,6 @@ def _figures(found: Detector | None) -> dict[str, Any]:
         "F1": f"{found.test.f1:.3f}",
         "F1, always wrong": f"{found.always.f1:.3f}",
     }
-
-
-def _when(record: RunRecord) -> str:
-    return f"{record.created[:16].replace('T', ' ')} UTC"
 
 
 def _rate(point: RatePoint, what: str) -> RateBar:

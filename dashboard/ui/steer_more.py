@@ -15,6 +15,7 @@ from dashboard.analysis.study import StudyRunner
 from dashboard.ui import failures, present_steer
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
+from dashboard.ui.present import moment
 from dashboard.ui.resources import choice, get_engine, get_jobs, get_store, get_vectors
 
 _POLL_S = 1.0
@@ -154,7 +155,7 @@ def saved_runs(view: steer.SteerState) -> None:
         with st.container(border=True):
             edits = ", ".join(edit["edit"] for edit in record.ask["edits"]) or "no edits"
             text, button = st.columns([5, 1], vertical_alignment="center")
-            text.markdown(f"**{failures.plain(record.ask['prompt'][:120])}**  \n{failures.plain(edits)}  \n{record.created}")
+            text.markdown(f"**{failures.plain(record.ask['prompt'][:120])}**  \n{failures.plain(edits)}  \n{moment(record.created)}")
             button.button("Open", key=f"{steer.OPEN_RUN}_{key}", on_click=steer.open_run, args=(record.ask, get_vectors(), record.model))
             with st.expander("Record"):
                 st.json(record.__dict__)

@@ -184,7 +184,6 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
     assert box.value == keys[1] and len(box.options) == 2
     assert next(one for one in app.number_input if one.label.startswith("Added")).value == 2.0
     app = open_page(PAGE, study=study.key, tab="Causality", causality=keys[0])
-    time.sleep(1)  # records count whole seconds
     go = ends(monkeypatch, at_once)
     next(one for one in app.button if one.label == "Try them out").click().run()
     if not at_once:
