@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.analysis.settings import ASSETS
-from dashboard.ui import choosing, failures, sidebar, state
+from dashboard.ui import address, choosing, failures, sidebar
 
 st.set_page_config(page_title="Latents", page_icon=str(ASSETS / "icon.png"), layout="wide")
 sidebar.style()
@@ -27,7 +27,7 @@ page = st.navigation(
 )
 with failures.shown():
     choosing.settle()
-    state.enter(page.url_path)
+    address.enter(page.url_path)
     choosing.sidebar_choice()
     if page.url_path == models.url_path or (choosing.is_ready() and choosing.has_saes(models)):
         page.run()

@@ -99,7 +99,7 @@ def answer() -> None:
     flow_url.write_url(view)
 
 
-problems = flow_url.open_url(catalog, arrived=state.arrived())
+problems = flow_url.open_url(catalog)
 st.title("Where does this latent come from?")
 for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")

@@ -21,7 +21,6 @@ from dashboard.ui import (
     latent_state,
     present_known,
     sidebar,
-    state,
 )
 from dashboard.ui import known_state as known
 from dashboard.ui.glossary import TERMS
@@ -97,7 +96,7 @@ def one_study(view: known.KnownState) -> None:
         DRAW[view.tab](study, view)
 
 
-problems = known.open_url(arrived=state.arrived())
+problems = known.open_url()
 st.title(TITLE)
 for problem in problems:
     st.warning(failures.plain(problem), icon=":material/link_off:")

@@ -7,7 +7,7 @@ from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.facts import LatentFacts
 from dashboard.analysis.index import read_facts
 from dashboard.analysis.sae.catalog import SaeSpec
-from dashboard.ui import cautions, failures, latent_examples, latent_facts, latent_head, present_latent, sidebar, state
+from dashboard.ui import cautions, failures, latent_examples, latent_facts, latent_head, present_latent, sidebar
 from dashboard.ui import latent_state as latents
 from dashboard.ui.resources import get_catalog, get_engine
 
@@ -23,7 +23,7 @@ def known(spec: SaeSpec, index: int) -> LatentFacts | None:
         return None
 
 
-problems = latents.open_url(catalog, arrived=state.arrived())
+problems = latents.open_url(catalog)
 view = latents.latent_state()
 latents.write_url(view)
 spec = catalog.get(view.latent.sae)

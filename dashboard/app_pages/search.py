@@ -10,7 +10,7 @@ from dashboard.analysis.errors import AnalysisError, EmptyPrompt, NoSae
 from dashboard.analysis.methods.highlight import capture_readable
 from dashboard.analysis.methods.search import MAX_ROWS, rank, read_histories
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import cautions, failures, latent_state, present_search, search_controls, search_url, sidebar, state
+from dashboard.ui import cautions, failures, latent_state, present_search, search_controls, search_url, sidebar
 from dashboard.ui import search_state as search
 from dashboard.ui.resources import get_catalog, get_engine, get_notebook
 from dashboard.ui.word_panel import word_panel
@@ -69,7 +69,7 @@ def by_text() -> None:
     """The text, what is searched, and the ranking. A click on a row leaves before any of it is made again."""
     if clicked := search.opened():
         latent_state.show(*clicked)
-    problems = search_url.open_url(catalog, arrived=state.arrived())
+    problems = search_url.open_url(catalog)
     search_controls.text_box()
     for problem in problems:
         st.warning(failures.plain(problem), icon=":material/link_off:")

@@ -59,7 +59,7 @@ def answer(view: steer.SteerState) -> None:
 
 
 known = vectors.all(str(choice()))
-problems = steer_url.open_url(catalog, known, arrived=state.arrived())
+problems = steer_url.open_url(catalog, known)
 st.title("What does the model write when you steer it?")
 steer_controls.prompt_box(catalog)
 for problem in problems:

@@ -1,4 +1,9 @@
-"""The address bar: what a page says in it, and, once a tab has had another model than the first, which model it is."""
+"""The address bar: what a page says in it, and, once a tab has had another model than the first, which model it is.
+
+Streamlit adds an entry to the browser's history whenever an address changes outside a step back. So a page is to be gone to by the
+very address that it would write (the `query` of its state), and an address that a page completes on its own, such as an empty one,
+means that completed one when the tab comes back to it.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,19 +11,59 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 MODEL = "model"
-_NAMED = "model_named"
+_NAMED, _PAGE, _ARRIVED, _ENTERING, _OWNERS, _MEANINGS = (
+    "model_named", "page", "arrived", "entering", "address_owners", "address_meanings",
+)  # fmt: skip
+_MAX_KEPT = 500
 
 Query = Mapping[str, str | Sequence[str]]
 
 
-def read() -> dict[str, list[str]]:
-    """What the page says of itself."""
+def enter(page: str) -> None:
+    """Note which page is drawn, so that it knows whether the tab has just come from another one."""
+    kept = st.session_state
+    kept[_ARRIVED] = kept.get(_PAGE, page) != page
+    kept[_ENTERING] = kept.get(_PAGE) != page
+    kept[_PAGE] = page
+
+
+def arrived() -> bool:
+    """Whether the tab has just come from another page."""
+    return st.session_state.get(_ARRIVED, False)
+
+
+def stay() -> None:
+    """What is written next is a person's doing on the page, and not the completion of the address that the page was entered by."""
+    st.session_state[_ENTERING] = False
+
+
+def said() -> dict[str, list[str]]:
+    """What stands in the bar, but for the model."""
     return {key: st.query_params.get_all(key) for key in st.query_params if key != MODEL}
+
+
+def read() -> dict[str, list[str]]:
+    """What the address means to the page that is drawn.
+
+    Who goes back from another page comes with that page's address first, which says nothing of this one.
+    """
+    kept, url = st.session_state, said()
+    page, key = kept.get(_PAGE), _key(url)
+    if not arrived() and (meaning := kept.get(_MEANINGS, {}).get((page, key))) is not None:
+        return meaning
+    if kept.get(_OWNERS, {}).get(key, page) != page:
+        return {}
+    _keep(_OWNERS, key, page)
+    return url
 
 
 def write(url: Mapping[str, list[str]]) -> None:
     """Have the page say this of itself."""
+    page = st.session_state.get(_PAGE)
+    if st.session_state.get(_ENTERING, False):
+        _keep(_MEANINGS, (page, _key(said())), dict(url))
     st.query_params.from_dict({**named(), **url})
+    _keep(_OWNERS, _key(url), page)
 
 
 def named() -> dict[str, list[str]]:
@@ -36,3 +81,13 @@ def name_model(name: str) -> None:
 def to(query: Query) -> dict[str, str | Sequence[str]]:
     """The query of a page that this tab goes to."""
     return {**named(), **query}
+
+
+def _key(url: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((name, tuple(values)) for name, values in sorted(url.items()))
+
+
+def _keep(name: str, key: object, value: object) -> None:
+    """The newest _MAX_KEPT of them are remembered."""
+    kept = {**st.session_state.get(name, {}), key: value}
+    st.session_state[name] = dict(list(kept.items())[-_MAX_KEPT:])

@@ -20,10 +20,10 @@ def settle() -> None:
     first, loaded = next(iter(known)), get_pool().loaded
     if is_new:
         # An address that says something, but no model, was written when there was only the first.
-        otherwise = first if address.read() or loaded is None else str(loaded)
+        otherwise = first if address.said() or loaded is None else str(loaded)
         _take(named or otherwise, known)
     elif not state.is_acting():
-        if named is None and address.read() and address.named() and state.model() != first:
+        if named is None and address.said() and address.named() and state.model() != first:
             named = first
         if named and named != state.model():
             _take(named, known)

@@ -8,7 +8,7 @@ from components.latent_list import latent_list
 from dashboard.analysis.methods.highlight import FiringLatent
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import address, failures, latent_state, present, state
+from dashboard.ui import failures, latent_state, present, state, steer_url
 from dashboard.ui.naming import names
 from dashboard.ui.resources import get_catalog
 
@@ -62,4 +62,4 @@ def steer_button(latent: LatentId, said: str) -> None:
     caption, button = st.columns([5, 2], vertical_alignment="center")
     caption.caption(failures.plain(said))
     if button.button("Steer", icon=":material/tune:", width="stretch", help="Add this latent to the edits of the steer page."):
-        st.switch_page("app_pages/steer.py", query_params=address.to({"latent": str(latent)}))
+        steer_url.show({"latent": [str(latent)]})

@@ -8,7 +8,7 @@ import streamlit as st
 from components.example_list import example_list
 from components.latent_list import latent_list
 from components.token_columns import token_columns
-from dashboard.analysis.asks import PromotedAsk, TraceAsk, Unit, VocabularyAsk
+from dashboard.analysis.asks import PromotedAsk, TraceAsk, Unit, VocabularyAsk, Where
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.facts import LatentFacts
 from dashboard.analysis.flow_types import FlowEdge, FlowGraph, FlowNode, LitGraph
@@ -20,7 +20,7 @@ from dashboard.analysis.methods.flow_without import without_predecessors
 from dashboard.analysis.methods.latent import frequency
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.results import TracedRow
-from dashboard.ui import address, failures, latent_state, present_flow, present_latent, state
+from dashboard.ui import failures, latent_state, present_flow, present_latent, state, steer_url
 from dashboard.ui import flow_state as flow
 from dashboard.ui import steer_state as steer
 from dashboard.ui.glossary import TERMS
@@ -114,7 +114,7 @@ def _buttons(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
         if st.button("Open", key=f"{key}_open", icon=":material/center_focus_strong:", help="Its own page."):
             latent_state.show(node.latent, view.prompt)
         if st.button("Steer", key=flow.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
-            st.switch_page("app_pages/steer.py", query_params=address.to({"latent": name}))
+            steer_url.show({"latent": [name]})
         if st.button("Steer path", key=f"{flow.STEER}_path", icon=":material/conversion_path:", help=TERMS["steer path"]):
             steer_path(graph)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
@@ -128,17 +128,17 @@ def _buttons(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
 
 def steer_path(graph: FlowGraph) -> None:
     """Leave for the steer page with the residual latents of the span as one recipe."""
-    st.switch_page("app_pages/steer.py", query_params=address.to(path_query(graph)))
+    steer_url.show(path_query(graph))
 
 
-def path_query(graph: FlowGraph) -> dict[str, str | list[str]]:
+def path_query(graph: FlowGraph) -> dict[str, list[str]]:
     """The steer page's address for a span: constant over the layers, PATH_STRENGTH shared out, those nearest to the seed if it is long."""
     placed = path_latents(graph)
     seed_layer = next((one.layer for one in placed if one.latent == graph.ask.seed), placed[-1].layer)
     nearest = sorted(placed, key=lambda one: (abs(one.layer - seed_layer), one.layer))[: steer.MAX_EDITS]
     edits = Recipe(Goal.ACTIVATE, unit=Unit.MAX).edits(nearest, round(PATH_STRENGTH / len(nearest), 2))
     prompt = st.session_state.get(steer.PROMPT) or PRESETS["Places"].prompt
-    return {"prompt": prompt, "edit": [str(edit) for edit in edits], "where": "everywhere"}
+    return {"prompt": [prompt], "edit": [str(edit) for edit in edits], "where": [Where.EVERYWHERE.value]}
 
 
 def _list_box(latents: tuple[LatentId, ...], key: str, placeholder: str) -> None:

@@ -14,17 +14,17 @@ from dashboard.ui import address, state
 from dashboard.ui import flow_state as flow
 
 
-def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
+def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
 
-    `arrived` means that the tab comes from another page: an address that says nothing then leaves everything as it was.
+    Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
-    kept, url = st.session_state, _address()
+    kept, url = st.session_state, address.read()
     if (state.has_acted() or url == kept.get(flow.WRITTEN)) and flow.is_open():
         flow.take(flow.flow_state())
         return kept[flow.PROBLEMS]
     if not url:
-        flow.take(flow.flow_state() if arrived and flow.is_open() else flow.first_look(catalog))
+        flow.take(flow.flow_state() if address.arrived() and flow.is_open() else flow.first_look(catalog))
         return _remember([], url)
     problems: list[str] = []
 
@@ -68,8 +68,13 @@ def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
     return _remember(problems, url)
 
 
-def write_url(view: flow.FlowState) -> None:
-    """Make the address bar say what is on the screen. A text that is too long for a link is left out."""
+def show(seed: LatentId) -> None:
+    """Leave for the graph of a latent."""
+    st.switch_page(flow.PAGE, query_params=address.to(query(flow.FlowState(seed))))
+
+
+def query(view: flow.FlowState) -> dict[str, list[str]]:
+    """What the address says of what is on the screen. A text that is too long for a link is left out."""
     url: dict[str, list[str]] = {"seed": [str(view.seed)], "t_res": [f"{view.t_res:g}"], "t_module": [f"{view.t_module:g}"]}
     if view.other:
         url["other"] = [str(view.other)]
@@ -85,7 +90,13 @@ def write_url(view: flow.FlowState) -> None:
         url |= {"prompt": [view.prompt.text], "token": [str(view.token)]}
     if view.grouped:
         url["groups"] = ["1"]
-    if url != st.session_state[flow.WRITTEN] or url != _address():
+    return url
+
+
+def write_url(view: flow.FlowState) -> None:
+    """Make the address bar say what is on the screen."""
+    url = query(view)
+    if url != st.session_state[flow.WRITTEN] or url != address.read():
         address.write(url)
         _remember([], url)
 
@@ -98,11 +109,6 @@ def _latents(texts: list[str], catalog: Catalog, problems: list[str]) -> list[st
         except AnalysisError as error:
             problems.append(str(error))
     return found
-
-
-def _address() -> dict[str, list[str]]:
-    """What the URL says of a flow. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
-    return {} if "latent" in st.query_params else address.read()
 
 
 def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:

@@ -139,13 +139,13 @@ def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> 
     return settled, problems
 
 
-def open_url(*, arrived: bool) -> list[str]:
+def open_url() -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
 
-    `arrived` means that the tab comes from another page: an address that says nothing then leaves everything as it was.
+    Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
-    kept, url = st.session_state, _address()
-    is_same = state.has_acted() or url == kept.get(_WRITTEN) or (arrived and not url)
+    kept, url = st.session_state, address.read()
+    is_same = state.has_acted() or url == kept.get(_WRITTEN) or (address.arrived() and not url)
     if is_same and _VIEW in kept:
         take(kept[_VIEW])
         return kept.get(_PROBLEMS, [])
@@ -172,7 +172,7 @@ def write_url(view: KnownState) -> None:
     for name in ("split", "sae", "entity", "tab", "causality", "uncertainty"):
         if (value := getattr(view, name)) != getattr(KnownState, name):
             url[name] = [value]
-    if url != st.session_state.get(_WRITTEN) or url != _address():
+    if url != st.session_state.get(_WRITTEN) or url != address.read():
         address.write(url)
         st.session_state[_WRITTEN] = url
 
@@ -302,11 +302,6 @@ def _row(data: Any) -> Any:
     if isinstance(data, dict):
         return [data[key] for key in sorted(data, key=int)]
     return data if isinstance(data, (list, tuple)) else [data] if data else []
-
-
-def _address() -> dict[str, list[str]]:
-    """What the URL says of this page. Who goes back from a latent's page comes with that page's address."""
-    return {} if "latent" in st.query_params else address.read()
 
 
 def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:

@@ -13,7 +13,8 @@ from dashboard.analysis.neuronpedia import given_source, sources
 from dashboard.analysis.notebook import LatentList, ListEntry, Note
 from dashboard.analysis.runner import Runner
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-from dashboard.ui import address, failures, state
+from dashboard.analysis.tokens import Prompt
+from dashboard.ui import failures, flow_url, state, steer_url
 from dashboard.ui import latent_state as latents
 from dashboard.ui.glossary import TERMS
 from dashboard.ui.latent_examples import strongest_text
@@ -39,9 +40,9 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: Late
         st.button("", key=latents.RANDOM, icon=":material/shuffle:", help=tip, on_click=latents.go_random, args=(spec, latent))
         st.space("stretch")
         if st.button("Steer", key=latents.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
-            st.switch_page("app_pages/steer.py", query_params=address.to({"latent": str(latent)}))
+            steer_url.show({"latent": [str(latent)]})
         if st.button("Flow", key=latents.FLOW, icon=":material/conversion_path:", help="Where it comes from, layer by layer."):
-            st.switch_page("app_pages/flow.py", query_params=address.to({"seed": str(latent)}))
+            flow_url.show(latent)
         if st.button("Highlight", key=latents.HIGHLIGHT, icon=":material/format_ink_highlighter:", help="Read a text with this latent."):
             _highlight(view, facts)
         _vector(catalog, latent)
@@ -51,12 +52,12 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: Late
 
 def _highlight(view: latents.LatentState, facts: LatentFacts | None) -> None:
     """Leave for the highlight page with the tested text, or with the one in which the latent fires most."""
-    query = {"latent": str(view.latent)}
     if view.test.text and state.fits_url(view.test):
-        query |= {"prompt": view.test.text, "chat": str(int(view.test.chat))}
+        state.show(view.latent, view.test)
     elif facts is not None and (text := strongest_text(facts)):
-        query |= {"prompt": text}
-    st.switch_page("app_pages/highlight.py", query_params=address.to(query))
+        state.show(view.latent, Prompt(text))
+    else:
+        state.show(view.latent)
 
 
 def _vector(catalog: Catalog, latent: LatentId) -> None:

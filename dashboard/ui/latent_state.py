@@ -56,11 +56,12 @@ def latent_state() -> LatentState:
 
 
 def show(latent: LatentId, test: Prompt | None = None) -> None:
-    """Leave for the page of a latent, taking a text along to test it on."""
-    query = {"latent": str(latent)}
-    if test is not None and test.text and state.fits_url(test):
-        query |= {"test": test.text, "chat": str(int(test.chat))}
-    st.switch_page(PAGE, query_params=address.to(query))
+    """Leave for the page of a latent, taking a text along to test it on; without one the page keeps its own."""
+    kept = st.session_state
+    if test is None or not test.text or not state.fits_url(test):
+        test = Prompt(kept.get(TEST, ""), kept.get(CHAT, False))
+    view = LatentState(latent, test, (), kept.get(LOG, False), kept.get(SHOWN) == FULL, None)
+    st.switch_page(PAGE, query_params=address.to(query(view)))
 
 
 def go(latent: LatentId) -> None:
@@ -153,16 +154,16 @@ def complaint() -> str | None:
     return st.session_state.pop(_SAID, None)
 
 
-def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
+def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong.
 
-    `arrived` means that the tab comes from another page: then what the link does not name stays as it was left.
+    Where the tab comes from another page, what the link does not name stays as it was left.
     """
     url = address.read()
     kept = st.session_state
     if state.has_acted() or url == kept.get(_WRITTEN):
         return kept[_PROBLEMS]
-    stays = arrived and _LATENT in kept
+    stays = address.arrived() and _LATENT in kept
     if stays and not url:
         return _remember([], url)
     problems: list[str] = []
@@ -190,8 +191,8 @@ def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
     return _remember(problems, url)
 
 
-def write_url(view: LatentState) -> None:
-    """Make the address bar say what is on the screen. A test that is too long for a link is left out."""
+def query(view: LatentState) -> dict[str, list[str]]:
+    """What the address says of all that. A test that is too long for a link is left out."""
     url: dict[str, list[str]] = {"latent": [str(view.latent)]}
     if view.test.text and state.fits_url(view.test):
         url["test"] = [view.test.text]
@@ -203,6 +204,12 @@ def write_url(view: LatentState) -> None:
         url["full"] = ["1"]
     if view.bin is not None:
         url["bin"] = [str(view.bin)]
+    return url
+
+
+def write_url(view: LatentState) -> None:
+    """Make the address bar say what is on the screen."""
+    url = query(view)
     if url != st.session_state[_WRITTEN]:
         address.write(url)
         _remember([], url)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.analysis.list_forms import MAX_LINK, MAX_QUICK, Form, export_list, pack_link, without_notes
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import address, failures, state
+from dashboard.ui import failures, state, steer_url
 from dashboard.ui import list_state as lists
 from dashboard.ui.resources import get_notebook
 from dashboard.ui.steer_state import MAX_EDITS
@@ -37,8 +37,7 @@ def chooser(view: lists.ListState) -> None:
             f", the first {MAX_EDITS}." if len(view.latents.entries) > MAX_EDITS else "."
         )
         if st.button("Steer", key=lists.STEER, icon=":material/tune:", disabled=not view.latents.entries, help=steer_help):
-            latents = [str(entry.latent) for entry in view.latents.entries[:MAX_EDITS]]
-            st.switch_page("app_pages/steer.py", query_params=address.to({"latent": latents}))
+            steer_url.show({"latent": [str(entry.latent) for entry in view.latents.entries[:MAX_EDITS]]})
         if view.is_kept:
             st.button("Delete", key=lists.DELETE, on_click=lists.ask_to_delete, args=(True,), icon=":material/delete:")
     if view.is_deleting and view.is_kept:

@@ -68,8 +68,7 @@ def example(catalog: Catalog) -> LatentList:
 
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people."""
-    # Who goes back from another page may come with that page's address, which says nothing of lists.
-    kept, url = st.session_state, {key: st.query_params.get_all(key) for key in ("list", "name") if key in st.query_params}
+    kept, url = st.session_state, {key: values for key, values in address.read().items() if key in ("list", "name")}
     kept.setdefault(COMMON, False)
     kept.setdefault(WRAP, True)
     kept.setdefault(PART, 1)
@@ -124,7 +123,7 @@ def write_url(view: ListState, link: str | None) -> None:
     url: dict[str, list[str]] = {"name": [view.latents.name]} if view.is_kept else {}
     if kept[_LOOSE] is not None and not view.is_kept and link:
         url = {"list": [link]}
-    if url != kept[_WRITTEN] or address.read().keys() - url.keys():
+    if url != kept[_WRITTEN] or address.said().keys() - url.keys():
         address.write(url)
         _remember([], url)
 

@@ -11,7 +11,7 @@ from dashboard.analysis.notebook import LatentList, ListEntry
 from dashboard.analysis.results import Capture
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import state
+from dashboard.ui import address, state
 from dashboard.ui.resources import get_notebook
 from dashboard.ui.sources import SourceKeys, Sources
 
@@ -106,9 +106,8 @@ def search_state(catalog: Catalog) -> SearchState:
 
 def follow_find() -> None:
     """Open the search that the address names, whenever it comes to name another."""
-    kept, named = st.session_state, st.query_params.get(FIND_IN_URL, "")
-    if "latent" in st.query_params:  # the address of a latent's page, which somebody went back from
-        named = kept.get(_FIND_SEEN, "")
+    kept, url = st.session_state, address.read()
+    named = url.get(FIND_IN_URL, [""])[-1] if url else kept.get(_FIND_SEEN, "")
     if FIND not in kept or kept.get(_FIND_SEEN) != named:
         kept[FIND] = BY_WORD if named == WORD_IN_URL else BY_TEXT
     kept[_FIND_SEEN] = named
@@ -117,7 +116,7 @@ def follow_find() -> None:
 def found() -> None:
     """Callback: a person opened the other search, whatever the address still names."""
     state.note_change()
-    st.session_state[_FIND_SEEN] = st.query_params.get(FIND_IN_URL, "")
+    st.session_state[_FIND_SEEN] = address.read().get(FIND_IN_URL, [""])[-1]
 
 
 def turn(key: str) -> None:

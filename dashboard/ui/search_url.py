@@ -13,12 +13,12 @@ from dashboard.ui import search_state as search
 _MAX_TOKENS = 500
 
 
-def open_url(catalog: Catalog, *, arrived: bool) -> list[str]:
+def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
 
-    `arrived` means that the tab comes from another page: an address that says nothing then leaves everything as it was.
+    Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
-    kept, url = st.session_state, _address()
+    kept, url, arrived = st.session_state, address.read(), address.arrived()
     if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL]:  # of the other search, which was open until now
         url = {}
         arrived = True
@@ -84,14 +84,9 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
         url["token"] = [str(position) for position in positions]
     if page > 1:
         url["part"] = [str(page)]
-    if url != st.session_state[search.WRITTEN] or url != _address():
+    if url != st.session_state[search.WRITTEN] or url != address.read():
         address.write(url)
         _remember([], url)
-
-
-def _address() -> dict[str, list[str]]:
-    """What the URL says of a search. Who goes back from a latent's page comes with that page's address, which says nothing of one."""
-    return {} if "latent" in st.query_params else address.read()
 
 
 def _percent(density: str) -> str:

@@ -14,11 +14,12 @@ from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui import address
 
+PAGE = "app_pages/highlight.py"
 PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
 MAP_SHOWS, MAPS, COUNTS = "map_shows", ("Relatives", "Counts"), "Counts"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
 _SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS, _ACTED = "shown_latent", "pins", "position", "written_url", "url_problems", "acted"
-_PAGE, _ARRIVED, _MODEL = "page", "arrived", "model"
+_MODEL = "model"
 MAX_PINS = 3
 MAX_PROMPT_IN_URL = 8000
 """Characters of the percent-encoded prompt; servers refuse much longer addresses."""
@@ -120,16 +121,15 @@ def open_url(catalog: Catalog) -> list[str]:
             return None
 
     kept = st.session_state
-    if arrived() and PROMPT in kept and "prompt" not in url:
-        # Back from another page lands on this page's path with that page's query first: what it does not name stays.
-        if "latent" in url and (back := latent(url["latent"][-1])):
-            _go_to(catalog.get(back.sae))
-            kept[_SHOWN] = back
+    if address.arrived() and PROMPT in kept and "prompt" not in url:
+        # The text was too long for a link, or nothing was asked for: what the link does not name stays.
+        if "latent" in url and (named := latent(url["latent"][-1])):
+            _go_to(catalog.get(named.sae))
+            kept[_SHOWN] = named
         return _remember(problems, url)
     kept[MAP_SHOWS] = COUNTS if url.get("map") == ["counts"] else MAPS[0]
     if not url:
-        use_example(next(iter(EXAMPLES)), catalog)
-        kept.pop(_ACTED)
+        _take_example(next(iter(EXAMPLES)), catalog)
         return _remember([], url)
     shown = latent(url["latent"][-1]) if "latent" in url else None
     asked = sae(url["sae"][-1]) if "sae" in url else None
@@ -148,13 +148,20 @@ def open_url(catalog: Catalog) -> list[str]:
     return _remember(problems, url)
 
 
+def show(latent: LatentId, prompt: Prompt | None = None) -> None:
+    """Leave for the highlight page with a latent, on a text; without one on that which it had."""
+    kept = st.session_state
+    read = prompt or Prompt(kept.get(PROMPT, next(iter(EXAMPLES.values())).text), kept.get(CHAT, False))
+    st.switch_page(PAGE, query_params=address.to(query(HighlightState(read, latent.sae, None, latent, (), MAPS[0]))))
+
+
 def fits_url(prompt: Prompt) -> bool:
     """Whether a link can carry the prompt."""
     return len(quote(prompt.text, errors="replace")) <= MAX_PROMPT_IN_URL
 
 
-def write_url(state: HighlightState) -> None:
-    """Make the address bar say what is on the screen. A prompt that is too long for a link is left out."""
+def query(state: HighlightState) -> dict[str, list[str]]:
+    """What the address says of all that. A prompt that is too long for a link is left out."""
     url: dict[str, list[str]] = {"sae": [str(state.sae)]}
     if fits_url(state.prompt):
         url["prompt"] = [state.prompt.text]
@@ -168,6 +175,12 @@ def write_url(state: HighlightState) -> None:
         url["pin"] = [str(pin) for pin in state.pins]
     if state.map_shows == COUNTS:
         url["map"] = ["counts"]
+    return url
+
+
+def write_url(state: HighlightState) -> None:
+    """Make the address bar say what is on the screen."""
+    url = query(state)
     if url != st.session_state[_WRITTEN]:
         address.write(url)
         _remember([], url)
@@ -176,6 +189,10 @@ def write_url(state: HighlightState) -> None:
 def use_example(name: str, catalog: Catalog) -> None:
     """Callback: go to an example; its latent is shown where it is installed."""
     note_change()
+    _take_example(name, catalog)
+
+
+def _take_example(name: str, catalog: Catalog) -> None:
     example, kept = EXAMPLES[name], st.session_state
     try:
         shown = catalog.latent(LatentId.parse(example.latent))
@@ -203,18 +220,6 @@ def start_anew(name: str) -> None:
     set_model(name)
 
 
-def enter(page: str) -> None:
-    """Note which page is drawn, so that it knows whether the tab has just come from another one."""
-    kept = st.session_state
-    kept[_ARRIVED] = kept.get(_PAGE, page) != page
-    kept[_PAGE] = page
-
-
-def arrived() -> bool:
-    """Whether the tab has just come from another page."""
-    return st.session_state.get(_ARRIVED, False)
-
-
 def has_acted() -> bool:
     """Whether this run comes from a person's doing on the page; asking forgets it."""
     return st.session_state.pop(_ACTED, False)
@@ -228,6 +233,7 @@ def is_acting() -> bool:
 def note_change() -> None:
     """Callback: what a person has just done counts more than the address bar."""
     st.session_state[_ACTED] = True
+    address.stay()
 
 
 def forget_token() -> None:

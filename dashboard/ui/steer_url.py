@@ -14,18 +14,38 @@ from dashboard.analysis.tokens import Prompt
 from dashboard.ui import address, state
 from dashboard.ui import steer_state as steer
 from dashboard.ui.presets import PRESETS, presets_of
+from dashboard.ui.resources import choice, get_catalog, get_vectors
+
+PAGE = "app_pages/steer.py"
 
 
-def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool) -> list[str]:
+def open_url(catalog: Catalog, vectors: dict[str, NamedVector]) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong.
 
-    `arrived` means that the tab comes from another page: then what it left here stays, and `?latent=` is added to it.
+    Where the tab comes from another page, what it left here stays, and `?latent=` is added to it.
     """
     url = address.read()
+    if state.has_acted() or url == st.session_state.get(steer.WRITTEN):
+        return st.session_state[steer.PROBLEMS]
+    return _take(url, catalog, vectors, adds=address.arrived())
+
+
+def show(url: dict[str, list[str]]) -> None:
+    """Leave for the steer page with what an address says: latents that are added to the edits there, or a whole recipe.
+
+    The page takes it over before it is gone to, so that its address is the one that it will write.
+    """
+    catalog, vectors = get_catalog(), get_vectors().all(str(choice()))
+    problems = _take(url, catalog, vectors, adds=True)
+    written = query(steer.steer_state(catalog, vectors))
+    _remember(problems, written)
+    st.switch_page(PAGE, query_params=address.to(written))
+
+
+def _take(url: dict[str, list[str]], catalog: Catalog, vectors: dict[str, NamedVector], *, adds: bool) -> list[str]:
+    """Show what an address says; returns what in it was wrong. `adds`: latents alone are added to what the tab has."""
     kept = st.session_state
-    if state.has_acted() or url == kept.get(steer.WRITTEN):
-        return kept[steer.PROBLEMS]
-    if steer.ROWS in kept and arrived and url.keys() <= {"latent"}:
+    if steer.ROWS in kept and adds and url.keys() <= {"latent"}:
         return _remember([problem for text in url.get("latent", []) if (problem := steer.try_add(text, catalog, vectors))], url)
     problems: list[str] = []
     if not url.keys() - {"latent"}:
@@ -66,8 +86,8 @@ def open_url(catalog: Catalog, vectors: dict[str, NamedVector], *, arrived: bool
     return _remember(problems, url)
 
 
-def write_url(view: steer.SteerState) -> None:
-    """Make the address bar say what is on the screen."""
+def query(view: steer.SteerState) -> dict[str, list[str]]:
+    """What the address says of what is on the screen. A prompt that is too long for a link is left out."""
     ask = view.ask
     url: dict[str, list[str]] = {}
     if state.fits_url(ask.prompt):
@@ -85,6 +105,12 @@ def write_url(view: steer.SteerState) -> None:
         url["pick"] = [f"{view.picked[0]}:{view.picked[1]}"]
     if view.shade:
         url["shade"] = [str(view.shade)]
+    return url
+
+
+def write_url(view: steer.SteerState) -> None:
+    """Make the address bar say what is on the screen."""
+    url = query(view)
     if url != st.session_state[steer.WRITTEN]:
         address.write(url)
         _remember([], url)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,7 +13,7 @@ from tests.browser.conftest import IDLE, TIMEOUT_MS, Open, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 SCATTER, STRIP = ".st-key-known_scatter", ".st-key-known_strip"
-SLOW_MS = 400_000
+SLOW_MS = 240_000
 """The server may share its cores with much other work; on a quiet machine all this takes seconds."""
 NEXT = 'xpath=ancestor::*[@data-testid="stElementContainer"][1]'
 PLACE = """(element, key) => {
@@ -54,16 +55,20 @@ def editor(page: Page, column: str) -> Locator:
 
 
 def choose(page: Page, column: str, value: str) -> None:
-    """Choose a value in the first row of an editor, as a person does: on the canvas, then by keys."""
-    table = editor(page, column)
-    table.scroll_into_view_if_needed()
-    place, (header, *_) = table.bounding_box(), table.evaluate(ROWS)
-    assert place
-    page.mouse.click(place["x"] + 40, place["y"] + 52)
-    for _ in range(header.index(column)):
-        page.keyboard.press("ArrowRight")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("combobox").last).to_be_focused()
+    """Choose a value in the first row of an editor, as a person does: on the canvas, then by keys; once more if the page still moved."""
+    table, cell = editor(page, column), page.get_by_role("combobox").last
+    for wait_ms in (5_000, 5_000, TIMEOUT_MS):
+        table.scroll_into_view_if_needed()
+        place, (header, *_) = table.bounding_box(), table.evaluate(ROWS)
+        assert place
+        page.mouse.click(place["x"] + 40, place["y"] + 52)
+        for _ in range(header.index(column)):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        with suppress(AssertionError):
+            expect(cell).to_be_focused(timeout=wait_ms)
+            break
+        page.keyboard.press("Escape")
     page.keyboard.type(value)
     page.keyboard.press("Enter")
 
@@ -74,8 +79,8 @@ def first_row(page: Page, column: str) -> dict[str, str]:
 
 
 def went(page: Page, path: str) -> None:
-    page.wait_for_url(re.compile(path), timeout=SLOW_MS)
-    page.wait_for_selector(IDLE, timeout=SLOW_MS)
+    page.wait_for_url(re.compile(path))
+    settle(page)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +123,6 @@ def test_a_point_of_the_preview_leads_to_its_latent_and_back_to_the_same_view(op
     assert page.url == view
 
 
-@pytest.mark.skip(reason="passed in two whole runs and failed in the third, cause unknown: to be found before it guards anything")
 def test_an_entity_of_the_strip_shows_its_text_which_leads_to_the_latent(open_page: Open, study: str) -> None:
     page = open_page(f"{study}&tab=Entities", ready=f"{STRIP} .nsewdrag")
     entity = page.locator(STRIP).evaluate(HIGHEST)
@@ -189,7 +193,6 @@ def choices(open_page: Open, study: str) -> Page:
     return page
 
 
-@pytest.mark.skip(reason="passed in two whole runs and failed in the third, cause unknown: to be found before it guards anything")
 def test_a_grade_that_is_overruled_counts_is_kept_and_can_be_taken_back(choices: Page) -> None:
     page, was = choices, first_row(choices, "grade")["grade"]
     choose(page, "grade", "error" if was == "correct" else "correct")
