@@ -30,4 +30,4 @@ with failures.shown():
     sae_box.progress()
 sidebar.jobs()
 sidebar.keys()
-address.write({})
+address.clear()

@@ -6,6 +6,8 @@ means that completed one when the tab comes back to it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -17,6 +19,47 @@ _NAMED, _PAGE, _ARRIVED, _ENTERING, _OWNERS, _MEANINGS = (
 _MAX_KEPT = 500
 
 Query = Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What one page and the address have said to each other in this tab."""
+
+    page: str
+
+    def stands(self, url: Mapping[str, list[str]], *, acted: bool) -> bool:
+        """Whether the address need not be read: the page shows that already, or a person has just done something there.
+
+        A click carries the address of its moment, which may be older than what has been written since: what a callback has just
+        done counts more. Back, forward and links run no callback.
+        """
+        if acted:
+            self._keep(problems=[])
+        return acted or self._kept("written") == url
+
+    def took(self, url: Mapping[str, list[str]], problems: Sequence[str] = ()) -> list[str]:
+        """The address was taken over; what in it was wrong, for people, until somebody does something."""
+        self._keep(written=url, problems=list(problems))
+        return self.problems()
+
+    def problems(self) -> list[str]:
+        """What was wrong in the address when it was taken over."""
+        return self._kept("problems") or []
+
+    def say(self, url: Mapping[str, list[str]]) -> None:
+        """Make the address say what is on the screen."""
+        if url != self._kept("written") or not _means(url):
+            _write(url)
+            self._keep(written=url)
+
+    # With a colon no widget can be called so: its value would take the place of ours.
+
+    def _kept(self, name: str) -> Any:
+        return st.session_state.get(f"{self.page}:{name}")
+
+    def _keep(self, **said: object) -> None:
+        for name, value in said.items():
+            st.session_state[f"{self.page}:{name}"] = value
 
 
 def enter(page: str) -> None:
@@ -49,7 +92,7 @@ def read() -> dict[str, list[str]]:
     """
     kept, url = st.session_state, said()
     page, key = kept.get(_PAGE), _key(url)
-    if not arrived() and (meaning := kept.get(_MEANINGS, {}).get((page, key))) is not None:
+    if (meaning := _meaning()) is not None:
         return meaning
     if kept.get(_OWNERS, {}).get(key, page) != page:
         return {}
@@ -57,8 +100,12 @@ def read() -> dict[str, list[str]]:
     return url
 
 
-def write(url: Mapping[str, list[str]]) -> None:
-    """Have the page say this of itself."""
+def clear() -> None:
+    """Make the address name the model at most."""
+    _write({})
+
+
+def _write(url: Mapping[str, list[str]]) -> None:
     page = st.session_state.get(_PAGE)
     if st.session_state.get(_ENTERING, False):
         _keep(_MEANINGS, (page, _key(said())), dict(url))
@@ -81,6 +128,18 @@ def name_model(name: str) -> None:
 def to(query: Query) -> dict[str, str | Sequence[str]]:
     """The query of a page that this tab goes to."""
     return {**named(), **query}
+
+
+def _meaning() -> dict[str, list[str]] | None:
+    """What the page once completed this address to."""
+    kept = st.session_state
+    return None if arrived() else kept.get(_MEANINGS, {}).get((kept.get(_PAGE), _key(said())))
+
+
+def _means(url: Mapping[str, list[str]]) -> bool:
+    """Whether the address says this, or stands for it."""
+    meaning = _meaning()
+    return (said() if meaning is None else meaning) == url
 
 
 def _key(url: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:

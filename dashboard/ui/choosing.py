@@ -92,7 +92,7 @@ def has_saes(models: Page) -> bool:
     name = wanted.id.repo.rpartition("/")[2].lower()
     st.code(f"latents sae find {name}\nlatents sae get RELEASE/ID\nlatents open FOLDER", language="bash")
     st.page_link(models, label="Models and SAEs", icon=":material/arrow_forward:", query_params=address.to({}))
-    address.write({})
+    address.clear()
     sidebar.jobs()
     return False
 

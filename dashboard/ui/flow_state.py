@@ -34,7 +34,6 @@ T = TypeVar("T")
 STRONGEST = -1
 """Stands for the token on which the seed fires most."""
 MAX_PINS, MAX_TOP_SHOWN, MAX_UNDO, MAX_MADE = 12, 5, 50, 48
-WRITTEN, PROBLEMS = "flow_written", "flow_problems"
 _VIEW, _HISTORY, _SAID, _DONE, _MADE, _IN_FILE = "flow_view", "flow_history", "flow_said", "flow_done", "flow_made", "flow_in_file"
 
 

@@ -13,19 +13,21 @@ from dashboard.analysis.tokens import Prompt
 from dashboard.ui import address, state
 from dashboard.ui import flow_state as flow
 
+_BAR = address.Bar("flow")
+
 
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people.
 
     Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
-    kept, url = st.session_state, address.read()
-    if (state.has_acted() or url == kept.get(flow.WRITTEN)) and flow.is_open():
+    url = address.read()
+    if _BAR.stands(url, acted=state.has_acted()) and flow.is_open():
         flow.take(flow.flow_state())
-        return kept[flow.PROBLEMS]
+        return _BAR.problems()
     if not url:
         flow.take(flow.flow_state() if address.arrived() and flow.is_open() else flow.first_look(catalog))
-        return _remember([], url)
+        return _BAR.took(url)
     problems: list[str] = []
 
     def latent(name: str) -> LatentId | None:
@@ -65,7 +67,7 @@ def open_url(catalog: Catalog) -> list[str]:
             grouped=url.get("groups") == ["1"],
         )
     )
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def show(seed: LatentId) -> None:
@@ -95,10 +97,7 @@ def query(view: flow.FlowState) -> dict[str, list[str]]:
 
 def write_url(view: flow.FlowState) -> None:
     """Make the address bar say what is on the screen."""
-    url = query(view)
-    if url != st.session_state[flow.WRITTEN] or url != address.read():
-        address.write(url)
-        _remember([], url)
+    _BAR.say(query(view))
 
 
 def _latents(texts: list[str], catalog: Catalog, problems: list[str]) -> list[str]:
@@ -109,8 +108,3 @@ def _latents(texts: list[str], catalog: Catalog, problems: list[str]) -> list[st
         except AnalysisError as error:
             problems.append(str(error))
     return found
-
-
-def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[flow.PROBLEMS], st.session_state[flow.WRITTEN] = problems, url
-    return problems

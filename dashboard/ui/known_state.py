@@ -38,10 +38,9 @@ PREVIEWED, WHOLE = "Preview", "Whole"
 ANY_SAE = "all SAEs"
 SPLITS = {"test": Split.TEST, "train": Split.TRAIN, "all": None}
 TABS = ("Latents", "Layers", "Entities", "Questions", "Causality", "Uncertainty", "Report")
-_VIEW, _WRITTEN, _PROBLEMS, _OPEN, _JOB, _NOTICE, _EDITION = (
-    "known:view", "known:written", "known:problems", "known:open", "known:job", "known:notice", "known:edition",
-)  # fmt: skip
+_VIEW, _OPEN, _JOB, _NOTICE, _EDITION = "known:view", "known:open", "known:job", "known:notice", "known:edition"
 """What no widget may be called: its value would take the place of ours."""
+_BAR = address.Bar("known")
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,10 @@ def open_url() -> list[str]:
     Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
     kept, url = st.session_state, address.read()
-    is_same = state.has_acted() or url == kept.get(_WRITTEN) or (address.arrived() and not url)
+    is_same = _BAR.stands(url, acted=state.has_acted()) or (address.arrived() and not url)
     if is_same and _VIEW in kept:
         take(kept[_VIEW])
-        return kept.get(_PROBLEMS, [])
+        return _BAR.problems()
     problems: list[str] = []
 
     def choice(name: str, choices: Sequence[str], otherwise: str) -> str:
@@ -163,7 +162,7 @@ def open_url() -> list[str]:
 
     names = (said("study", ""), said("type", ALL), choice("split", [*SPLITS], "test"), said("sae", ANY_SAE), said("chosen", ""))
     take(KnownState(*names, said("entity", ""), choice("tab", TABS, TABS[0]), said("causality", ""), said("uncertainty", "")))
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def write_url(view: KnownState) -> None:
@@ -172,9 +171,7 @@ def write_url(view: KnownState) -> None:
     for name in ("split", "sae", "entity", "tab", "causality", "uncertainty"):
         if (value := getattr(view, name)) != getattr(KnownState, name):
             url[name] = [value]
-    if url != st.session_state.get(_WRITTEN) or url != address.read():
-        address.write(url)
-        st.session_state[_WRITTEN] = url
+    _BAR.say(url)
 
 
 def first_choices(kinds: Sequence[str]) -> None:
@@ -302,8 +299,3 @@ def _row(data: Any) -> Any:
     if isinstance(data, dict):
         return [data[key] for key in sorted(data, key=int)]
     return data if isinstance(data, (list, tuple)) else [data] if data else []
-
-
-def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = problems, url
-    return problems

@@ -28,7 +28,8 @@ WITHIN, ACROSS, TOGETHER = "within", "across", "together"
 MAX_TESTS = 5
 _EXAMPLE = next(iter(state.EXAMPLES.values()))
 _LATENT, _BIN, _TESTED = "latent_shown_now", "latent_bin", "latent_tested"
-_WRITTEN, _PROBLEMS, _SAID = "latent_written", "latent_problems", "latent_said"
+_SAID = "latent_said"
+_BAR = address.Bar("latent")
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,11 @@ def open_url(catalog: Catalog) -> list[str]:
     """
     url = address.read()
     kept = st.session_state
-    if state.has_acted() or url == kept.get(_WRITTEN):
-        return kept[_PROBLEMS]
+    if _BAR.stands(url, acted=state.has_acted()):
+        return _BAR.problems()
     stays = address.arrived() and _LATENT in kept
     if stays and not url:
-        return _remember([], url)
+        return _BAR.took(url)
     problems: list[str] = []
     if not stays:
         _clear(catalog)
@@ -188,7 +189,7 @@ def open_url(catalog: Catalog) -> list[str]:
                 kept[_BIN] = int(text)
             else:
                 problems.append(f"bin={text[:20]!r} is no bin of the histogram. Give a whole number from 0 to {N_BINS - 1}.")
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def query(view: LatentState) -> dict[str, list[str]]:
@@ -209,10 +210,7 @@ def query(view: LatentState) -> dict[str, list[str]]:
 
 def write_url(view: LatentState) -> None:
     """Make the address bar say what is on the screen."""
-    url = query(view)
-    if url != st.session_state[_WRITTEN]:
-        address.write(url)
-        _remember([], url)
+    _BAR.say(query(view))
 
 
 def follow(view: LatentState) -> None:
@@ -252,8 +250,3 @@ def _remember_test(test: Prompt) -> None:
     kept = st.session_state
     if test.text:
         kept[_TESTED] = tuple(dict.fromkeys((test, *kept[_TESTED])))[:MAX_TESTS]
-
-
-def _remember(problems: Sequence[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = list(problems), url
-    return st.session_state[_PROBLEMS]

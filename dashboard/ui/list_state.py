@@ -25,9 +25,8 @@ ADD_FORM, ADD, KEEP, STEER, DELETE, DELETE_YES, DELETE_NO, EXPORT, PASTED, IMPOR
     "list_pasted", "list_import_form", "list_take",
 )  # fmt: skip
 PER_PAGE = 25
-_UPLOAD, _LOOSE, _SAID, _WRITTEN, _PROBLEMS, _DELETING, _SHOWN = (
-    "list_upload", "list_loose", "list_said", "list_written", "list_problems", "list_deleting", "list_shown",
-)  # fmt: skip
+_UPLOAD, _LOOSE, _SAID, _DELETING, _SHOWN = "list_upload", "list_loose", "list_said", "list_deleting", "list_shown"
+_BAR = address.Bar("list")
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ def open_url(catalog: Catalog) -> list[str]:
     kept.setdefault(WRAP, True)
     kept.setdefault(PART, 1)
     kept.setdefault(_DELETING, False)
-    if (state.has_acted() or url == kept.get(_WRITTEN)) and CHOICE in kept:
-        return kept[_PROBLEMS]
+    if _BAR.stands(url, acted=state.has_acted()) and CHOICE in kept:
+        return _BAR.problems()
     if not url and CHOICE in kept:
-        return _remember([], url)
+        return _BAR.took(url)
     problems: list[str] = []
     names = [known.name for known in get_notebook().lists()]
     kept[CHOICE], kept[_LOOSE] = None, None
@@ -94,7 +93,7 @@ def open_url(catalog: Catalog) -> list[str]:
             problems.append(f"There is no list called {url['name'][-1][:80]!r} on this machine. A link that carries it begins with ?list=.")
     if kept[CHOICE] is None and kept[_LOOSE] is None and names:
         kept[CHOICE] = names[0]
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def list_state(catalog: Catalog) -> ListState:
@@ -123,9 +122,7 @@ def write_url(view: ListState, link: str | None) -> None:
     url: dict[str, list[str]] = {"name": [view.latents.name]} if view.is_kept else {}
     if kept[_LOOSE] is not None and not view.is_kept and link:
         url = {"list": [link]}
-    if url != kept[_WRITTEN] or address.said().keys() - url.keys():
-        address.write(url)
-        _remember([], url)
+    _BAR.say(url)
 
 
 def choose() -> None:
@@ -307,8 +304,3 @@ def _take(read: Callable[[], Imported]) -> bool:
     if len(imported.notices) > 5:
         say(f"{len(imported.notices) - 5} more were left out.")
     return True
-
-
-def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = problems, url
-    return problems

@@ -21,8 +21,8 @@ TEXT, CHAT, WITHOUT = "search_text", "search_chat", "search_without"
 SOURCES_KEYS = SourceKeys("search_releases", "search_layers", "search_points")
 BY, DENSITY, SPECIAL, COMMON, PAGE, LIST = "search_by", "search_density", "search_special", "search_common", "search_page", "search_list"
 READ, AGAIN, SOURCES, RESULTS = "search_read", "search_again", "search_sources", "search_results"
-WRITTEN, PROBLEMS, READ_NOW, CHOSEN, _READING, _SAID, _FIND_SEEN = (
-    "search_written", "search_problems", "search_read_now", "search_chosen", "search_reading", "search_said", "search_find_seen",
+READ_NOW, CHOSEN, _READING, _SAID, _FIND_SEEN = (
+    "search_read_now", "search_chosen", "search_reading", "search_said", "search_find_seen",
 )  # fmt: skip
 DENSITIES: dict[str, float | None] = {"any": None, "5 %": 0.05, "1 %": 0.01}
 """Choices of the density filter."""

@@ -11,6 +11,7 @@ from dashboard.ui import address, sources, state
 from dashboard.ui import search_state as search
 
 _MAX_TOKENS = 500
+_BAR = address.Bar("search")
 
 
 def open_url(catalog: Catalog) -> list[str]:
@@ -22,10 +23,10 @@ def open_url(catalog: Catalog) -> list[str]:
     if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL]:  # of the other search, which was open until now
         url = {}
         arrived = True
-    if (state.has_acted() or url == kept.get(search.WRITTEN)) and search.PROBLEMS in kept:
-        return kept[search.PROBLEMS]
+    if _BAR.stands(url, acted=state.has_acted()) and search.TEXT in kept:
+        return _BAR.problems()
     if not url and arrived and search.TEXT in kept:
-        return _remember([], url)
+        return _BAR.took(url)
     problems: list[str] = []
     search.clear()
     kept[search.TEXT] = url.get("prompt", [""])[-1]
@@ -58,7 +59,7 @@ def open_url(catalog: Catalog) -> list[str]:
     kept[search.CHOSEN] = tuple(sorted(int(text) for text in tokens if _is_number(text)))
     page = url.get("part", ["1"])[-1]
     kept[search.PAGE] = max(1, int(page)) if _is_number(page) else 1
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def write_url(view: search.SearchState, read: search.Reading, positions: tuple[int, ...], page: int) -> None:
@@ -84,9 +85,7 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
         url["token"] = [str(position) for position in positions]
     if page > 1:
         url["part"] = [str(page)]
-    if url != st.session_state[search.WRITTEN] or url != address.read():
-        address.write(url)
-        _remember([], url)
+    _BAR.say(url)
 
 
 def _percent(density: str) -> str:
@@ -96,8 +95,3 @@ def _percent(density: str) -> str:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 6
-
-
-def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[search.PROBLEMS], st.session_state[search.WRITTEN] = problems, url
-    return problems

@@ -18,8 +18,9 @@ PAGE = "app_pages/highlight.py"
 PROMPT, CHAT, LAYER, POINT, SAE = "prompt", "chat", "layer", "point", "sae"
 MAP_SHOWS, MAPS, COUNTS = "map_shows", ("Relatives", "Counts"), "Counts"
 STRIP, LATENTS, MAP = "strip", "latents", "map"
-_SHOWN, _PINS, _POSITION, _WRITTEN, _PROBLEMS, _ACTED = "shown_latent", "pins", "position", "written_url", "url_problems", "acted"
+_SHOWN, _PINS, _POSITION, _ACTED = "shown_latent", "pins", "position", "acted"
 _MODEL = "model"
+_BAR = address.Bar("highlight")
 MAX_PINS = 3
 MAX_PROMPT_IN_URL = 8000
 """Characters of the percent-encoded prompt; servers refuse much longer addresses."""
@@ -100,10 +101,8 @@ def choose_sae(catalog: Catalog) -> list[str]:
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when the tab opens it or goes back to it; returns what in it was wrong, for people."""
     url = address.read()
-    # A click carries the address of its moment, which may be older than what has been written since: what a callback
-    # has just done counts more. Back, forward and links run no callback.
-    if has_acted() or url == st.session_state.get(_WRITTEN):
-        return st.session_state[_PROBLEMS]
+    if _BAR.stands(url, acted=has_acted()):
+        return _BAR.problems()
     problems: list[str] = []
 
     def latent(text: str) -> LatentId | None:
@@ -126,11 +125,11 @@ def open_url(catalog: Catalog) -> list[str]:
         if "latent" in url and (named := latent(url["latent"][-1])):
             _go_to(catalog.get(named.sae))
             kept[_SHOWN] = named
-        return _remember(problems, url)
+        return _BAR.took(url, problems)
     kept[MAP_SHOWS] = COUNTS if url.get("map") == ["counts"] else MAPS[0]
     if not url:
         _take_example(next(iter(EXAMPLES)), catalog)
-        return _remember([], url)
+        return _BAR.took(url)
     shown = latent(url["latent"][-1]) if "latent" in url else None
     asked = sae(url["sae"][-1]) if "sae" in url else None
     spec = catalog.get(asked or (shown.sae if shown else None) or _middle(catalog))
@@ -145,7 +144,7 @@ def open_url(catalog: Catalog) -> list[str]:
     kept[_POSITION] = int(token) if known_token else None
     pins = dict.fromkeys(pin for text in url.get("pin", [])[:20] if (pin := latent(text)) is not None)
     kept[_PINS] = tuple(pins)[:MAX_PINS]
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def show(latent: LatentId, prompt: Prompt | None = None) -> None:
@@ -180,10 +179,7 @@ def query(state: HighlightState) -> dict[str, list[str]]:
 
 def write_url(state: HighlightState) -> None:
     """Make the address bar say what is on the screen."""
-    url = query(state)
-    if url != st.session_state[_WRITTEN]:
-        address.write(url)
-        _remember([], url)
+    _BAR.say(query(state))
 
 
 def use_example(name: str, catalog: Catalog) -> None:
@@ -283,11 +279,6 @@ def pick_cell(catalog: Catalog) -> None:
         _go_to(catalog.get(SaeId.parse(name)))
         st.session_state[_SHOWN] = LatentId.parse(latent) if latent else None
         st.session_state[_POSITION] = int(picked["position"])
-
-
-def _remember(problems: list[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[_PROBLEMS], st.session_state[_WRITTEN] = problems, url
-    return problems
 
 
 def _go_to(spec: SaeSpec) -> None:

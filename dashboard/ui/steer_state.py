@@ -48,8 +48,8 @@ WHERES = {
     SPAN: "a span",
 }
 MAX_EDITS = 8
-ROWS, WRITTEN, PROBLEMS, PICKED, _STOPPED, _PARTIAL, _SUBSETS, _JOB = (
-    "steer_rows", "steer_written", "steer_problems", "steer_picked", "steer_stopped", "steer_partial", "steer_subsets", "steer_job",
+ROWS, PICKED, _STOPPED, _PARTIAL, _SUBSETS, _JOB = (
+    "steer_rows", "steer_picked", "steer_stopped", "steer_partial", "steer_subsets", "steer_job",
 )  # fmt: skip
 _numbers = itertools.count()
 

@@ -1,6 +1,5 @@
 """The steer page's address: everything that is on the screen, and back."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -17,6 +16,7 @@ from dashboard.ui.presets import PRESETS, presets_of
 from dashboard.ui.resources import choice, get_catalog, get_vectors
 
 PAGE = "app_pages/steer.py"
+_BAR = address.Bar("steer")
 
 
 def open_url(catalog: Catalog, vectors: dict[str, NamedVector]) -> list[str]:
@@ -25,8 +25,8 @@ def open_url(catalog: Catalog, vectors: dict[str, NamedVector]) -> list[str]:
     Where the tab comes from another page, what it left here stays, and `?latent=` is added to it.
     """
     url = address.read()
-    if state.has_acted() or url == st.session_state.get(steer.WRITTEN):
-        return st.session_state[steer.PROBLEMS]
+    if _BAR.stands(url, acted=state.has_acted()):
+        return _BAR.problems()
     return _take(url, catalog, vectors, adds=address.arrived())
 
 
@@ -38,7 +38,7 @@ def show(url: dict[str, list[str]]) -> None:
     catalog, vectors = get_catalog(), get_vectors().all(str(choice()))
     problems = _take(url, catalog, vectors, adds=True)
     written = query(steer.steer_state(catalog, vectors))
-    _remember(problems, written)
+    _BAR.took(written, problems)
     st.switch_page(PAGE, query_params=address.to(written))
 
 
@@ -46,12 +46,12 @@ def _take(url: dict[str, list[str]], catalog: Catalog, vectors: dict[str, NamedV
     """Show what an address says; returns what in it was wrong. `adds`: latents alone are added to what the tab has."""
     kept = st.session_state
     if steer.ROWS in kept and adds and url.keys() <= {"latent"}:
-        return _remember([problem for text in url.get("latent", []) if (problem := steer.try_add(text, catalog, vectors))], url)
+        return _BAR.took(url, [problem for text in url.get("latent", []) if (problem := steer.try_add(text, catalog, vectors))])
     problems: list[str] = []
     if not url.keys() - {"latent"}:
         steer.take(_first_look(catalog))
         if "latent" not in url:
-            return _remember([], url)
+            return _BAR.took(url)
         kept[steer.ROWS] = ()
     else:
         steer.clear()
@@ -83,7 +83,7 @@ def _take(url: dict[str, list[str]], catalog: Catalog, vectors: dict[str, NamedV
     except AnalysisError as error:
         problems.append(str(error))
         kept[steer.SHADE] = ""
-    return _remember(problems, url)
+    return _BAR.took(url, problems)
 
 
 def query(view: steer.SteerState) -> dict[str, list[str]]:
@@ -110,10 +110,7 @@ def query(view: steer.SteerState) -> dict[str, list[str]]:
 
 def write_url(view: steer.SteerState) -> None:
     """Make the address bar say what is on the screen."""
-    url = query(view)
-    if url != st.session_state[steer.WRITTEN]:
-        address.write(url)
-        _remember([], url)
+    _BAR.say(query(view))
 
 
 def _first_look(catalog: Catalog) -> SteeringAsk:
@@ -141,8 +138,3 @@ def _take_sampling(url: dict[str, list[str]], problems: list[str]) -> None:
 
 
 _FIELDS = {"tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p", "seed": "seed"}
-
-
-def _remember(problems: Sequence[str], url: dict[str, list[str]]) -> list[str]:
-    st.session_state[steer.PROBLEMS], st.session_state[steer.WRITTEN] = list(problems), url
-    return st.session_state[steer.PROBLEMS]

@@ -19,7 +19,8 @@ EXACT, MEANING = "Exact", "By meaning"
 EXAMPLES = ("months of the year", "Paris", "medicine", "because", "colours")
 """The first is what a tab opens with."""
 MAX_ROWS, PER_PAGE = 100, 25
-_WRITTEN, _SAID, _PROBLEMS = "word_written", "word_said", "word_problems"
+_SAID = "word_said"
+_BAR = address.Bar("word")
 _HOWS = {"exact": EXACT, "meaning": MEANING}
 
 
@@ -38,15 +39,15 @@ class WordState:
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people."""
     kept, url = st.session_state, address.read()
-    if (state.has_acted() or url == kept.get(_WRITTEN) or "word" not in url) and QUERY in kept:
-        return kept[_PROBLEMS]
+    if (_BAR.stands(url, acted=state.has_acted()) or "word" not in url) and QUERY in kept:
+        return _BAR.problems()
     kept[QUERY] = url.get("word", [EXAMPLES[0]])[-1]
     kept[HOW] = _HOWS.get(url.get("how", ["meaning"])[-1], MEANING)
     kept.setdefault(LIST, None)
     # The address of a search by text chooses for that one alone.
-    chosen, kept[_PROBLEMS] = from_url(url if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL] else {}, catalog)
+    chosen, problems = from_url(url if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL] else {}, catalog)
     chosen.keep(SOURCES_KEYS)
-    return kept[_PROBLEMS]
+    return _BAR.took(url, problems)
 
 
 def word_state() -> WordState:
@@ -60,9 +61,7 @@ def write_url(view: WordState) -> None:
     """Make the address bar say what is on the screen."""
     how = "meaning" if view.meaning else "exact"
     url = {search.FIND_IN_URL: [search.WORD_IN_URL], "word": [view.query], "how": [how], **view.sources.in_url()}
-    if url != st.session_state.get(_WRITTEN) or url != address.read():
-        address.write(url)
-        st.session_state[_WRITTEN] = url
+    _BAR.say(url)
 
 
 def use_example(query: str) -> None:

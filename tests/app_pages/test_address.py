@@ -128,7 +128,7 @@ def test_what_a_person_does_is_no_completion_of_the_address_the_page_was_entered
 
         address.enter("flow")
         address.stay()
-        address.write({"seed": ["second"]})
+        address.Bar("flow").say({"seed": ["second"]})
         st.query_params.from_dict({"seed": "first"})
         st.text(address.read()["seed"][0])
 
