@@ -99,7 +99,7 @@ def read_file(text: str) -> Graph:
     """
     text = text.lstrip("\ufeff \t\r\n")
     try:
-        if text.startswith("{"):
+        if text.startswith(("{", "[")):
             nodes, edges = read_circuit_json(json.loads(text))
         elif text[:14].lower().startswith(("<!doctype html", "<html")):
             nodes, edges = read_web_page(text)

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from dashboard.analysis.kinship import caution
 from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.ui import failures, present
@@ -22,7 +21,7 @@ def lines(catalog: Catalog, saes: Iterable[SaeId], model: ModelId) -> list[str]:
     wanted = set(saes)
     found: dict[str, list[SaeSpec]] = {}
     for spec in catalog.specs:
-        if spec.id in wanted and (said := caution(spec.model, model)):
+        if spec.id in wanted and (said := spec.caution(model)):
             found.setdefault(said, []).append(spec)
     return [f"{_named(specs)}: {said} {_measured(specs)}" for said, specs in found.items()]
 

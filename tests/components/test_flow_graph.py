@@ -302,6 +302,8 @@ def test_circuit_json_has_what_its_readers_require() -> None:
     for wrong in ({}, {"nodes": [{"node_id": "0_1_2"}], "links": []}, {"nodes": [], "links": [{}]}, {"nodes": 3, "links": []}):
         with pytest.raises(ValueError, match="no graph file that the flow page wrote"):
             read_circuit_json(wrong)
+    with pytest.raises(ValueError, match="no graph file that the flow page wrote"):
+        read_file("[]")
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["light", "dark"])

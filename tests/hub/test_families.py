@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, PromotedAsk, Sampling, ScoreAsk, Unit, Variant, Where
-from dashboard.analysis.errors import BadAsk, OtherBos
+from dashboard.analysis.errors import BadAsk, BrokenSaeFile, OtherBos
 from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import load_model, tokenise
 from dashboard.analysis.model.sources import admit_model, look_at
@@ -199,6 +199,27 @@ def test_sparsify_reads_the_module_that_its_folder_names(hub: Hub, tmp_path: Pat
     expected = top((plain("llama", ids)[site] - own["b_dec"]) @ own["W_enc"] + own["b_enc"], 5)
     assert str(runner.catalog.get(sae).site) == site
     torch.testing.assert_close(got, expected, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("module", ["mlp", "self_attn"])
+def test_a_module_whose_output_is_normed_before_it_is_added_is_not_read_behind_the_norm(tmp_path: Path, module: str) -> None:
+    folder = tmp_path / "mine" / f"layers.2.{module}"
+    layouts.sparsify(folder, layouts.made(D, N), k=5, model="google/gemma-3-270m")
+    sae = get_sae(str(folder), tmp_path, print)
+    with pytest.raises(BrokenSaeFile, match=r"before a norm of google/gemma-3-270m; this site is read behind it, at blocks\.2\.ln._post"):
+        codes(open_as("gemma3", "google/gemma-3-270m", tmp_path), sae)
+
+
+def test_a_dictionary_of_scaled_activations_is_read_with_a_caution_unless_its_weights_hold_the_factor(tmp_path: Path) -> None:
+    for name, scaling in (("scaled", "expected_average_only_in"), ("folded", "none")):
+        metadata = {"hook_name": "blocks.2.hook_resid_post", "model_name": "acme/tiny-llama"}
+        config = {"architecture": "jumprelu", "apply_b_dec_to_input": False, "normalize_activations": scaling, "metadata": metadata}
+        layouts.native(tmp_path / "mine" / name, layouts.made(D, N), **config)
+        get_sae(str(tmp_path / "mine" / name), tmp_path, print)
+    runner = open_as("llama", "acme/tiny-llama", tmp_path)
+    said = {spec.id.name: spec.caution(runner.model.id) for spec in runner.catalog.specs}
+    assert said["folded"] is None
+    assert said["scaled"] is not None and f"a mean norm of {D**0.5:.1f}" in said["scaled"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import BadName, BrokenSaeFile, UnknownLatent, UnknownSae
 from dashboard.analysis.files import read_json_object, safetensors_shapes
-from dashboard.analysis.kinship import Kinship, kinship
+from dashboard.analysis.kinship import Kinship, caution, kinship
 from dashboard.analysis.names import LatentId, ModelId, SaeId, Site, site_of_hook
 from dashboard.analysis.roster import brought_folders
 from dashboard.analysis.settings import ASSETS, Settings
@@ -48,6 +48,22 @@ class SaeSpec:
     def is_packed(self) -> bool:
         """True for the shipped 8-bit form."""
         return self.source.suffix == ".safetensors"
+
+    @property
+    def hook(self) -> str:
+        """TransformerLens' name of what it reads, as its config gives it."""
+        return _hook(self.config)
+
+    def caution(self, model: ModelId) -> str | None:
+        """What a reader must know before believing it on a model; None if there is nothing."""
+        said = [caution(self.model, model)]
+        if self.config.get("normalize_activations") == "expected_average_only_in":
+            said.append(
+                f"trained on activations scaled to a mean norm of {self.d_in**0.5:.1f}, the square root of its width, and its files do not "
+                "say by which factor: read without it, it is another dictionary, unless its FVU says otherwise. Fold the factor into its "
+                "weights with sae-lens' fold_activation_norm_scaling_factor."
+            )
+        return " It was ".join(filter(None, said)) or None
 
     @property
     def wants_bos(self) -> bool | None:
@@ -231,11 +247,17 @@ def _check_shapes(spec: SaeSpec, weights: Path, wanted: Mapping[str, tuple[int, 
             raise BrokenSaeFile(spec.source, f"{name} {have} in {weights.name}, its config says {shape}")
 
 
+def _hook(config: dict[str, Any]) -> str:
+    # Before version 6, sae-lens wrote everything at one level.
+    metadata = dict(config.get("metadata", config))
+    return str(metadata.get("hook_name") or metadata.get("hook_point"))
+
+
 def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, Any]) -> SaeSpec:
     try:
         # Before version 6, sae-lens wrote everything at one level, and no architecture but the standard one.
         metadata = dict(config.get("metadata", config))
-        site = site_of_hook(str(metadata.get("hook_name") or metadata.get("hook_point")))
+        site = site_of_hook(_hook(config))
         model = ModelId.parse(str(metadata["model_name"])) if metadata.get("model_name") else None
         if model is not None and (len(str(model)) > _LONGEST_NAME or not str(model).isprintable()):
             raise ValueError(f"its model's name {str(model)[:40]!r} is none")

@@ -45,10 +45,10 @@ _ENCODERS = {"gemma_2": ("W_enc", "w_enc"), "llama_scope": ("encoder.weight",)}
 """Of loaders that take sizes from names or from a file of their own: the matrix whose sizes will be read."""
 _MODULES = {
     None: "hook_resid_post",
-    "mlp": "hook_mlp_out",
-    "self_attn": "hook_attn_out",
-    "attn": "hook_attn_out",
-    "attention": "hook_attn_out",
+    "mlp": "mlp.hook_out",
+    "self_attn": "attn.hook_out",
+    "attn": "attn.hook_out",
+    "attention": "attn.hook_out",
 }
 """Hooks by the module of a layer whose output sparsify reads; None is the layer itself."""
 _NATIVE, _SPARSIFY = "sae_weights.safetensors", "sae.safetensors"

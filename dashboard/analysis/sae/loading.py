@@ -8,9 +8,9 @@ from sae_lens import SAE
 from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
 
 from dashboard.analysis.errors import BrokenSaeFile, OtherBos, OtherModel, WidthMismatch
-from dashboard.analysis.kinship import Kinship, caution, kinship
+from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.model.bridge import LoadedModel, first_line
-from dashboard.analysis.model.hooks import has_site
+from dashboard.analysis.model.hooks import has_site, hook_name
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
 
@@ -89,7 +89,9 @@ def check_fits(spec: SaeSpec, model: LoadedModel) -> str | None:
         raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), width)
     if not has_site(model.bridge, spec.site):
         raise BrokenSaeFile(spec.source, f"{model.id} has no site {spec.site}: its attention and MLP read the same stream")
+    if spec.hook == hook_name(spec.site) != (ours := hook_name(spec.site, model.bridge)):
+        raise BrokenSaeFile(spec.source, f"it reads {spec.hook}, before a norm of {model.id}; this site is read behind it, at {ours}")
     wants = spec.wants_bos
     if model.tokenizer.bos_token_id is not None and wants is not None and wants != model.prepends_bos:
         raise OtherBos(str(spec.id), wants)
-    return caution(spec.model, model.id)
+    return spec.caution(model.id)
