@@ -15,11 +15,13 @@ _STYLE = """
 .stMainBlockContainer { max-width: 1440px; padding-top: 3.2rem; padding-inline: clamp(1.5rem, 3.5vw, 5rem); }
 h1 { font-size: 1.6rem !important; }
 [data-testid=stMetricValue] { font-size: 1.5rem; }
+[data-testid^=stBaseButton-primary] { color: light-dark(#fffdf9, #14161a) !important; }
 """
 
 
 def style() -> None:
-    """Cap the width of the content, so that nothing floats in a void on a wide screen; one size for figures."""
+    """Cap the width of the content, so that nothing floats in a void on a wide screen; one size for figures; buttons
+    whose words can be read on the bright colour of the dark theme."""
     st.html(f"<style>{_STYLE}</style>")
 
 
