@@ -3,6 +3,7 @@
 The model that is loaded answers; what is slow gives way to pages after each batch.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -104,7 +105,10 @@ def measure(runner: Runner, sae: SaeId) -> dict[str, float | int | None]:
 
 
 def keep_measured(spec: SaeSpec, measured: dict[str, float | int | None]) -> None:
-    """Write the figures into its record."""
+    """Write the figures into its record, unless it has some already of a longer text, or of one whose length it does not say."""
+    known = spec.record.get("evaluation")
+    if isinstance(known, dict) and known and not known.get("n_tokens", math.inf) <= (measured["n_tokens"] or 0):
+        return
     write_figures(spec, evaluation={key: value for key, value in measured.items() if value is not None})
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.analysis.bringing import keep_measured
 from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import HubRefused, ModelUnavailable
 from dashboard.analysis.kinship import Kinship, caution, hub_name, kinship
 from dashboard.analysis.model.sources import look_at, prepare_model
 from dashboard.analysis.names import ModelId
+from dashboard.analysis.sae.catalog import folder_spec
+from dashboard.analysis.sae.release import write_figures
 from dashboard.analysis.settings import Settings
 from tests.conftest import exact_weights, save_sae
 from tests.hub.conftest import Hub
@@ -92,3 +95,14 @@ def test_open_checks_measures_and_indexes_a_folder(tiny_path: Path, tmp_path: Pa
     assert (tmp_path / "mine" / "exact" / "index.parquet").is_file()
     record = json.loads((tmp_path / "mine" / "exact" / "record.json").read_text())
     assert record["evaluation"]["n_tokens"] == answer["n_tokens"]
+
+
+@pytest.mark.parametrize(("known", "stays"), [(None, False), (436, False), (437, False), (438, True), ("not said", True)])
+def test_figures_of_a_longer_text_are_not_written_over(tmp_path: Path, known: int | str | None, stays: bool) -> None:
+    save_sae(tmp_path / "mine" / "one", "blocks.2.hook_resid_post", exact_weights(), "tiny-llama")
+    if known is not None:
+        write_figures(
+            folder_spec(tmp_path / "mine" / "one"), evaluation={"fvu": 0.5} | ({"n_tokens": known} if known != "not said" else {})
+        )
+    keep_measured(folder_spec(tmp_path / "mine" / "one"), {"l0": 3.0, "fvu": 0.25, "ce_recovered": None, "n_tokens": 437})
+    assert folder_spec(tmp_path / "mine" / "one").measured("fvu") == (0.5 if stays else 0.25)

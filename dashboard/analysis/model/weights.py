@@ -17,6 +17,8 @@ from dashboard.analysis.settings import Settings
 
 _SHARE = 0.85
 """Of each device's free bytes, how much weights may take when a model is spread; activations and dictionaries need the rest."""
+_BLOCK = 64
+"""Weights of a row that share a scale in 4 bits."""
 _NEEDS = {"8bit": "bitsandbytes", "4bit": "bitsandbytes"}
 
 
@@ -77,8 +79,10 @@ def put_in_place(model: Any, settings: Settings, device: str) -> str:
     """Move a model that was loaded with `loading_options` to its device, if it is not there; returns where token ids go.
 
     Raises:
-        ModelUnavailable: if some of a spread model's weights found no room on any CUDA device.
+        ModelUnavailable: if some of a spread model's weights found no room on any CUDA device, or rows in 4 bits cannot be read on a CPU.
     """
+    if settings.quantize == "4bit" and device == "cpu":
+        check_blocks(model)
     placed = getattr(model, "hf_device_map", None)
     if not placed:
         model.to(device)
@@ -92,6 +96,20 @@ def put_in_place(model: Any, settings: Settings, device: str) -> str:
         )
     home = model.get_input_embeddings().weight.device
     return home.type if home.index in (None, 0) else str(home)
+
+
+def check_blocks(model: Any) -> None:
+    """Refuse a model in 4 bits whose rows are not whole blocks: on a CPU bitsandbytes packs them so, and fails at the first text.
+
+    Raises:
+        ModelUnavailable: with the matrix and its width.
+    """
+    for name, module in model.named_modules():
+        if type(module).__name__ == "Linear4bit" and module.in_features % _BLOCK:
+            raise ModelUnavailable(
+                f"In 4 bits a CPU reads rows of a multiple of {_BLOCK} weights; those of {name} have {module.in_features}. "
+                "Set LATENTS_QUANTIZE=8bit or none."
+            )
 
 
 def shared_parts(model: Any) -> dict[int, Any]:
