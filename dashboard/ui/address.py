@@ -1,13 +1,14 @@
 """The address bar: what a page says in it, and, once a tab has had another model than the first, which model it is.
 
-Streamlit adds an entry to the browser's history whenever an address changes outside a step back. So a page is to be gone to by the
-very address that it would write (the `query` of its state), and an address that a page completes on its own, such as an empty one,
-means that completed one when the tab comes back to it.
+Streamlit adds an entry to the browser's history whenever an address changes outside a step back or forward. So a page is to be gone
+to by the very address that it would write (the `query` of its state), and an address that a page completes on its own, such as an
+empty one, means that completed one when the tab comes back to it. Of a page that is left, Streamlit keeps one entry more, with its
+path and the query of the next page: it means what the page showed.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -48,7 +49,7 @@ class Bar:
 
     def say(self, url: Mapping[str, list[str]]) -> None:
         """Make the address say what is on the screen."""
-        if url != self._kept("written") or not _means(url):
+        if url != self._kept("written") or url != said():
             _write(url)
             self._keep(written=url)
 
@@ -86,13 +87,10 @@ def said() -> dict[str, list[str]]:
 
 
 def read() -> dict[str, list[str]]:
-    """What the address means to the page that is drawn.
-
-    Who goes back from another page comes with that page's address first, which says nothing of this one.
-    """
+    """What the address means to the page that is drawn. That of another page says nothing."""
     kept, url = st.session_state, said()
     page, key = kept.get(_PAGE), _key(url)
-    if (meaning := _meaning()) is not None:
+    if (meaning := _meaning(url)) is not None:
         return meaning
     if kept.get(_OWNERS, {}).get(key, page) != page:
         return {}
@@ -125,21 +123,23 @@ def name_model(name: str) -> None:
     st.session_state[_NAMED] = name
 
 
+def go(page: str, query: Mapping[str, list[str]]) -> NoReturn:
+    """Leave for another page, by the address that it will write."""
+    kept, key = st.session_state, _key(query)
+    _keep(_MEANINGS, (kept.get(_PAGE), key), read())
+    kept[_OWNERS] = {known: owner for known, owner in kept.get(_OWNERS, {}).items() if known != key}
+    st.switch_page(page, query_params=to(query))
+
+
 def to(query: Query) -> dict[str, str | Sequence[str]]:
     """The query of a page that this tab goes to."""
     return {**named(), **query}
 
 
-def _meaning() -> dict[str, list[str]] | None:
-    """What the page once completed this address to."""
+def _meaning(url: Mapping[str, list[str]]) -> dict[str, list[str]] | None:
+    """What this address stands for on the page, if for another one. From another page, an empty one is a wish to go on instead."""
     kept = st.session_state
-    return None if arrived() else kept.get(_MEANINGS, {}).get((kept.get(_PAGE), _key(said())))
-
-
-def _means(url: Mapping[str, list[str]]) -> bool:
-    """Whether the address says this, or stands for it."""
-    meaning = _meaning()
-    return (said() if meaning is None else meaning) == url
+    return None if arrived() and not url else kept.get(_MEANINGS, {}).get((kept.get(_PAGE), _key(url)))
 
 
 def _key(url: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable
 
-import streamlit as st
-
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.flow_types import T_MODULE, T_RES
 from dashboard.analysis.names import LatentId
@@ -62,7 +60,7 @@ def open_url(catalog: Catalog) -> list[str]:
             pruned=url.get("all") != ["1"],
             selected=url.get("chosen", [""])[-1][:400],
             pins=tuple(dict.fromkeys(_latents(url.get("pin", []), catalog, problems)))[: flow.MAX_PINS],
-            prompt=Prompt(url.get("prompt", [""])[-1]),
+            prompt=Prompt(state.text_of(url, "prompt", flow.TEXT)),
             token=int(number("token", flow.STRONGEST, lambda n: n in range(flow.STRONGEST, 100_000), "a position: a whole number from 0")),
             grouped=url.get("groups") == ["1"],
         )
@@ -72,7 +70,7 @@ def open_url(catalog: Catalog) -> list[str]:
 
 def show(seed: LatentId) -> None:
     """Leave for the graph of a latent."""
-    st.switch_page(flow.PAGE, query_params=address.to(query(flow.FlowState(seed))))
+    address.go(flow.PAGE, query(flow.FlowState(seed)))
 
 
 def query(view: flow.FlowState) -> dict[str, list[str]]:

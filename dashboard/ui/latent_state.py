@@ -62,7 +62,7 @@ def show(latent: LatentId, test: Prompt | None = None) -> None:
     if test is None or not test.text or not state.fits_url(test):
         test = Prompt(kept.get(TEST, ""), kept.get(CHAT, False))
     view = LatentState(latent, test, (), kept.get(LOG, False), kept.get(SHOWN) == FULL, None)
-    st.switch_page(PAGE, query_params=address.to(query(view)))
+    address.go(PAGE, query(view))
 
 
 def go(latent: LatentId) -> None:
@@ -158,37 +158,33 @@ def complaint() -> str | None:
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong.
 
-    Where the tab comes from another page, what the link does not name stays as it was left.
+    Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
     url = address.read()
     kept = st.session_state
     if _BAR.stands(url, acted=state.has_acted()):
         return _BAR.problems()
-    stays = address.arrived() and _LATENT in kept
-    if stays and not url:
+    if address.arrived() and _LATENT in kept and not url:
         return _BAR.took(url)
     problems: list[str] = []
-    if not stays:
-        _clear(catalog)
-    if not stays and "latent" not in url and "test" not in url:
-        _take_test(Prompt(_EXAMPLE.text))
-    kept[_BIN] = None
+    test = state.text_of(url, "test", TEST, "" if "latent" in url else _EXAMPLE.text)
+    chat = url.get("chat") == ["1"] if "test" in url else bool(kept.get(CHAT)) and test == kept.get(TEST)
+    _clear(catalog)
+    _take_test(Prompt(test, chat))
     if "latent" in url:
         try:
             kept[_LATENT] = str(catalog.latent(LatentId.parse(url["latent"][-1])))
         except AnalysisError as error:
             problems.append(str(error))
-    if "test" in url:
-        _take_test(Prompt(url["test"][-1], url.get("chat") == ["1"]))
-    if not stays:
-        kept[LOG] = url.get("log") == ["1"]
-        kept[SHOWN] = FULL if url.get("full") == ["1"] else SNIPPET
-        if "bin" in url:
-            text = url["bin"][-1]
-            if text.isascii() and text.isdecimal() and int(text[:9]) < N_BINS:
-                kept[_BIN] = int(text)
-            else:
-                problems.append(f"bin={text[:20]!r} is no bin of the histogram. Give a whole number from 0 to {N_BINS - 1}.")
+    kept[LOG] = url.get("log") == ["1"]
+    kept[SHOWN] = FULL if url.get("full") == ["1"] else SNIPPET
+    kept[_BIN] = None
+    if "bin" in url:
+        text = url["bin"][-1]
+        if text.isascii() and text.isdecimal() and int(text[:9]) < N_BINS:
+            kept[_BIN] = int(text)
+        else:
+            problems.append(f"bin={text[:20]!r} is no bin of the histogram. Give a whole number from 0 to {N_BINS - 1}.")
     return _BAR.took(url, problems)
 
 

@@ -28,11 +28,12 @@ def open_url(catalog: Catalog) -> list[str]:
     if not url and arrived and search.TEXT in kept:
         return _BAR.took(url)
     problems: list[str] = []
+    text = state.text_of(url, "prompt", search.TEXT)
     search.clear()
-    kept[search.TEXT] = url.get("prompt", [""])[-1]
+    kept[search.TEXT] = text
     if not url.keys() - {search.FIND_IN_URL}:
         kept[search.TEXT] = next(iter(search.EXAMPLES.values()))
-    elif "prompt" not in url:
+    elif "prompt" not in url and not text:
         problems.append("This link does not carry its text: it was too long, or was left out. Put it in again, then Read.")
         search.give_up()
     kept[search.CHAT] = url.get("chat") == ["1"]

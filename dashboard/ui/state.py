@@ -3,6 +3,7 @@
 The only file that names a key of `st.session_state` or of `st.query_params`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -120,12 +121,8 @@ def open_url(catalog: Catalog) -> list[str]:
             return None
 
     kept = st.session_state
-    if address.arrived() and PROMPT in kept and "prompt" not in url:
-        # The text was too long for a link, or nothing was asked for: what the link does not name stays.
-        if "latent" in url and (named := latent(url["latent"][-1])):
-            _go_to(catalog.get(named.sae))
-            kept[_SHOWN] = named
-        return _BAR.took(url, problems)
+    if address.arrived() and PROMPT in kept and not url:
+        return _BAR.took(url)
     kept[MAP_SHOWS] = COUNTS if url.get("map") == ["counts"] else MAPS[0]
     if not url:
         _take_example(next(iter(EXAMPLES)), catalog)
@@ -137,7 +134,7 @@ def open_url(catalog: Catalog) -> list[str]:
     known_token = token.isascii() and token.isdecimal() and len(token) <= 9
     if token and not known_token:
         problems.append(f"token={token[:20]!r} is not a position. Give a whole number from 0.")
-    kept[PROMPT] = url.get("prompt", [next(iter(EXAMPLES.values())).text])[-1]
+    kept[PROMPT] = text_of(url, "prompt", PROMPT, next(iter(EXAMPLES.values())).text)
     kept[CHAT] = url.get("chat", ["0"])[-1] == "1"
     _go_to(spec)
     kept[_SHOWN] = shown
@@ -151,7 +148,15 @@ def show(latent: LatentId, prompt: Prompt | None = None) -> None:
     """Leave for the highlight page with a latent, on a text; without one on that which it had."""
     kept = st.session_state
     read = prompt or Prompt(kept.get(PROMPT, next(iter(EXAMPLES.values())).text), kept.get(CHAT, False))
-    st.switch_page(PAGE, query_params=address.to(query(HighlightState(read, latent.sae, None, latent, (), MAPS[0]))))
+    address.go(PAGE, query(HighlightState(read, latent.sae, None, latent, (), MAPS[0])))
+
+
+def text_of(url: Mapping[str, list[str]], name: str, key: str, otherwise: str = "") -> str:
+    """The text that an address names. One that is too long for a link is not named: then the tab keeps its own, if that is such a one."""
+    if name in url:
+        return url[name][-1]
+    own = Prompt(str(st.session_state.get(key) or ""))
+    return otherwise if fits_url(own) else own.text
 
 
 def fits_url(prompt: Prompt) -> bool:

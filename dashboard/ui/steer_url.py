@@ -39,7 +39,7 @@ def show(url: dict[str, list[str]]) -> None:
     problems = _take(url, catalog, vectors, adds=True)
     written = query(steer.steer_state(catalog, vectors))
     _BAR.took(written, problems)
-    st.switch_page(PAGE, query_params=address.to(written))
+    address.go(PAGE, written)
 
 
 def _take(url: dict[str, list[str]], catalog: Catalog, vectors: dict[str, NamedVector], *, adds: bool) -> list[str]:
@@ -54,9 +54,10 @@ def _take(url: dict[str, list[str]], catalog: Catalog, vectors: dict[str, NamedV
             return _BAR.took(url)
         kept[steer.ROWS] = ()
     else:
+        prompt = state.text_of(url, "prompt", steer.PROMPT)
         steer.clear()
-        kept[steer.PROMPT] = url.get("prompt", [""])[-1]
-        if "prompt" not in url:
+        kept[steer.PROMPT] = prompt
+        if "prompt" not in url and not prompt:
             problems.append("This link does not carry its prompt: it was too long, or was left out. Put it in again.")
         kept[steer.CHAT] = url.get("chat") == ["1"]
         _take_sampling(url, problems)

@@ -105,9 +105,6 @@ def test_back_at_the_address_it_was_entered_by_a_page_shows_what_it_showed_there
     assert address(app) == changed, "what was done is there again"
     app.query_params.clear()
     app.run()
-    assert address(app) == {}, "written again, it would be in the way of the next step back"
-    at(app, "models")
-    at(app, page)
     assert address(app) == changed, "and so it is after a step back"
 
 
@@ -118,6 +115,53 @@ def test_the_address_of_the_page_that_was_left_says_nothing_of_this_one(open_pag
     at(app, other)
     at(app, page, address(app))
     assert address(app) == own and not refused(app)
+
+
+def test_a_link_to_another_page_that_this_tab_once_had_is_that_pages(open_page: Open) -> None:
+    app = at(at(open_page(), "steer", {"latent": A}), "flow", {"seed": A})
+    press(f"{flow_state.PAGE}_open")(app)
+    assert address(app) == {"latent": [A]}
+
+
+def test_back_at_a_link_that_adds_a_latent_it_is_not_added_again(open_page: Open) -> None:
+    app = at(open_page(), "steer", {"latent": A})
+    edits = address(app)["edit"]
+    at(app, "models")
+    at(app, "steer", {"latent": A})
+    assert address(app)["edit"] == edits
+
+
+def test_a_page_that_was_used_again_in_between_shows_what_it_showed_when_it_was_left(open_page: Open, gone: Gone) -> None:
+    app = at(open_page(), "latent", {"latent": A, "log": "1", "test": FOX})
+    left = address(app)
+    press(latent_state.STEER)(app)
+    ((_, query),) = gone
+    at(at(app, "latent", {"latent": B}), "models")
+    at(app, "latent", query)
+    assert address(app) == left
+
+
+LONG = "The quick brown fox. " * 500
+TEXTS = {
+    "highlight": (state.PROMPT, state.CHAT),
+    "latent": (latent_state.TEST, latent_state.CHAT),
+    "steer": (steer_state.PROMPT, steer_state.CHAT),
+}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_a_text_that_is_too_long_for_an_address_outlives_a_step_back(open_page: Open, page: str) -> None:
+    text, chat = TEXTS[page]
+    app = at(at(open_page(), "models"), page)
+    app.text_area(text).set_value(LONG).run()
+    before = address(app)
+    if page == "latent":
+        press(latent_state.NEXT)(app)
+    else:
+        app.toggle(chat).set_value(True).run()
+    assert address(app) != before
+    at(app, page, before)
+    assert app.text_area(text).value == LONG and address(app) == before and not refused(app)
 
 
 def test_what_a_person_does_is_no_completion_of_the_address_the_page_was_entered_by() -> None:
