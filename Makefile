@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test core others gpu bench lint clean
+.PHONY: run test core others browser gpu bench lint clean
 
 run: .venv/installed
 	$(BIN)/latents run --port $(PORT)
@@ -15,9 +15,8 @@ test: .venv/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/python tests/browser/find_chromium.py || true
 	$(BIN)/latents model prepare
-	@echo "Types and the tests of the core run beside the other tests without a browser."
-	@$(MAKE) --no-print-directory -j2 core others
-	$(BIN)/python -m pytest tests/browser
+	@echo "Types, the tests of the core and those in a browser run one after another, beside them the others."
+	@$(MAKE) --no-print-directory -j2 browser others
 
 core:
 	$(BIN)/pyright
@@ -25,6 +24,9 @@ core:
 
 others:
 	$(BIN)/python -m pytest --ignore=tests/analysis --ignore=tests/browser
+
+browser: core
+	$(BIN)/python -m pytest tests/browser
 
 gpu: .venv/installed-test
 	$(BIN)/python -m pytest tests/gpu
