@@ -157,8 +157,8 @@ def _candidates(product: torch.Tensor, top: int) -> _Candidates:
 def _exact(rows: Rows, among: Rows, candidates: torch.Tensor) -> torch.Tensor:
     """Cosines in float64 of each row with its candidates; a few rows at a time, which stay in the processor's cache."""
     exact = torch.empty(candidates.shape, dtype=torch.float64, device=rows.device)
-    for first in range(0, len(rows), 256):
-        part = slice(first, first + 256)
+    for first in range(0, len(rows), 64):
+        part = slice(first, first + 64)
         own = rows[part].double()
         size = own.norm(dim=1)
         for place in range(candidates.shape[1]):
