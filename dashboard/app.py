@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.analysis.settings import ASSETS
-from dashboard.ui import address, choosing, failures, sidebar
+from dashboard.ui.shell import address, choosing, failures, sidebar
 
 st.set_page_config(page_title="Latents", page_icon=str(ASSETS / "icon.png"), layout="wide")
 sidebar.style()

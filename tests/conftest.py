@@ -14,8 +14,8 @@ from sae_lens import SAE
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dashboard.analysis.engine import Engine
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.engine import Engine
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.model.bridge import LoadedModel, load_model
 from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamlit.components.v2 import component
 
-from components.flow_graph import vis_library
+from components.graph.picture import vis_library
 
 
 @cache

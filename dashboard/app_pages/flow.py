@@ -4,26 +4,23 @@ from functools import partial
 
 import streamlit as st
 
-from components.flow_canvas import flow_canvas
-from components.flow_graph import FlowPicture
+from components.graph.picture import FlowPicture
+from components.graph_canvas import flow_canvas
 from components.hotkeys import hotkeys
-from dashboard.analysis.flow_types import FlowGraph, LitGraph
-from dashboard.ui import (
-    cautions,
-    failures,
-    flow_answers,
-    flow_card,
-    flow_controls,
-    flow_files,
-    flow_panels,
-    flow_url,
-    present_flow,
-    sidebar,
-    state,
-)  # fmt: skip
-from dashboard.ui import flow_state as flow
-from dashboard.ui.naming import names
-from dashboard.ui.resources import get_catalog, get_engine
+from dashboard.analysis.methods.flow.results import FlowGraph, LitGraph
+from dashboard.ui import flow_url
+from dashboard.ui.flow import answers as flow_answers
+from dashboard.ui.flow import card as flow_card
+from dashboard.ui.flow import files as flow_files
+from dashboard.ui.flow import inputs as flow_controls
+from dashboard.ui.flow import panels as flow_panels
+from dashboard.ui.flow import present as present_flow
+from dashboard.ui.parts import cautions
+from dashboard.ui.parts.naming import names
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.resources import get_catalog, get_engine
+from dashboard.ui.views import flow
+from dashboard.ui.views import highlight as state
 
 catalog, engine = get_catalog(), get_engine()
 

@@ -6,26 +6,30 @@ import streamlit as st
 
 from components.layer_map import layer_map
 from components.token_strip import token_strip
-from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.asks.capture import Capture, CaptureAsk, Fidelity
 from dashboard.analysis.errors import EmptyPrompt
-from dashboard.analysis.methods import highlight
+from dashboard.analysis.methods.highlight import method as highlight
 from dashboard.analysis.names import LatentId
-from dashboard.analysis.results import Capture, Fidelity
-from dashboard.ui import cautions, controls, failures, present, sidebar, state
-from dashboard.ui.glossary import TERMS
-from dashboard.ui.resources import get_catalog, get_engine
+from dashboard.ui.highlight import inputs as controls
+from dashboard.ui.highlight import inputs as highlight_inputs
+from dashboard.ui.highlight import present
+from dashboard.ui.parts import cautions, figures
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.glossary import TERMS
+from dashboard.ui.shell.resources import get_catalog, get_engine
+from dashboard.ui.views import highlight as state
 
 catalog, engine = get_catalog(), get_engine()
 
 
-def figures(fidelity: Fidelity) -> None:
+def fidelity_figures(fidelity: Fidelity) -> None:
     """How well the SAE reads this prompt."""
     for column, (name, value, digits) in zip(
         st.columns(3),
         (("L0", fidelity.l0, 1), ("FVU", fidelity.fvu, 3), ("CE recovered", fidelity.ce_recovered, 3)),
         strict=True,
     ):
-        column.metric(name, present.figure(value, digits), help=TERMS[name])
+        column.metric(name, figures.figure(value, digits), help=TERMS[name])
 
 
 def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | None) -> None:
@@ -94,7 +98,7 @@ def answer(view: state.HighlightState) -> None:
             measured = failures.answer(
                 engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction"
             )
-            figures(measured.fidelity[view.sae])
+            fidelity_figures(measured.fidelity[view.sae])
         with failures.shown():
             layers(view, capture)
         with st.popover("Copy as CSV", icon=":material/content_copy:"):
@@ -103,7 +107,7 @@ def answer(view: state.HighlightState) -> None:
 
 
 problems = state.open_url(catalog)
-sidebar.sae_picker(catalog)
+highlight_inputs.sae_picker(catalog)
 st.title("Which latents fire on this text?")
 controls.prompt_box(catalog)
 for problem in problems:

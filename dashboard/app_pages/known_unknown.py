@@ -5,27 +5,25 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.analysis import known_unknown
-from dashboard.analysis.jobs import Job
-from dashboard.analysis.known.types import KnownUnknownStudy
-from dashboard.analysis.methods.knowledge import Knowledge
-from dashboard.ui import (
-    cautions,
-    failures,
-    known_controls,
-    known_effects,
-    known_entities,
-    known_exports,
-    known_jobs,
-    known_latents,
-    latent_state,
-    present_known,
-    sidebar,
-)
-from dashboard.ui import known_state as known
-from dashboard.ui.glossary import TERMS
-from dashboard.ui.known_report import TITLE
-from dashboard.ui.resources import choice, get_catalog, get_engine, get_store
+from dashboard.analysis.methods.known import study as known_unknown
+from dashboard.analysis.methods.known.results import KnownUnknownStudy
+from dashboard.analysis.methods.known.statistics.labels import Knowledge
+from dashboard.analysis.studies.jobs import Job
+from dashboard.ui.known import effects as known_effects
+from dashboard.ui.known import entities as known_entities
+from dashboard.ui.known import exports as known_exports
+from dashboard.ui.known import inputs as known_controls
+from dashboard.ui.known import latents as known_latents
+from dashboard.ui.known import present as present_known
+from dashboard.ui.known import settling
+from dashboard.ui.known.report import TITLE
+from dashboard.ui.parts import cautions, notices
+from dashboard.ui.parts import jobs as known_jobs
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.glossary import TERMS
+from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_store
+from dashboard.ui.views import known
+from dashboard.ui.views import latent as latent_state
 
 Draw = Callable[[KnownUnknownStudy, known.KnownState], None]
 DRAW: dict[str, Draw] = dict(
@@ -80,7 +78,7 @@ def one_study(view: known.KnownState) -> None:
         )
     with st.spinner("reading the study"):
         study = known_unknown.load_study(get_store(), view.study if view.study in keys else keys[0])
-    view, problems = known.settle(view, study, study.counts.kinds)
+    view, problems = settling.settle(view, study, study.counts.kinds)
     for problem in problems:
         st.warning(failures.plain(problem), icon=":material/link_off:")
     known_controls.study_box(heads)
@@ -107,11 +105,11 @@ with failures.shown():
         known_jobs.watch(known_jobs.STUDY, take_result)
         known_jobs.watch_others()
 with st.container():  # it stands there empty too: what is open beneath stays open when the line goes
-    if line := known.notice():
+    if line := notices.notice():
         st.info(failures.plain(line), icon=":material/inventory_2:")
 with failures.shown():
     one_study(known.known_state())
 with failures.shown():
     sidebar.model_card(get_engine().describe())
-sidebar.jobs(known.TITLE)
+sidebar.jobs(known_jobs.TITLE)
 sidebar.keys()

@@ -4,12 +4,17 @@ import streamlit as st
 
 from components.hotkeys import hotkeys
 from dashboard.analysis.errors import NotMeasured
-from dashboard.analysis.facts import LatentFacts
-from dashboard.analysis.index import read_facts
+from dashboard.analysis.index.facts import LatentFacts
+from dashboard.analysis.index.file import read_facts
 from dashboard.analysis.sae.catalog import SaeSpec
-from dashboard.ui import cautions, failures, latent_examples, latent_facts, latent_head, present_latent, sidebar
-from dashboard.ui import latent_state as latents
-from dashboard.ui.resources import get_catalog, get_engine
+from dashboard.ui.latent import examples as latent_examples
+from dashboard.ui.latent import facts as latent_facts
+from dashboard.ui.latent import head as latent_head
+from dashboard.ui.latent import present as present_latent
+from dashboard.ui.parts import cautions
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.resources import get_catalog, get_engine
+from dashboard.ui.views import latent as latents
 
 catalog, engine = get_catalog(), get_engine()
 

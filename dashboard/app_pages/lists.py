@@ -6,16 +6,20 @@ from functools import partial
 import streamlit as st
 
 from components.list_rows import list_rows
+from dashboard.analysis.asks.capture import Capture
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.index import LatentIndex, read_index
-from dashboard.analysis.list_forms import pack_link
-from dashboard.analysis.methods.highlight import capture_readable
+from dashboard.analysis.index.file import LatentIndex, read_index
+from dashboard.analysis.methods.highlight.method import capture_readable
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.results import Capture
+from dashboard.analysis.notebook.list_forms import pack_link
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import cautions, failures, latent_state, list_controls, present_list, sidebar
-from dashboard.ui import list_state as lists
-from dashboard.ui.resources import get_catalog, get_engine, get_notebook
+from dashboard.ui.lists import inputs as list_controls
+from dashboard.ui.lists import present as present_list
+from dashboard.ui.parts import cautions
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.resources import get_catalog, get_engine, get_notebook
+from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views import lists
 
 catalog, engine, notebook = get_catalog(), get_engine(), get_notebook()
 

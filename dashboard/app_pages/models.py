@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from dashboard.ui import address, failures, model_box, sae_box, sidebar
-from dashboard.ui.resources import choice, get_pool
+from dashboard.ui.models import models as model_box
+from dashboard.ui.models import saes as sae_box
+from dashboard.ui.shell import address, failures, sidebar
+from dashboard.ui.shell.resources import choice, get_pool
 
 st.title("Which model, and which of its SAEs?")
 loaded = get_pool().loaded

@@ -5,15 +5,20 @@ from functools import partial
 import streamlit as st
 
 from components.search_results import search_results
-from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.errors import AnalysisError, EmptyPrompt, NoSae
-from dashboard.analysis.methods.highlight import capture_readable
-from dashboard.analysis.methods.search import MAX_ROWS, rank, read_histories
+from dashboard.analysis.methods.highlight.method import capture_readable
+from dashboard.analysis.methods.search.by_text import MAX_ROWS, rank, read_histories
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import cautions, failures, latent_state, present_search, search_controls, search_url, sidebar
-from dashboard.ui import search_state as search
-from dashboard.ui.resources import get_catalog, get_engine, get_notebook
-from dashboard.ui.word_panel import word_panel
+from dashboard.ui import search_url
+from dashboard.ui.parts import cautions
+from dashboard.ui.search import inputs as search_controls
+from dashboard.ui.search import present as present_search
+from dashboard.ui.search.word_panel import word_panel
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.resources import get_catalog, get_engine, get_notebook
+from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views import search
 
 catalog, engine = get_catalog(), get_engine()
 

@@ -5,25 +5,22 @@ from dataclasses import replace
 import streamlit as st
 
 from components.generation_pair import generation_pair
-from dashboard.analysis.asks import CaptureAsk
+from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.errors import EmptyPrompt
-from dashboard.analysis.methods.steering import PLAIN, STEERED, Comparison, first_difference
+from dashboard.analysis.methods.steering.comparison import PLAIN, STEERED, Comparison, first_difference
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import (
-    cautions,
-    failures,
-    present_steer,
-    presets,
-    sidebar,
-    state,
-    steer_controls,
-    steer_exports,
-    steer_more,
-    steer_url,
-    streaming,
-)
-from dashboard.ui import steer_state as steer
-from dashboard.ui.resources import choice, get_catalog, get_engine, get_vectors
+from dashboard.ui import steer_url
+from dashboard.ui.parts import cautions
+from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_vectors
+from dashboard.ui.steer import exports as steer_exports
+from dashboard.ui.steer import inputs as steer_controls
+from dashboard.ui.steer import present as present_steer
+from dashboard.ui.steer import streaming
+from dashboard.ui.steer import tabs as steer_more
+from dashboard.ui.views import highlight as state
+from dashboard.ui.views import steer
+from dashboard.ui.views import steer_presets as presets
 
 catalog, engine, vectors = get_catalog(), get_engine(), get_vectors()
 

@@ -7,7 +7,9 @@ import sys
 import typer
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.cli import bring, corpus, entities, flow, flow_data, index, look, model, sae, search, steer, study
+from dashboard.cli import corpus, entities, flow, flow_data, index, look, model, sae, search, steer
+from dashboard.cli import open as bring
+from dashboard.cli import studies as study
 from dashboard.cli.output import screen
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")

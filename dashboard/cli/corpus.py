@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dashboard.analysis.corpus import SHIPPED, write_corpus
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.opening import Dtype, open_default_runner
+from dashboard.analysis.text.corpus import SHIPPED, write_corpus
 from dashboard.cli.output import Json, emit, paper, progress
+from dashboard.cli.runner import Dtype, open_default_runner
 
 app = typer.Typer(no_args_is_help=True, help="The text behind the examples.")
 
@@ -31,8 +31,8 @@ def corpus_write(
     as_json: Json = False,
 ) -> None:
     """Let the model write a corpus itself, from openings of many genres. Killed and started again, it goes on."""
-    from dashboard.analysis.model.writing import WritingAsk, WritingProgress, write_text
-    from dashboard.analysis.openings import read_openings
+    from dashboard.analysis.text.openings import read_openings
+    from dashboard.analysis.text.writing import WritingAsk, WritingProgress, write_text
 
     book = read_openings()
     model = open_default_runner(dtype.value if dtype else None).model

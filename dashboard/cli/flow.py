@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.index import DEFAULT_RELEASE
-from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, progress
+from dashboard.cli.runner import open_default_runner
 
 
 class _GraphUnlessNamed(TyperGroup):
@@ -40,12 +40,12 @@ def flow_graph(
     as_json: Json = False,
 ) -> None:
     """The flow graph of one latent (`latents flow NAME` is the same)."""
-    from dashboard.analysis.flow_suite import find_suite
-    from dashboard.analysis.flow_types import FlowAsk
-    from dashboard.analysis.methods import flow
+    from dashboard.analysis.methods.flow import graph as flow
+    from dashboard.analysis.methods.flow.results import FlowAsk
+    from dashboard.analysis.methods.flow.suite import find_suite
     from dashboard.analysis.names import LatentId
-    from dashboard.analysis.records import make_record
     from dashboard.analysis.sae.catalog import read_catalog
+    from dashboard.analysis.sae.hashes import make_record
 
     ask = FlowAsk(LatentId.parse(name), t_res, t_module, top, not everything, backward, forward)
     catalog = read_catalog(get_settings())
@@ -79,9 +79,8 @@ def flow_match(
     as_json: Json = False,
 ) -> None:
     """Match all latents of some suites, layer by layer and both ways; what has been matched before is not done again."""
-    from dashboard.analysis.flow_suite import find_suite
+    from dashboard.analysis.methods.flow.suite import asks_of, find_suite
     from dashboard.analysis.sae.catalog import read_catalog
-    from dashboard.analysis.sae.matcher import asks_of
     from dashboard.analysis.sae.release import select
 
     if sae and everything:

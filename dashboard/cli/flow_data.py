@@ -9,8 +9,8 @@ import typer
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.index import DEFAULT_RELEASE
-from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, paper, progress, say
+from dashboard.cli.runner import open_default_runner
 from dashboard.cli.steer import print_rows
 
 app = typer.Typer()
@@ -39,9 +39,9 @@ def flow_origins(
     as_json: Json = False,
 ) -> None:
     """Where the active residual latents come from: eight groups by layer, tests and the matrix between groups."""
-    from dashboard.analysis.flow_layers import layers_of, suite_of
-    from dashboard.analysis.methods import origins as method
-    from dashboard.analysis.methods.flow_samples import SHORT, SampleAsk, predecessors_of
+    from dashboard.analysis.methods.flow import origins as method
+    from dashboard.analysis.methods.flow.layers import layers_of, suite_of
+    from dashboard.analysis.methods.flow.samples import SHORT, SampleAsk, predecessors_of
 
     runner, text = _open(corpus)
     chosen = layers_of(suite_of(runner.catalog, release), _numbers(layers))
@@ -94,9 +94,9 @@ def flow_coactivation(
     as_json: Json = False,
 ) -> None:
     """Do latents that point the same way fire together? Cosine and Pearson's r of every latent of a layer and its best matches."""
-    from dashboard.analysis.flow_layers import layers_of, suite_of
-    from dashboard.analysis.methods.coactivation import coactivation
-    from dashboard.analysis.methods.flow_samples import SHORT, SampleAsk, predecessors_of
+    from dashboard.analysis.methods.flow.coactivation import coactivation
+    from dashboard.analysis.methods.flow.layers import layers_of, suite_of
+    from dashboard.analysis.methods.flow.samples import SHORT, SampleAsk, predecessors_of
 
     runner, text = _open(corpus)
     chosen = layers_of(suite_of(runner.catalog, release), None if layer is None else (layer,))[-1]
@@ -140,10 +140,10 @@ def flow_deactivate(
     as_json: Json = False,
 ) -> None:
     """Rescale the predecessors of active latents at one token, and see whether they still fire."""
-    from dashboard.analysis.flow_layers import Matching, layers_of, matchings, suite_of
-    from dashboard.analysis.methods import deactivation as method
-    from dashboard.analysis.methods import deactivation_effects as summary
-    from dashboard.analysis.methods.flow_samples import SampleAsk
+    from dashboard.analysis.methods.flow import deactivation as method
+    from dashboard.analysis.methods.flow import deactivation_effects as summary
+    from dashboard.analysis.methods.flow.layers import Matching, layers_of, matchings, suite_of
+    from dashboard.analysis.methods.flow.samples import SampleAsk
 
     unknown = [way for way in _words(ways) if way.upper() not in Matching.__members__]
     if unknown or not _words(ways):
@@ -202,14 +202,16 @@ def flow_steer(
     """Score against strength for single layers, the initial set, and the flow set."""
     import os
 
-    from dashboard.analysis.asks import Sampling, Unit
-    from dashboard.analysis.flow_suite import find_suite
-    from dashboard.analysis.flow_types import FlowAsk
-    from dashboard.analysis.judge import Judge
-    from dashboard.analysis.methods import flow_recipes, flow_steering
-    from dashboard.analysis.methods.flow import build
-    from dashboard.analysis.methods.text_proxies import Classifier, Lexicon
+    from dashboard.analysis.asks.edits import Unit
+    from dashboard.analysis.asks.generation import Sampling
+    from dashboard.analysis.methods.flow import recipe as flow_recipes
+    from dashboard.analysis.methods.flow import steering as flow_steering
+    from dashboard.analysis.methods.flow.graph import build
+    from dashboard.analysis.methods.flow.results import FlowAsk
+    from dashboard.analysis.methods.flow.suite import find_suite
     from dashboard.analysis.names import LatentId
+    from dashboard.analysis.stats.judge import Judge
+    from dashboard.analysis.stats.text_proxies import Classifier, Lexicon
     from dashboard.analysis.tokens import Prompt
 
     try:
@@ -253,7 +255,7 @@ def flow_steer(
 
 
 def _record(kind: str, asked: dict[str, Any], runner: Any, saes: Any, text: Any, started: float) -> dict[str, Any]:
-    from dashboard.analysis.records import make_record
+    from dashboard.analysis.sae.hashes import make_record
 
     corpus = {} if text is None else {"corpus": text.name, "corpus_sha256": text.sha256}
     return make_record(kind, asked | corpus, runner.describe(), runner.catalog, saes, time.perf_counter() - started).__dict__
@@ -261,8 +263,8 @@ def _record(kind: str, asked: dict[str, Any], runner: Any, saes: Any, text: Any,
 
 def _open(file: Path | None) -> tuple[Any, Any]:
     """The runner, and a text in the tokens of its model."""
-    from dashboard.analysis.corpora import default_corpus
-    from dashboard.analysis.corpus import check_corpus, read_corpus
+    from dashboard.analysis.text.corpora import default_corpus
+    from dashboard.analysis.text.corpus import check_corpus, read_corpus
 
     runner, text = open_default_runner(), read_corpus(file) if file else default_corpus(get_settings(), say)
     check_corpus(text, runner.model.id)

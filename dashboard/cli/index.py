@@ -9,8 +9,8 @@ from rich.text import Text
 
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.opening import Dtype, open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, progress, say
+from dashboard.cli.runner import Dtype, open_default_runner
 
 app = typer.Typer(no_args_is_help=True, help="What is known of every latent: build, list.")
 
@@ -33,12 +33,12 @@ def index_build(
 
     Killed and started again, it goes on.
     """
-    from dashboard.analysis.corpora import default_corpus, keep_corpus
-    from dashboard.analysis.corpus import read_corpus, spread
-    from dashboard.analysis.index import read_index
-    from dashboard.analysis.sae.indexing import build_indexes
+    from dashboard.analysis.index.building import build_indexes
+    from dashboard.analysis.index.file import read_index
     from dashboard.analysis.sae.release import select
-    from dashboard.analysis.sae.text import corpus_of_text
+    from dashboard.analysis.text.corpora import default_corpus, keep_corpus
+    from dashboard.analysis.text.corpus import read_corpus, spread
+    from dashboard.analysis.text.training_text import corpus_of_text
 
     if text and corpus:
         raise BadAsk("--text and --corpus were both given; an index rests on one of them. Take one away.")
@@ -65,7 +65,7 @@ def index_build(
 def index_list(as_json: Json = False) -> None:
     """Which SAEs have an index, over what text, and how many of their latents never fired on it."""
     from dashboard.analysis.errors import NotMeasured
-    from dashboard.analysis.index import read_index
+    from dashboard.analysis.index.file import read_index
     from dashboard.analysis.sae.catalog import read_catalog
 
     rows: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ def index_list(as_json: Json = False) -> None:
 
 
 def _row(spec: Any, index: Any) -> dict[str, Any]:
-    from dashboard.analysis.index import index_file
+    from dashboard.analysis.index.file import index_file
 
     head = index.head
     return {
@@ -112,9 +112,9 @@ def latent(
     """Everything that is known of one latent."""
     from transformers import AutoTokenizer
 
-    from dashboard.analysis.corpora import find_corpus
-    from dashboard.analysis.index import read_facts
-    from dashboard.analysis.methods.latent import report
+    from dashboard.analysis.index.file import read_facts
+    from dashboard.analysis.index.latent import report
+    from dashboard.analysis.index.texts import find_corpus
     from dashboard.analysis.model.bridge import token_texts
     from dashboard.analysis.model.sources import prepare_model
     from dashboard.analysis.names import LatentId

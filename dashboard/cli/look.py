@@ -14,8 +14,8 @@ from rich.text import Text
 
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.opening import Dtype, open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, say
+from dashboard.cli.runner import Dtype, open_default_runner
 from dashboard.cli.serving import LOOPBACK, address, streamlit_flags
 
 app = typer.Typer()
@@ -61,7 +61,7 @@ def run(
 
 
 def _warm_up() -> None:
-    from dashboard.ui.resources import warm_up  # takes seconds: it imports torch
+    from dashboard.ui.shell.resources import warm_up  # takes seconds: it imports torch
 
     warm_up()
 
@@ -69,7 +69,7 @@ def _warm_up() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Look whether everything is in place; exit status 1 and the cure if something is missing."""
-    from dashboard.analysis.doctor import diagnose
+    from dashboard.analysis.install.doctor import diagnose
 
     found = diagnose(get_settings())
     if as_json:
@@ -96,7 +96,7 @@ def highlight(
     as_json: Json = False,
 ) -> None:
     """Which latents fire on each token of TEXT."""
-    from dashboard.analysis.methods.highlight import report
+    from dashboard.analysis.methods.highlight.method import report
     from dashboard.analysis.names import SaeId
     from dashboard.analysis.sae.catalog import folder_id
     from dashboard.analysis.tokens import Prompt

@@ -20,7 +20,7 @@ def model_list(as_json: Json = False) -> None:
     """The models of this installation, which the dashboard offers: size, and whether each fits. Nothing is fetched or loaded."""
     from dashboard.analysis.model.sizing import size_of
     from dashboard.analysis.model.sources import cached_folder
-    from dashboard.analysis.roster import choices
+    from dashboard.analysis.roster.models import choices
 
     settings, rows = get_settings(), list[dict[str, Any]]()
     for choice in choices(settings):
@@ -66,11 +66,11 @@ def model_prepare(name: Name = "", as_json: Json = False) -> None:
     """Fetch a model if it is not here, and say whether it can run: its size, and what the device has free."""
     import torch
 
-    from dashboard.analysis.budget import free_bytes
-    from dashboard.analysis.chosen import chosen_model
     from dashboard.analysis.model.bridge import choose_device, choose_dtype
     from dashboard.analysis.model.sources import admit_model, look_at, prepare_model
-    from dashboard.analysis.roster import remember_model
+    from dashboard.analysis.roster.chosen import chosen_model
+    from dashboard.analysis.roster.models import remember_model
+    from dashboard.analysis.system.room import free_bytes
 
     settings = get_settings().model_copy(update={"model": name}) if name else get_settings()
     facts = look_at(prepare_model(settings, say), chosen_model(settings))

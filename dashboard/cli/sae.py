@@ -11,8 +11,8 @@ from rich.table import Table
 
 from dashboard.analysis.errors import BadAsk, BrokenSaeFile
 from dashboard.analysis.settings import ASSETS, get_settings
-from dashboard.cli.opening import open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, progress, say, screen
+from dashboard.cli.runner import open_default_runner
 
 app = typer.Typer(no_args_is_help=True, help="Dictionaries: list, find, get, train, pack, evaluate.")
 
@@ -65,7 +65,7 @@ def sae_find(
     as_json: Json = False,
 ) -> None:
     """Search sae-lens' directory of public SAEs. What it does not say is not known (null)."""
-    from dashboard.analysis.sae.directory import find
+    from dashboard.analysis.sae.public.directory import find
 
     hits = find(" ".join(query))
     say(f"{len(hits):,} SAEs" + (f"; the first {limit} are shown" if len(hits) > limit else ""))
@@ -87,7 +87,7 @@ def sae_get(
 ) -> None:
     """Fetch SAEs; from then on they need no hub. A RELEASE alone is answered with its ids and their bytes."""
     from dashboard.analysis.sae.catalog import fetched_folder
-    from dashboard.analysis.sae.fetching import get_sae
+    from dashboard.analysis.sae.public.fetching import get_sae
 
     cache = get_settings().cache
     wanted = [one for given in name for one in _ids(given, everything)]
@@ -100,8 +100,8 @@ def sae_get(
 
 def _ids(name: str, everything: bool) -> list[str]:
     """The name itself; of a whole release all that can be used, once their bytes are known and there is room."""
-    from dashboard.analysis.sae.directory import entries
-    from dashboard.analysis.sae.sizes import sizes_of
+    from dashboard.analysis.sae.public.directory import entries
+    from dashboard.analysis.sae.public.sizes import sizes_of
 
     own = [one for one in entries() if one.release == name.strip("/")]
     if not own:
@@ -154,7 +154,7 @@ def sae_train(
     """Train dictionaries on text, all sites in one pass of the model. Killed and started again, it goes on."""
     import torch
 
-    from dashboard.analysis.sae.training import TrainAsk, train
+    from dashboard.analysis.sae.train.training import TrainAsk, train
 
     model = open_default_runner().model
     ask = TrainAsk(
@@ -224,7 +224,7 @@ def sae_eval(
     as_json: Json = False,
 ) -> None:
     """Measure SAEs on the held-out documents (the last 5 % of each file) of a text."""
-    from dashboard.analysis.sae.evaluation import Evaluation, evaluate
+    from dashboard.analysis.sae.measure.evaluation import Evaluation, evaluate
     from dashboard.analysis.sae.release import prefixes_of, select, write_evaluation
 
     runner = open_default_runner()
@@ -277,7 +277,7 @@ def sae_absorption(
     as_json: Json = False,
 ) -> None:
     """How far SAEs split and absorb a concept: the first letter of a word. Compare SAEs of one site only."""
-    from dashboard.analysis.sae.absorption import Absorption, measure_absorption
+    from dashboard.analysis.sae.measure.absorption import Absorption, measure_absorption
     from dashboard.analysis.sae.release import select, write_figures
 
     runner = open_default_runner()

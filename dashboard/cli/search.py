@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.methods.search import By
-from dashboard.cli.opening import Dtype, open_default_runner
+from dashboard.analysis.methods.search.by_text import By
 from dashboard.cli.output import Json, emit, figure, paper, say
+from dashboard.cli.runner import Dtype, open_default_runner
 
 app = typer.Typer()
 
@@ -49,16 +49,16 @@ def search(
     if word:
         _by_word(runner, text, saes, meaning, top, as_json)
     else:
-        from dashboard.analysis.methods.search import RankAsk
+        from dashboard.analysis.methods.search.by_text import RankAsk
         from dashboard.analysis.tokens import Prompt
 
         _by_text(runner, Prompt(text, chat), without, RankAsk(by, tuple(token or ()), special, max_density, saes), top, as_json)
 
 
 def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, as_json: bool) -> None:
-    from dashboard.analysis.asks import CaptureAsk
-    from dashboard.analysis.methods.highlight import capture_readable
-    from dashboard.analysis.methods.search import counted_tokens, rank, read_histories, report
+    from dashboard.analysis.asks.capture import CaptureAsk
+    from dashboard.analysis.methods.highlight.method import capture_readable
+    from dashboard.analysis.methods.search.by_text import counted_tokens, rank, read_histories, report
     from dashboard.analysis.tokens import Prompt
 
     capture, refused = capture_readable(runner.capture, prompt, ask.saes)
@@ -83,9 +83,9 @@ def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, 
 
 
 def _by_word(runner: Any, text: str, saes: Any, meaning: bool, top: int, as_json: bool) -> None:
-    from dashboard.analysis.corpora import find_corpus
+    from dashboard.analysis.index.texts import find_corpus
+    from dashboard.analysis.methods.search.by_word import search_words
     from dashboard.analysis.settings import get_settings
-    from dashboard.analysis.word_search import search_words
 
     settings = get_settings()
     found = search_words(
@@ -108,7 +108,7 @@ def _by_word(runner: Any, text: str, saes: Any, meaning: bool, top: int, as_json
 
 def _notes() -> Any:
     """What was written down on this installation."""
-    from dashboard.analysis.notebook import Notebook
+    from dashboard.analysis.notebook.notebook import Notebook
     from dashboard.analysis.settings import get_settings
 
     return Notebook(get_settings().cache / "notebook.sqlite").notes()

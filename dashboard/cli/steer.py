@@ -11,8 +11,8 @@ from rich.table import Table
 
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.opening import Dtype, open_default_runner
 from dashboard.cli.output import Json, emit, figure, paper, progress
+from dashboard.cli.runner import Dtype, open_default_runner
 
 app = typer.Typer()
 
@@ -36,8 +36,8 @@ DtypeOption = Annotated[Dtype | None, typer.Option(help="Number format of the mo
 
 
 def _edits(edits: list[str] | None, where: str) -> tuple[Any, ...]:
-    from dashboard.analysis.asks import Intervention, parse_where
-    from dashboard.analysis.vectors import VectorFolder
+    from dashboard.analysis.asks.edits import Intervention, parse_where
+    from dashboard.analysis.notebook.vectors import VectorFolder
 
     vectors = VectorFolder(get_settings().cache / "vectors").all()
     return tuple(Intervention.parse(edit, parse_where(where), vectors) for edit in edits or ())
@@ -57,9 +57,9 @@ def steer(
     as_json: Json = False,
 ) -> None:
     """Continue PROMPT with and without edits, and measure what changed."""
-    from dashboard.analysis.asks import Sampling
-    from dashboard.analysis.methods.steering import SteeringAsk, compare, report
-    from dashboard.analysis.records import make_record
+    from dashboard.analysis.asks.generation import Sampling
+    from dashboard.analysis.methods.steering.comparison import SteeringAsk, compare, report
+    from dashboard.analysis.sae.hashes import make_record
     from dashboard.analysis.tokens import Prompt
 
     ask = SteeringAsk(Prompt(prompt, chat), _edits(edits, where), Sampling(max_new_tokens, temperature, top_p, seed))
@@ -107,9 +107,9 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """How KL, a word's probability, matches of a rule and fluency answer to the dose."""
-    from dashboard.analysis.asks import Sampling
-    from dashboard.analysis.methods import dose_response as dose
-    from dashboard.analysis.records import make_record
+    from dashboard.analysis.asks.generation import Sampling
+    from dashboard.analysis.methods.steering import dose_response as dose
+    from dashboard.analysis.sae.hashes import make_record
     from dashboard.analysis.tokens import Prompt
 
     kinds = [(dose.RuleKind.WORDS, words), (dose.RuleKind.REGEX, regex), (dose.RuleKind.REFUSAL, "" if refusal else None)]
@@ -152,7 +152,7 @@ def contrast(
     as_json: Json = False,
 ) -> None:
     """Which latents separate two sets of texts? The first set of the file counts as positive."""
-    from dashboard.analysis.methods import contrast as method
+    from dashboard.analysis.methods.contrast import method
     from dashboard.analysis.names import SaeId
 
     names, positive, negative = _two_sets(file)

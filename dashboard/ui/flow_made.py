@@ -12,15 +12,15 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis.engine import Engine
+from dashboard.analysis.engine.engine import Engine
+from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.names import SaeId
-from dashboard.analysis.records import key_of, make_record
-from dashboard.analysis.results import RunRecord
-from dashboard.analysis.study import StudyRunner
-from dashboard.ui import failures
-from dashboard.ui import flow_data_state as kept
-from dashboard.ui.resources import choice, get_catalog, get_engine, get_jobs
+from dashboard.analysis.sae.hashes import make_record
+from dashboard.analysis.studies.record import RunRecord, key_of
+from dashboard.ui.parts import clicks as kept
+from dashboard.ui.shell import failures
+from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_jobs
 
 _POLL_S = 1.5
 

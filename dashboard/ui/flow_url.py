@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.flow_types import T_MODULE, T_RES
+from dashboard.analysis.methods.flow.results import T_MODULE, T_RES
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import address, state
-from dashboard.ui import flow_state as flow
+from dashboard.ui.shell import address
+from dashboard.ui.views import flow
+from dashboard.ui.views import highlight as state
 
 _BAR = address.Bar("flow")
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.analysis.methods.search import By
+from dashboard.analysis.methods.search.by_text import By
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import address, sources, state
-from dashboard.ui import search_state as search
+from dashboard.ui.parts import sae_sources as sources
+from dashboard.ui.shell import address
+from dashboard.ui.views import highlight as state
+from dashboard.ui.views import search
 
 _MAX_TOKENS = 500
 _BAR = address.Bar("search")

@@ -4,16 +4,18 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis.asks import Intervention, NamedVector, Sampling, parse_where, print_where
+from dashboard.analysis.asks.edits import Intervention, NamedVector, parse_where, print_where
+from dashboard.analysis.asks.generation import Sampling
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.methods.steering import SteeringAsk
+from dashboard.analysis.methods.steering.comparison import SteeringAsk
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import address, state
-from dashboard.ui import steer_state as steer
-from dashboard.ui.presets import PRESETS, presets_of
-from dashboard.ui.resources import choice, get_catalog, get_vectors
+from dashboard.ui.shell import address
+from dashboard.ui.shell.resources import choice, get_catalog, get_vectors
+from dashboard.ui.views import highlight as state
+from dashboard.ui.views import steer
+from dashboard.ui.views.steer_presets import PRESETS, presets_of
 
 PAGE = "app_pages/steer.py"
 _BAR = address.Bar("steer")

@@ -9,10 +9,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.engine import Engine
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.engine import Engine
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.settings import Settings
-from dashboard.ui import resources
+from dashboard.ui.shell import resources
 
 Open = Callable[..., AppTest]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dashboard.analysis.known.types import (
+from dashboard.analysis.methods.known.results import (
     EntityActivations,
     KnownUnknownStudy,
     NormPoint,
@@ -15,14 +15,14 @@ from dashboard.analysis.known.types import (
     TypeAsk,
     TypeSummary,
 )
-from dashboard.analysis.methods.entity_counts import SPLITS, Columns, Firing, Split, count, roster
-from dashboard.analysis.methods.knowledge import Knowledge, Label, LabelWay, tally
-from dashboard.analysis.methods.latent_choice import NoiseRates, choose, layer_curves
-from dashboard.analysis.methods.permutation import max_null
-from dashboard.analysis.methods.separation import smallest_separation
-from dashboard.analysis.methods.significance import significance
+from dashboard.analysis.methods.known.statistics.entity_counts import SPLITS, Columns, Firing, Split, count, roster
+from dashboard.analysis.methods.known.statistics.labels import Knowledge, Label, LabelWay, tally
+from dashboard.analysis.methods.known.statistics.latent_choice import NoiseRates, choose, layer_curves
+from dashboard.analysis.methods.known.statistics.permutation import max_null
+from dashboard.analysis.methods.known.statistics.separation import smallest_separation
+from dashboard.analysis.methods.known.statistics.significance import significance
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
-from dashboard.analysis.results import RunRecord
+from dashboard.analysis.studies.record import RunRecord
 
 SAES = (SaeId("tiny", "1.resid_post"), SaeId("tiny", "2.resid_post"))
 N_LATENTS = 64

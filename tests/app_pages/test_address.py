@@ -10,8 +10,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
-from dashboard.analysis.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui import flow_state, latent_state, list_state, search_state, state, steer_state
+from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
+from dashboard.ui.views import flow as flow_state
+from dashboard.ui.views import highlight as state
+from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views import lists as list_state
+from dashboard.ui.views import search as search_state
+from dashboard.ui.views import steer as steer_state
 from tests.app_pages.conftest import Open
 
 Gone = list[tuple[str, dict[str, list[str]]]]
@@ -168,7 +173,7 @@ def test_what_a_person_does_is_no_completion_of_the_address_the_page_was_entered
     def page() -> None:
         import streamlit as st
 
-        from dashboard.ui import address
+        from dashboard.ui.shell import address
 
         address.enter("flow")
         address.stay()

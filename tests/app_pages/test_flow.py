@@ -6,17 +6,20 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from components.data import GraphRole, GraphRow
-from components.flow_export import circuit_json, graphml, web_page
-from dashboard.analysis.flow_suite import find_suite
-from dashboard.analysis.flow_types import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.flow import build, lit
-from dashboard.analysis.methods.flow_recipes import path_latents
+from components.graph.files import circuit_json, graphml, web_page
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.methods.flow.graph import build, lit
+from dashboard.analysis.methods.flow.recipe import path_latents
+from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
+from dashboard.analysis.methods.flow.suite import find_suite
 from dashboard.analysis.names import LatentId, SaeId, Site
-from dashboard.analysis.notebook import LatentList
+from dashboard.analysis.notebook.notebook import LatentList
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_card, flow_state, present_flow, resources
-from dashboard.ui import steer_state as steer
+from dashboard.ui.flow import card as flow_card
+from dashboard.ui.flow import present as present_flow
+from dashboard.ui.shell import resources
+from dashboard.ui.views import flow as flow_state
+from dashboard.ui.views import steer
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/flow.py"
@@ -228,10 +231,10 @@ def test_a_saved_graph_is_looked_at_again_and_what_is_no_graph_is_refused(open_p
 def stale() -> None:
     import streamlit as st
 
-    from components.flow_graph import picture
+    from components.graph.picture import picture
     from dashboard.analysis.names import LatentId
-    from dashboard.ui import flow_state
-    from tests.components.test_flow_graph import chain
+    from dashboard.ui.views import flow as flow_state
+    from tests.components.graph.test_graph import chain
 
     nodes, edges = chain()
     seed = LatentId.parse(nodes[0].key)
@@ -268,7 +271,7 @@ def unpins() -> None:
     import streamlit as st
 
     from dashboard.analysis.names import LatentId
-    from dashboard.ui import flow_state
+    from dashboard.ui.views import flow as flow_state
 
     pins = ("tiny/1.resid_post/1", "tiny/2.resid_post/2", "tiny/2.mlp_out/3")
     flow_state.take(flow_state.FlowState(LatentId.parse(pins[0]), pins=pins))

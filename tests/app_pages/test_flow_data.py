@@ -8,21 +8,23 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.corpus import join, read_corpus, write_corpus
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.dose_response import Estimate
-from dashboard.analysis.methods.flow_recipes import Goal, PlacedLatent, Recipe, settings_of
-from dashboard.analysis.methods.flow_steering import SteeredPoint
-from dashboard.analysis.methods.origins import GroupTest, Origin
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.methods.flow.origins import GroupTest, Origin
+from dashboard.analysis.methods.flow.recipe import Goal, PlacedLatent, Recipe, settings_of
+from dashboard.analysis.methods.flow.steering import SteeredPoint
 from dashboard.analysis.names import LatentId, Point
+from dashboard.analysis.stats.estimates import Estimate
+from dashboard.analysis.text.corpus import join, read_corpus, write_corpus
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_data, present_flow_data
+from dashboard.ui.flow import on_text as flow_data
+from dashboard.ui.flow import present_on_text as present_flow_data
 from tests.app_pages.conftest import Open, told
 
 
 def origins_page() -> None:
     from dashboard.analysis.names import LatentId
-    from dashboard.ui import failures, flow_data
+    from dashboard.ui.flow import on_text as flow_data
+    from dashboard.ui.shell import failures
 
     with failures.shown():
         flow_data.origins(LatentId.parse("tiny/2.resid_post/7"))
@@ -30,20 +32,21 @@ def origins_page() -> None:
 
 def deactivation_page() -> None:
     from dashboard.analysis.names import LatentId
-    from dashboard.ui import failures, flow_data
+    from dashboard.ui.flow import on_text as flow_data
+    from dashboard.ui.shell import failures
 
     with failures.shown():
         flow_data.deactivation(LatentId.parse("tiny/2.resid_post/7"))
 
 
 def steering_page() -> None:
-    from dashboard.analysis.flow_suite import find_suite
-    from dashboard.analysis.flow_types import FlowAsk
-    from dashboard.analysis.methods.flow import build
+    from dashboard.analysis.methods.flow.graph import build
+    from dashboard.analysis.methods.flow.results import FlowAsk
+    from dashboard.analysis.methods.flow.suite import find_suite
     from dashboard.analysis.names import LatentId
-    from dashboard.ui import failures
-    from dashboard.ui.flow_steer_panel import steering
-    from dashboard.ui.resources import get_catalog, get_engine
+    from dashboard.ui.flow.steering import steering
+    from dashboard.ui.shell import failures
+    from dashboard.ui.shell.resources import get_catalog, get_engine
 
     seed = LatentId.parse("tiny/2.resid_post/7")
     with failures.shown():
@@ -157,7 +160,7 @@ def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
 def clicks() -> None:
     import streamlit as st
 
-    from dashboard.ui import flow_data_state as kept
+    from dashboard.ui.parts import clicks as kept
 
     for bars, curve in ((None, None), ("a", None), ("a", "b"), ("a", "c"), ("d", "c"), (None, "c")):
         st.text(str(kept.latest("panel", {"bars": bars, "curve": curve})))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.local import LocalRunner
 from tests.app_pages.conftest import Open, drawn, told
 
 
@@ -31,7 +31,7 @@ def test_a_url_opens_the_same_view(open_page: Open) -> None:
 
 
 def test_the_list_is_what_fires_on_the_token_strongest_first(open_page: Open, runner: LocalRunner) -> None:
-    from dashboard.analysis.asks import CaptureAsk
+    from dashboard.analysis.asks.capture import CaptureAsk
     from dashboard.analysis.names import SaeId
     from dashboard.analysis.tokens import Prompt
 

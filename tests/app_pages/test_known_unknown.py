@@ -14,22 +14,26 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis import known_unknown
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.entities import kinds as entity_kinds
+from dashboard.analysis.entities.answer_matching import Verdict
 from dashboard.analysis.entities.kinds import Matcher, added_folder
-from dashboard.analysis.entities.matching import Verdict
 from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk, BrokenEntityFile
-from dashboard.analysis.known.effects import CAUSALITY, Causality, CausalitySettings
-from dashboard.analysis.known.plain import kept_parts
-from dashboard.analysis.known.types import Overrule
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.knowledge import Knowledge, LabelWay
+from dashboard.analysis.methods.known import study as known_unknown
+from dashboard.analysis.methods.known.effects import CAUSALITY, Causality, CausalitySettings
+from dashboard.analysis.methods.known.results import Overrule
+from dashboard.analysis.methods.known.statistics.labels import Knowledge, LabelWay
 from dashboard.analysis.names import LatentId
-from dashboard.analysis.store import ResultStore
-from dashboard.ui import known_exports, known_state, present_entities, present_known, resources
-from dashboard.ui.known_types import keep_type
-from tests.analysis.studying import KIND, QUICK, corpus, names
+from dashboard.analysis.studies.plain import kept_parts
+from dashboard.analysis.studies.store import ResultStore
+from dashboard.ui.known import exports as known_exports
+from dashboard.ui.known import present as present_known
+from dashboard.ui.known import present_entities
+from dashboard.ui.known.own_types import keep_type
+from dashboard.ui.shell import resources
+from dashboard.ui.views import known as known_state
+from tests.analysis.methods.known.studying import KIND, QUICK, corpus, names
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/known_unknown.py"

@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.asks import CaptureAsk, NeighbourAsk
-from dashboard.analysis.corpora import corpus_file
-from dashboard.analysis.corpus import Corpus, join, write_corpus
-from dashboard.analysis.facts import N_BINS, LatentFacts, bin_of
-from dashboard.analysis.index import read_facts, read_index
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.asks.weights import NeighbourAsk
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.index.building import build_indexes
+from dashboard.analysis.index.facts import N_BINS, LatentFacts, bin_of
+from dashboard.analysis.index.file import read_facts, read_index
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.notebook import LatentList, Note
+from dashboard.analysis.notebook.notebook import LatentList, Note
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
-from dashboard.analysis.sae.indexing import build_indexes
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.text.corpora import corpus_file
+from dashboard.analysis.text.corpus import Corpus, join, write_corpus
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import latent_state, resources
+from dashboard.ui.shell import resources
+from dashboard.ui.views import latent as latent_state
 from tests.app_pages.conftest import Open, drawn, told
 from tests.conftest import N_LATENTS, random_weights, save_sae
 
@@ -273,7 +275,7 @@ def test_a_latent_is_added_to_a_list(open_page: Open) -> None:
 
 
 def test_the_vector_is_the_decoder_row_under_neuronpedias_name(runner: LocalRunner) -> None:
-    from dashboard.ui.latent_head import vector_json
+    from dashboard.ui.latent.head import vector_json
 
     values = json.loads(vector_json(runner, LatentId(SAE, 7)))
     assert values == pytest.approx(runner.sae(SAE).W_dec[7].tolist())

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.asks import CaptureAsk
-from dashboard.analysis.list_forms import MAX_LINK, Form, export_list, pack_link
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.notebook import LatentList, ListEntry, Note, Notebook
+from dashboard.analysis.notebook.list_forms import MAX_LINK, Form, export_list, pack_link
+from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Note, Notebook
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import list_state
+from dashboard.ui.views import lists as list_state
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/lists.py"

@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.bringing import Bringing
-from dashboard.analysis.engine import Engine
-from dashboard.analysis.jobs import Jobs
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.engine import Engine
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.install.bringing import Bringing
 from dashboard.analysis.names import ModelId, SaeId
-from dashboard.analysis.roster import remember_model
+from dashboard.analysis.roster.models import remember_model
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.settings import Settings
-from dashboard.ui import cautions, model_box, resources
-from dashboard.ui.resources import get_jobs, get_pool
+from dashboard.analysis.studies.jobs import Jobs
+from dashboard.ui.models import models as model_box
+from dashboard.ui.parts import cautions
+from dashboard.ui.shell import resources
+from dashboard.ui.shell.resources import get_jobs, get_pool
 from tests.app_pages.conftest import Open, drawn, told
 
 TINY, CHAT, OTHER = "tests/tiny", "tests/tiny-chat", "tests/other"

@@ -9,13 +9,15 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from components.study_data import Tone
-from dashboard.analysis.methods.entity_counts import Split
-from dashboard.analysis.methods.knowledge import Knowledge
+from components.figures.known_data import Tone
+from dashboard.analysis.methods.known.statistics.entity_counts import Split
+from dashboard.analysis.methods.known.statistics.labels import Knowledge
 from dashboard.analysis.names import LatentId
-from dashboard.ui import present_entities, present_known
-from dashboard.ui.known_report import report
-from dashboard.ui.present_known import ALL
+from dashboard.ui.known import present as present_known
+from dashboard.ui.known import present_entities
+from dashboard.ui.known.report import report
+from dashboard.ui.parts import figures
+from dashboard.ui.views.known import ALL
 from tests.app_pages.study_making import FOR_KNOWN, FOR_UNKNOWN, HOSTILE, N_LATENTS, SAES, activations, made_study
 from tests.components.test_components import Read
 
@@ -193,7 +195,7 @@ def test_norms_over_all_types_are_those_of_all_entities_together(made) -> None:
 
 def test_small_probabilities_and_shares_are_written_the_one_way() -> None:
     assert [present_known.tiny(p) for p in (0.25, 0.01, 2e-7, 0.004)] == ["0.25", "0.01", "2e-7", "4e-3"]
-    assert present_known.thin(12345) == "12\u2009345"
+    assert figures.grouped(12345) == "12\u2009345"
 
 
 def test_the_report_draws_every_figure_loads_nothing_and_keeps_hostile_names_as_text(made) -> None:

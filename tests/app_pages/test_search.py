@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.asks import CaptureAsk
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.search import By, RankAsk, rank
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.methods.search.by_text import By, RankAsk, rank
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.notebook import LatentList, ListEntry, Note, Notebook
+from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Note, Notebook
 from dashboard.analysis.sae.shelf import Shelf
 from dashboard.analysis.tokens import Prompt
 from tests.app_pages.conftest import Open, drawn, told
@@ -196,7 +196,7 @@ def test_the_list_button_puts_a_latent_in_and_takes_it_out(open_page: Open, tmp_
     def script() -> None:
         import streamlit as st
 
-        from dashboard.ui import search_state
+        from dashboard.ui.views import search as search_state
 
         st.session_state[search_state.RESULTS] = {"listed": "tiny/2.resid_post/7"}
         search_state.toggle_listed("Mine")

@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.asks import AssembleAsk, CaptureAsk, Intervention, Op, Sampling
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.steering import SteeringAsk, compare, first_difference
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.asks.edits import Intervention, Op
+from dashboard.analysis.asks.generation import Sampling
+from dashboard.analysis.asks.weights import AssembleAsk
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.methods.steering.comparison import SteeringAsk, compare, first_difference
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.records import make_record
-from dashboard.analysis.store import ResultStore
+from dashboard.analysis.notebook.vectors import VectorFolder
+from dashboard.analysis.sae.hashes import make_record
+from dashboard.analysis.studies.store import ResultStore
 from dashboard.analysis.tokens import Prompt
-from dashboard.analysis.vectors import VectorFolder
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/steer.py"

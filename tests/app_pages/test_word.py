@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis.corpora import corpus_file
-from dashboard.analysis.corpus import Corpus, join, write_corpus
-from dashboard.analysis.index import read_index
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.index.building import build_indexes
+from dashboard.analysis.index.file import read_index
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
-from dashboard.analysis.sae.indexing import build_indexes
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.text.corpora import corpus_file
+from dashboard.analysis.text.corpus import Corpus, join, write_corpus
 from tests.app_pages.conftest import Open, drawn, told
 from tests.conftest import N_LATENTS, TEXT
 

@@ -8,13 +8,15 @@ from collections.abc import Callable
 import torch
 from transformers import AutoModelForCausalLM
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, Sampling, Unit, Variant
-from dashboard.analysis.corpus import SHIPPED, read_corpus
-from dashboard.analysis.installation import open_runner
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.asks.edits import Intervention, Op, Unit
+from dashboard.analysis.asks.generation import GenerationAsk, Sampling, Variant
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.install.opening import open_runner
 from dashboard.analysis.model.hooks import hook_name
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.settings import get_settings
+from dashboard.analysis.text.corpus import SHIPPED, read_corpus
 from dashboard.analysis.tokens import Prompt
 
 SAE = SaeId("smollm2-135m", "15.resid_post")

@@ -13,13 +13,13 @@ import numpy as np
 import psutil
 import torch
 
-from dashboard.analysis.installation import open_runner
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.asks.many_texts import MarkedText, ReadingAsk
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.install.opening import open_runner
 from dashboard.analysis.model.marking import batches, mark_texts, padded_right, tokens_per_pass
 from dashboard.analysis.model.reading import read_at
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.settings import get_settings
-from dashboard.analysis.study_asks import MarkedText, ReadingAsk
 from tests.bench.__main__ import show
 
 SAES = tuple(SaeId("smollm2-135m", f"{layer}.resid_post") for layer in range(8, 20))

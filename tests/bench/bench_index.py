@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dashboard.analysis.corpus import SHIPPED, Corpus, join, read_corpus
-from dashboard.analysis.facts import N_BINS, N_TOKENS, N_TOP, QUANTILES
-from dashboard.analysis.installation import open_runner
+from dashboard.analysis.index.building import build_indexes
+from dashboard.analysis.index.facts import N_BINS, N_TOKENS, N_TOP, QUANTILES
+from dashboard.analysis.install.opening import open_runner
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import SaeSpec, read_catalog
-from dashboard.analysis.sae.indexing import build_indexes
 from dashboard.analysis.sae.loading import load_sae
 from dashboard.analysis.settings import ASSETS, get_settings
+from dashboard.analysis.text.corpus import SHIPPED, Corpus, join, read_corpus
 from tests.bench.__main__ import show
 
 SAE = SaeId("smollm2-135m", "15.resid_post")

@@ -15,18 +15,19 @@ import numpy as np
 import psutil
 import torch
 
-from dashboard.analysis.installation import open_runner
-from dashboard.analysis.known import reading, scoring
-from dashboard.analysis.known.steps import Step
-from dashboard.analysis.known.types import StudySettings
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.methods.entity_counts import roster
-from dashboard.analysis.methods.knowledge import Knowledge
-from dashboard.analysis.methods.latent_choice import NoiseRates
+from dashboard.analysis.asks.many_texts import ReadingAsk
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.install.opening import open_runner
+from dashboard.analysis.methods.known import entity_reading as reading
+from dashboard.analysis.methods.known import entity_scores as scoring
+from dashboard.analysis.methods.known.results import StudySettings
+from dashboard.analysis.methods.known.statistics.entity_counts import roster
+from dashboard.analysis.methods.known.statistics.labels import Knowledge
+from dashboard.analysis.methods.known.statistics.latent_choice import NoiseRates
 from dashboard.analysis.model.marking import batches, mark_texts, padded_right, tokens_per_pass
 from dashboard.analysis.model.reading import read_at
 from dashboard.analysis.settings import get_settings
-from dashboard.analysis.study_asks import ReadingAsk
+from dashboard.analysis.studies.blocks import Step
 from tests.bench.__main__ import show
 from tests.bench.bench_entity_reading import SAES, names
 

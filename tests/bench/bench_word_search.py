@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dashboard.analysis.asks import CaptureAsk
-from dashboard.analysis.corpora import find_corpus
-from dashboard.analysis.installation import open_runner
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.index.texts import find_corpus
+from dashboard.analysis.install.opening import open_runner
+from dashboard.analysis.methods.search.by_word import WordSearch, find
+from dashboard.analysis.methods.search.word_scores import Documents, Meant
+from dashboard.analysis.methods.search.words import compared
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.settings import get_settings
 from dashboard.analysis.tokens import Prompt
-from dashboard.analysis.word_index import compared
-from dashboard.analysis.word_scores import Documents, Meant
-from dashboard.analysis.word_search import WordSearch, find
 
 QUERIES = Path(__file__).with_name("word_queries.toml")
 MIN_RECALL, MAX_ELSEWHERE = 0.5, 0.01

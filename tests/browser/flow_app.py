@@ -5,8 +5,8 @@ from itertools import pairwise
 import streamlit as st
 
 from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRole, GraphRow
-from components.flow_canvas import flow_canvas, read_click
-from components.flow_graph import picture
+from components.graph.picture import picture
+from components.graph_canvas import flow_canvas, read_click
 
 RESIDUAL = (
     (8, 120, "place names, cities of the old world"),

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from components.flow_export import web_page
-from components.flow_graph import picture
+from components.graph.files import web_page
+from components.graph.picture import picture
 from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.serving import ROOT, served
-from tests.components.test_flow_graph import chain, hostile
+from tests.components.graph.test_graph import chain, hostile
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)  # the server may share its cores with other work

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboard.analysis.list_forms import pack_link
 from dashboard.analysis.names import LatentId
-from dashboard.analysis.notebook import LatentList, ListEntry
-from dashboard.ui.state import EXAMPLES
+from dashboard.analysis.notebook.list_forms import pack_link
+from dashboard.analysis.notebook.notebook import LatentList, ListEntry
+from dashboard.ui.shell.examples import EXAMPLES
 from tests.browser.conftest import TIMEOUT_MS, Open, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]

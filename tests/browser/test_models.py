@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from dashboard.analysis.roster import remember_model, remember_saes
+from dashboard.analysis.roster.models import remember_model, remember_saes
 from dashboard.analysis.settings import Settings
 from tests.browser.conftest import TOKEN, Open, settle
 from tests.conftest import exact_weights, random_weights, save_sae

@@ -12,10 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import components
-from components import standalone
 from components.data import ExampleRow, Scale, TokenCell, WrittenText, WrittenToken
 from components.example_list import list_data
 from components.generation_pair import pair_data
+from components.pages import one_component as standalone
 
 FILES = sorted(path for path in Path(components.__file__).parent.rglob("*") if path.suffix in {".js", ".css"})
 

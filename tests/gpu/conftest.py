@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.model.bridge import LoadedModel, assemble_model, load_tokenizer
 from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, Sampling, Variant
-from dashboard.analysis.engine import Engine
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.asks.edits import Intervention, Op
+from dashboard.analysis.asks.generation import GenerationAsk, Sampling, Variant
+from dashboard.analysis.engine.engine import Engine
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import OutOfMemory, ShelfTooSmall
-from dashboard.analysis.local import LocalRunner
-from dashboard.analysis.memory import free_bytes
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.sae.rows import bytes_in_memory
+from dashboard.analysis.system.memory import free_bytes
 from dashboard.analysis.tokens import Prompt
 from tests.conftest import TEXT
 from tests.gpu.conftest import Size, seconds

@@ -146,7 +146,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     # On a machine that is busy with other things the stand-in may take its time; what is away refuses at once.
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 60)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 60)
-    monkeypatch.setattr("dashboard.analysis.hub._PATIENCE", 60.0)
+    monkeypatch.setattr("dashboard.analysis.system.hub._PATIENCE", 60.0)
     # Its client waits longer and longer between tries; nothing changes on loopback meanwhile.
     monkeypatch.setattr("huggingface_hub.utils._http.time", _Impatient(hub.waited))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from dashboard.analysis.sae.directory import entry
+from dashboard.analysis.sae.public.directory import entry
 from tests.hub.conftest import Hub
 
 

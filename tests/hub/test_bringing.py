@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.analysis.bringing import keep_measured
-from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import HubRefused, ModelUnavailable
-from dashboard.analysis.kinship import Kinship, caution, hub_name, kinship
+from dashboard.analysis.install.bringing import keep_measured
 from dashboard.analysis.model.sources import look_at, prepare_model
 from dashboard.analysis.names import ModelId
+from dashboard.analysis.roster.chosen import chosen_model
+from dashboard.analysis.roster.kinship import Kinship, caution, hub_name, kinship
 from dashboard.analysis.sae.catalog import folder_spec
 from dashboard.analysis.sae.release import write_figures
 from dashboard.analysis.settings import Settings

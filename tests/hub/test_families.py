@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from dashboard.analysis.asks import CaptureAsk, GenerationAsk, Intervention, Op, PromotedAsk, Sampling, ScoreAsk, Unit, Variant, Where
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.asks.edits import Intervention, Op, Unit, Where
+from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
+from dashboard.analysis.asks.many_texts import AnsweringAsk, MarkedText
+from dashboard.analysis.asks.weights import PromotedAsk
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, BrokenSaeFile, OtherBos
-from dashboard.analysis.local import LocalRunner
 from dashboard.analysis.model.bridge import load_model, tokenise
 from dashboard.analysis.model.sources import admit_model, look_at
 from dashboard.analysis.names import LatentId, ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog
-from dashboard.analysis.sae.fetching import get_sae
+from dashboard.analysis.sae.public.fetching import get_sae
 from dashboard.analysis.settings import Settings
-from dashboard.analysis.study_asks import AnsweringAsk, MarkedText
 from dashboard.analysis.tokens import Prompt
 from tests.hub import layouts
 from tests.hub.conftest import Hub

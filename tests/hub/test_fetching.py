@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from dashboard.analysis.errors import BadAsk, BadName, BrokenSaeFile, HubRefused, UnknownSae
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec, read_catalog
-from dashboard.analysis.sae.directory import entry, find
-from dashboard.analysis.sae.fetching import get_sae
 from dashboard.analysis.sae.loading import load_sae
+from dashboard.analysis.sae.public.directory import entry, find
+from dashboard.analysis.sae.public.fetching import get_sae
 from dashboard.analysis.settings import Settings
 from tests.conftest import random_weights, save_sae
 from tests.hub.conftest import Hub

@@ -20,9 +20,9 @@ from dashboard.analysis.model.bridge import load_model, tokenise
 from dashboard.analysis.model.sources import look_at
 from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog
-from dashboard.analysis.sae.directory import entries
-from dashboard.analysis.sae.fetching import check_weights, get_sae
 from dashboard.analysis.sae.loading import load_sae
+from dashboard.analysis.sae.public.directory import entries
+from dashboard.analysis.sae.public.fetching import check_weights, get_sae
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt
 from tests.conftest import random_weights, save_sae

@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.model.sizing import size_of
 from dashboard.analysis.names import ModelId, Point
-from dashboard.analysis.sae.directory import entries, find
-from dashboard.analysis.sae.families import FAMILIES, Family
-from dashboard.analysis.sae.sizes import sizes_of
+from dashboard.analysis.roster.kinship import Kinship, kinship
+from dashboard.analysis.sae.public.directory import entries, find
+from dashboard.analysis.sae.public.families import FAMILIES, Family
+from dashboard.analysis.sae.public.sizes import sizes_of
 from dashboard.analysis.settings import Settings, get_settings
 from dashboard.cli import app
 from tests.hub.conftest import Hub

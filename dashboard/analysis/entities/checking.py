@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dashboard.analysis.entities.answer_matching import given_away
 from dashboard.analysis.entities.kinds import Matcher
-from dashboard.analysis.entities.matching import given_away
 from dashboard.analysis.entities.tables import EntityTable, Familiarity
-from dashboard.analysis.spelling import same_name
+from dashboard.analysis.text.spelling import same_name
 
 KNOWN_AT = 2
 """Attributes that a model must answer for an entity to count as known."""

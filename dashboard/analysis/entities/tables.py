@@ -19,8 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
+from dashboard.analysis.entities.answer_matching import fits
 from dashboard.analysis.entities.kinds import NUMERIC, RESERVED, EntityKind, Matcher
-from dashboard.analysis.entities.matching import fits
 from dashboard.analysis.entities.quantities import parse_coordinates, whole_numbers
 from dashboard.analysis.errors import BrokenEntityFile
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from dashboard.analysis.asks import Sampling
-from dashboard.analysis.budget import admit, generation_bytes
+from dashboard.analysis.asks.generation import Sampling
+from dashboard.analysis.asks.many_texts import Answer, AnsweringAsk
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.model.bridge import LoadedModel
+from dashboard.analysis.model.costs import generation_bytes
 from dashboard.analysis.model.generation import PlacedEdit, end_tokens
 from dashboard.analysis.model.marking import MarkedIds, PartPlacedEdit, mark_texts
 from dashboard.analysis.model.prefixes import Prefixes, edits_on, read_on, read_prompts
-from dashboard.analysis.study_asks import Answer, AnsweringAsk
+from dashboard.analysis.system.room import admit
 
 _BLOCK = 256
 POOL = 64

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from dashboard.analysis.asks.many_texts import AttentionAsk, AttentionChunk
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.generation import site_edits
 from dashboard.analysis.model.hooks import read_attention_weights
 from dashboard.analysis.model.marking import MarkedIds, PartPlacedEdit, batches, mark_texts, padded_right, tokens_per_pass
 from dashboard.analysis.model.prefixes import edits_on
-from dashboard.analysis.study_asks import AttentionAsk, AttentionChunk
 
 _MOST_ROWS = 64
 """Most rows of a batch: the attention of every layer is in memory for a moment."""

@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from dashboard.analysis.errors import AnalysisError, BadAsk, DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
-from dashboard.analysis.memory import is_out_of_memory, refusal
 from dashboard.analysis.model.weights import loading_options, put_in_place, shared_parts
 from dashboard.analysis.names import ModelId, Point, Site
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.system.memory import is_out_of_memory, refusal
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
 
 _VOCABULARY_PART = 49_152

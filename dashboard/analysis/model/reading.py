@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from sae_lens import SAE
 
+from dashboard.analysis.asks.many_texts import ReadChunk, ReadingAsk, SparseRows, Spot
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_rows
 from dashboard.analysis.model.marking import MarkedIds, batches, mark_texts, padded_right, tokens_per_pass
 from dashboard.analysis.names import SaeId, Site
-from dashboard.analysis.study_asks import ReadChunk, ReadingAsk, SparseRows, Spot
 
 _MOST_ROWS = 1024
 """Most rows of a batch: their activations are dense for a moment."""

@@ -18,7 +18,7 @@ import torch
 from sae_lens import SAE
 from transformers import DynamicCache
 
-from dashboard.analysis.flow_asks import Rescaled
+from dashboard.analysis.asks.chosen_tokens import Rescaled
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.edits import rescaled_together
 from dashboard.analysis.model.generation import key_values

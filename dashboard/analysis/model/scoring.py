@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
+from dashboard.analysis.asks.generation import NextToken, ScoredToken
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.generation import PlacedEdit, site_edits
 from dashboard.analysis.model.hooks import hooked_bare
-from dashboard.analysis.results import NextToken, ScoredToken
 from dashboard.analysis.tokens import TokenizedPrompt
 
 _PLACES_AT_ONCE = 64

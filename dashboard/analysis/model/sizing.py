@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboard.analysis.budget import SHARE, model_bytes, parameters_of_config
-from dashboard.analysis.chosen import chosen_model
-from dashboard.analysis.hub import hub_file, hub_or_cache, hub_sizes
-from dashboard.analysis.memory import free_bytes
 from dashboard.analysis.model.bridge import choose_device, choose_dtype
 from dashboard.analysis.model.prepare import GGUF_BYTES
 from dashboard.analysis.model.sources import cached_folder, look_at
 from dashboard.analysis.names import ModelId
+from dashboard.analysis.roster.chosen import chosen_model
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.system.hub import hub_file, hub_or_cache, hub_sizes
+from dashboard.analysis.system.memory import free_bytes
+from dashboard.analysis.system.room import SHARE, model_bytes, parameters_of_config
 
 _STORED = {"float32": 4, "float16": 2, "bfloat16": 2}
 

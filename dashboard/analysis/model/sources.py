@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from dashboard.analysis.budget import fit, model_bytes
-from dashboard.analysis.chosen import chosen_folder, chosen_model
 from dashboard.analysis.errors import HubRefused, ModelTooLarge, ModelUnavailable
-from dashboard.analysis.files import read_json_object, safetensors_shapes
-from dashboard.analysis.hub import hub_folder, hub_or_cache, hub_sizes
 from dashboard.analysis.model.bridge import choose_device, choose_dtype, first_line
 from dashboard.analysis.model.prepare import is_prepared, model_path, prepare_default_model
 from dashboard.analysis.model.weights import is_spread
 from dashboard.analysis.names import ModelId
+from dashboard.analysis.roster.chosen import chosen_folder, chosen_model
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.system.files import read_json_object, safetensors_shapes
+from dashboard.analysis.system.hub import hub_folder, hub_or_cache, hub_sizes
+from dashboard.analysis.system.room import fit, model_bytes
 
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 _UNWANTED = ("*/*", "consolidated*")

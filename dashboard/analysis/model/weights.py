@@ -12,8 +12,8 @@ import torch
 from transformers import BitsAndBytesConfig
 
 from dashboard.analysis.errors import DeviceUnavailable, ModelUnavailable
-from dashboard.analysis.memory import free_bytes
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.system.memory import free_bytes
 
 _SHARE = 0.85
 """Of each device's free bytes, how much weights may take when a model is spread; activations and dictionaries need the rest."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sae_lens import SAE
 
-from dashboard.analysis.flow_asks import Activity, ActivityAsk, SampledActivity
+from dashboard.analysis.asks.chosen_tokens import Activity, ActivityAsk, SampledActivity
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import SaeId

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from sae_lens import SAE
 
+from dashboard.analysis.asks.capture import Capture, Fidelity, LatentActivations
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import SaeId, Site
-from dashboard.analysis.results import Capture, Fidelity, LatentActivations
-from dashboard.analysis.sae.measures import constant, cross_entropies, reconstruction
+from dashboard.analysis.sae.measure.measures import constant, cross_entropies, reconstruction
 from dashboard.analysis.tokens import TokenizedPrompt
 
 Use = Callable[[SaeId], AbstractContextManager[SAE]]

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dashboard.analysis.chosen import chosen_model
 from dashboard.analysis.errors import BadName, BrokenSaeFile, UnknownLatent, UnknownSae
-from dashboard.analysis.files import read_json_object, safetensors_shapes
-from dashboard.analysis.kinship import Kinship, caution, kinship
 from dashboard.analysis.names import LatentId, ModelId, SaeId, Site, site_of_hook
-from dashboard.analysis.roster import brought_folders
+from dashboard.analysis.roster.chosen import chosen_model
+from dashboard.analysis.roster.kinship import Kinship, caution, kinship
+from dashboard.analysis.roster.models import brought_folders
 from dashboard.analysis.settings import ASSETS, Settings
+from dashboard.analysis.system.files import read_json_object, safetensors_shapes
 
 FETCHED = "releases"
 """Folder of the cache with what was fetched by name: RELEASE/NAME/ in sae-lens' layout."""

@@ -8,9 +8,9 @@ from sae_lens import SAE
 from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
 
 from dashboard.analysis.errors import BrokenSaeFile, OtherBos, OtherModel, WidthMismatch
-from dashboard.analysis.kinship import Kinship, kinship
 from dashboard.analysis.model.bridge import LoadedModel, first_line
 from dashboard.analysis.model.hooks import has_site, hook_name
+from dashboard.analysis.roster.kinship import Kinship, kinship
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
 

@@ -6,7 +6,7 @@ A table's file is named by the weights of both dictionaries and by everything el
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from dashboard.analysis.asks.matching import MatchAsk, MatchBy, MatchTable
 from dashboard.analysis.errors import UnknownLatent
-from dashboard.analysis.flow_types import FlowSuite, MatchAsk, MatchBy, MatchTable
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import Point, SaeId
-from dashboard.analysis.records import weights_sha256
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.sae.hashes import weights_sha256
 from dashboard.analysis.sae.matching import Nearest, Rows, assigned_rows, fold, nearest_rows, random_rows
 from dashboard.analysis.sae.rows import DecoderRows
 
@@ -96,15 +96,6 @@ class Matcher:
         writes = str(self._model.id) if Point.ATTN_Z in (of.site.point, among.site.point) else None
         depends_on = [SCHEMA, weights_sha256(of), weights_sha256(among), ask.top, ask.by.value, ask.folded, ask.seed, writes]
         return self._cache / "matches" / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]}.safetensors"
-
-
-def asks_of(suite: FlowSuite, top: int = 1) -> Iterator[MatchAsk]:
-    """Every table that a graph in a suite may look into: each layer's residual dictionary and those before it, both ways."""
-    for layer in suite.layers:
-        for before in (layer.previous, layer.mlp, layer.attn):
-            if before is not None:
-                yield MatchAsk(layer.resid, before, top=top)
-                yield MatchAsk(before, layer.resid)
 
 
 def _read(file: Path, n_latents: int, top: int) -> Nearest | None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dashboard.analysis.errors import BrokenSaeFile
-from dashboard.analysis.files import build_folder, is_whole_safetensors, sha256
+from dashboard.analysis.system.files import build_folder, is_whole_safetensors, sha256
 
 SCHEMA = 1
 _E4M3_MAX = 448.0

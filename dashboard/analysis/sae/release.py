@@ -9,9 +9,9 @@ from typing import Any
 from dashboard.analysis.errors import RunMismatch, UnknownSae
 from dashboard.analysis.names import SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
-from dashboard.analysis.sae.evaluation import Evaluation
+from dashboard.analysis.sae.measure.evaluation import Evaluation
 from dashboard.analysis.sae.packed import pack, write_record
-from dashboard.analysis.versions import LIBRARIES
+from dashboard.analysis.system.versions import LIBRARIES
 
 
 def pack_run(run: Path, release: Path) -> list[Path]:

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 
-from dashboard.analysis.budget import dictionary_bytes
 from dashboard.analysis.errors import BrokenSaeFile
-from dashboard.analysis.files import safetensors_shapes
 from dashboard.analysis.sae.catalog import SaeSpec
+from dashboard.analysis.system.files import safetensors_shapes
+from dashboard.analysis.system.room import dictionary_bytes
 
 _SCALES = ("encoder_scale", "decoder_scale")
 

@@ -16,14 +16,14 @@ import torch
 from jaxtyping import Float
 from sae_lens import SAE
 
-from dashboard.analysis.budget import dictionaries_that_fit, fit, shelf_budget
 from dashboard.analysis.errors import BrokenSaeFile, OutOfMemory, ShelfTooSmall
-from dashboard.analysis.memory import is_out_of_memory, refusal
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.loading import check_fits, load_sae
 from dashboard.analysis.sae.rows import DecoderRows, bytes_in_memory, can_map, read_decoder, read_rows
+from dashboard.analysis.system.memory import is_out_of_memory, refusal
+from dashboard.analysis.system.room import dictionaries_that_fit, fit, shelf_budget
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dashboard.analysis.entities.answer_matching import Verdict, grade
 from dashboard.analysis.entities.checking import check_table
 from dashboard.analysis.entities.kinds import EntityKind, find_kinds
-from dashboard.analysis.entities.matching import Verdict, grade
 from dashboard.analysis.entities.tables import Familiarity, read_table
 from dashboard.analysis.settings import Settings, get_settings
 from dashboard.cli import app

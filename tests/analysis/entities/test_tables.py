@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.analysis.entities.answer_matching import Verdict, grade
 from dashboard.analysis.entities.checking import check_table
-from dashboard.analysis.entities.matching import Verdict, grade
 from dashboard.analysis.entities.tables import MAX_BYTES, read_entities, read_table, split_cell, write_rows
 from dashboard.analysis.errors import BrokenEntityFile, UnknownKind
 from tests.analysis.entities.making import kind_in, table_of

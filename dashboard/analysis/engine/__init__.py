@@ -1,0 +1,1 @@
+"""The engine: one thread owns the model and answers the asks of everybody else."""

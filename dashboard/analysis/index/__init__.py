@@ -1,0 +1,1 @@
+"""What is known of every latent: built once, looked up fast."""

@@ -1,0 +1,1 @@
+"""Opening an installation, bringing a model or SAE into it, checking it."""

@@ -1,0 +1,1 @@
+"""Which latents tell two sets of texts apart."""

@@ -1,0 +1,1 @@
+"""Following a latent through the layers."""

@@ -1,0 +1,1 @@
+"""What fires on each token of a text."""

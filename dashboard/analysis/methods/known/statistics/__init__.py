@@ -1,0 +1,1 @@
+"""Labels, counts and tests of entities."""

@@ -1,0 +1,1 @@
+"""Finding latents by a text or by a word."""

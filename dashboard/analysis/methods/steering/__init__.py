@@ -1,0 +1,1 @@
+"""Steering: comparing plain and steered texts."""

@@ -1,0 +1,29 @@
+"""Bytes that an ask of a loaded model takes: upper estimates, before anything is allocated."""
+
+from dashboard.analysis.model.bridge import LoadedModel
+
+
+def capture_bytes(model: LoadedModel, n_tokens: int, widths: list[int], with_losses: bool) -> int:
+    """Upper estimate for one capture: attention scores, residuals and dense activations in float32, and logits if wanted."""
+    config = model.bridge.cfg
+    attention = 3 * n_tokens * n_tokens * int(config.n_heads) * 4
+    activations = sum(n_tokens * (3 * width + 4 * model.d_model) * 4 for width in widths)
+    logits = min(3 * n_tokens, max(3072, n_tokens)) * int(config.d_vocab) * 8 if with_losses else 0
+    return attention + activations + logits
+
+
+def generation_bytes(model: LoadedModel, n_prompt: int, n_new: int, n_rows: int, n_logits: int = 1) -> int:
+    """Upper estimate for reading a prompt in `n_rows` rows and writing `n_new` tokens after it, `n_logits` of them with logits."""
+    config = model.bridge.cfg
+    length = n_prompt + n_new
+    attention = 3 * n_prompt * n_prompt * int(config.n_heads) * 4
+    kept = 2 * 2 * length * int(config.n_layers) * model.d_model * 4
+    return n_rows * (attention + kept + n_logits * int(config.d_vocab) * 4) + min(n_logits, 64) * int(config.d_vocab) * 16
+
+
+def traced_bytes(model: LoadedModel, n_rows: int, n_tokens: int, widths: list[int]) -> int:
+    """Upper estimate for reading rows of one length and encoding every token of them, one dictionary at a time."""
+    config = model.bridge.cfg
+    attention = 3 * n_rows * n_tokens * n_tokens * int(config.n_heads) * 4
+    read = n_rows * n_tokens * 4 * model.d_model * 4 * max(1, len(widths))
+    return attention + read + n_rows * n_tokens * 3 * max(widths, default=0) * 4

@@ -1,0 +1,1 @@
+"""What people keep: names, lists, vectors."""

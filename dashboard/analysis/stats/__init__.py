@@ -1,0 +1,1 @@
+"""Statistics and text measures that know neither a model nor a capability."""

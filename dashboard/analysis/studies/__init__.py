@@ -1,0 +1,1 @@
+"""Long work that is declared once: kept, resumed, joined, cancelled."""

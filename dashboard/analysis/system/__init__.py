@@ -1,0 +1,1 @@
+"""What the machine, the disk and the hub give."""

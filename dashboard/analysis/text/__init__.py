@@ -1,0 +1,1 @@
+"""Text to read: corpora, documents, openings, training text."""

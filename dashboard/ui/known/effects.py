@@ -1,0 +1,248 @@
+"""The two further parts of a study, made on request: what the chosen latents cause, and what tells wrong answers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from components.figures.answers import detector_dots, outcome_boxes, rate_bars
+from components.figures.known import CONFIG
+from dashboard.analysis.engine.waiting import StudyRunner
+from dashboard.analysis.entities.answer_matching import Verdict
+from dashboard.analysis.methods.known.causality import load_causality, overrule_generation
+from dashboard.analysis.methods.known.effects import (
+    CAUSALITY,
+    CAUSALITY_PREVIEW,
+    UNCERTAINTY,
+    Causality,
+    CausalitySettings,
+    Condition,
+    Generation,
+    Uncertainty,
+    UncertaintySettings,
+)
+from dashboard.analysis.methods.known.results import KnownUnknownStudy
+from dashboard.analysis.methods.known.statistics.labels import Knowledge
+from dashboard.analysis.methods.known.study import run_causality, run_uncertainty
+from dashboard.analysis.methods.known.wrong_answers import load_uncertainty
+from dashboard.analysis.studies.jobs import Job
+from dashboard.analysis.studies.plain import kept_parts
+from dashboard.analysis.studies.record import RunRecord
+from dashboard.analysis.studies.store import ResultStore
+from dashboard.ui.known import present_effects
+from dashboard.ui.parts import jobs as known_jobs
+from dashboard.ui.shell import failures
+from dashboard.ui.shell.glossary import TERMS
+from dashboard.ui.shell.resources import get_catalog, get_store
+from dashboard.ui.views import known
+
+T = TypeVar("T")
+_SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
+
+
+def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
+    """Answers, self-report and attention with the chosen latents added or taken out; starts on request."""
+    found = _kept(known_jobs.CAUSALITY, CAUSALITY, study, view, load_causality, present_effects.causality_name)
+    own = CAUSALITY_PREVIEW if found is None else present_effects.asked(found.record)
+    with st.form("known_causality", border=False):
+        first, second, third, fourth = st.columns([4, 6, 3, 3])
+        n = first.number_input("Questions of each type and side", 1, 500, own.n_questions)
+        amount = second.number_input("Added, × mean residual norm (empty: tuned)", 0.0, 20.0, own.amount, 0.1, help=TERMS["edit"])
+        n_random = third.number_input("Random latents", 2, 100, own.n_random)
+        tokens = fourth.number_input("New tokens", 1, 256, own.new_tokens)
+        first, second, third, fourth = st.columns([4, 4, 5, 3], vertical_alignment="bottom")
+        known_latent = first.text_input("Known latent (empty: the best)", own.known)
+        unknown_latent = second.text_input("Unknown latent (empty: the best)", own.unknown)
+        parts = list(present_effects.PARTS)
+        part = third.selectbox("Added to", parts, parts.index(own.part), format_func=present_effects.PARTS.__getitem__)
+        chat = fourth.toggle("As a chat message", own.chat)
+        started = st.form_submit_button("Try them out", icon=":material/play_arrow:")
+    if started:
+        with failures.shown():
+            settings = replace(
+                own, known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), n_random=int(n_random),
+                new_tokens=int(tokens), part=part, chat=chat, attention_amount=CausalitySettings.attention_amount,
+            ).with_amount(amount, own.seed)  # fmt: skip
+            catalog = get_catalog()
+            _start(known_jobs.CAUSALITY, study, lambda runner: run_causality(runner, get_store(), study, settings, catalog))
+    with st.container():
+        known_jobs.watch(_job(known_jobs.CAUSALITY, study), partial(_take, known_jobs.CAUSALITY))
+    if found is not None:
+        _draw_causality(found)
+    else:
+        st.caption("Nothing has been tried out for this study. Every condition answers the same questions of the test split.")
+
+
+def uncertainty(study: KnownUnknownStudy, view: known.KnownState) -> None:
+    """Latents that are stronger before wrong answers; starts on request."""
+    found = _kept(known_jobs.UNCERTAINTY, UNCERTAINTY, study, view, load_uncertainty, present_effects.uncertainty_name)
+    own = UncertaintySettings() if found is None else found.settings
+    with st.form("known_uncertainty", border=False):
+        first, second, third, fourth = st.columns([3, 3, 3, 4], vertical_alignment="bottom")
+        n = first.number_input("Questions of each type", 1, 100_000, own.n_questions)
+        tokens = second.number_input("New tokens", 1, 256, own.new_tokens, key="known_uncertainty_tokens")
+        chat = third.toggle("As a chat message", own.chat, key="known_uncertainty_chat")
+        started = fourth.form_submit_button("Compare right and wrong answers", icon=":material/play_arrow:", width="stretch")
+    if started:
+        with failures.shown():
+            settings = UncertaintySettings(n_questions=int(n), new_tokens=int(tokens), chat=chat)
+            catalog = get_catalog()
+            _start(known_jobs.UNCERTAINTY, study, lambda runner: run_uncertainty(runner, get_store(), study, settings, catalog))
+    with st.container():
+        known_jobs.watch(_job(known_jobs.UNCERTAINTY, study), partial(_take, known_jobs.UNCERTAINTY))
+    if found is not None:
+        _draw_uncertainty(found)
+    else:
+        st.caption("Right and wrong answers have not been compared for this study.")
+
+
+def _kept(
+    name: str,
+    kind: str,
+    study: KnownUnknownStudy,
+    view: known.KnownState,
+    load: Callable[[ResultStore, str], T],
+    described: Callable[[RunRecord], str],
+) -> T | None:
+    """What is shown of those that were kept of a study: the one of the address, else the newest; None if there is none to show."""
+    heads = {one.key: one.record for one in kept_parts(get_store(), kind, study.key)}
+    wanted = getattr(view, name)
+    if wanted and wanted not in heads:
+        st.warning(failures.plain(f"This study has no {name} {wanted[:40]!r}; the newest is shown."), icon=":material/link_off:")
+    if not heads:
+        return None
+    key = wanted if wanted in heads else next(iter(heads))
+    if len(heads) > 1:
+        box = known.take_part(name, key)
+        st.selectbox(
+            "Tried out", list(heads), format_func=lambda one: described(heads[one]), key=box, on_change=known.follow, args=(box, name)
+        )
+    with failures.shown():
+        return load(get_store(), key)
+    return None
+
+
+def _take(name: str, found: Causality | Uncertainty, job: Job) -> None:
+    """What has just been made is shown."""
+    known_jobs.stored(found.record, job)
+    known.change_next(**{name: found.key})
+
+
+def _start(name: str, study: KnownUnknownStudy, steps: Callable[[StudyRunner], Iterator[Any]]) -> None:
+    known_jobs.start(_job(name, study), f"{name} of study {study.key[:6]}", steps)
+    st.rerun()
+
+
+def _job(name: str, study: KnownUnknownStudy) -> str:
+    return f"{name} {study.key}"
+
+
+def _draw_causality(found: Causality) -> None:
+    for note in (present_effects.made_with(found), *found.notes):
+        st.caption(failures.plain(note))
+    side = st.segmented_control("Questions about", [*_SIDES], default=Knowledge.UNKNOWN, key=known.SIDE, required=True)
+    # Few types fit beside each other.
+    places = st.columns(2, gap="large") if len({point.kind for point in found.rates}) <= 3 else (st.container(), st.container())
+    for place, what in zip(places, (present_effects.REFUSED, present_effects.HALLUCINATED), strict=True):
+        with place:
+            st.markdown(f"**Questions about {side.value} entities: {what}**")
+            figure = rate_bars(present_effects.rates(found, side, what), y_title=f"share {what}")
+            st.plotly_chart(figure, key=f"known_rates_{side.name}_{what}", config=CONFIG)
+    st.caption("Bars are 95 % Wilson intervals; of random latents, one standard deviation over latents.")
+    with st.expander("Table of rates"):
+        st.dataframe(present_effects.rate_rows(found), hide_index=True)
+    _answers(found, side)
+    for knowledge, column in zip(_SIDES, st.columns(2, gap="large"), strict=True):
+        if bars := present_effects.self_reports(found, knowledge):
+            with column:
+                st.markdown(f"**Does it say that it knows {knowledge.value} entities?** Yes against No")
+                figure = rate_bars(bars, y_title="log-odds of Yes, nats", is_share=False)
+                st.plotly_chart(figure, key=f"known_self_{knowledge.name}", config=CONFIG)
+    for test, column in zip(found.attention, st.columns(2, gap="large"), strict=False):
+        with column:
+            st.markdown(f"**Attention from the last token to the name**, {test.side.value} latent added")
+            figure = rate_bars(present_effects.head_bars(test), y_title="change of attention", is_share=False)
+            st.plotly_chart(figure, key=f"known_attention_{test.side.name}", config=CONFIG)
+            st.caption(failures.plain(present_effects.attention_sentence(test)))
+            with st.expander("Against each random latent"):
+                st.dataframe(present_effects.test_rows(test), hide_index=True)
+
+
+def _answers(found: Causality, side: Knowledge) -> None:
+    """The answers themselves under some conditions beside each other, and the way to correct their verdicts."""
+    st.markdown("**Answers, side by side**; the verdict stands before each")
+    made = list(dict.fromkeys(one.condition for one in found.generations))
+    names = present_effects.CONDITIONS
+    picked = st.pills("Conditions", made, format_func=names.__getitem__, selection_mode="multi", default=made[:3], key=known.CONDITIONS)
+    wide = {"question": st.column_config.TextColumn(width=180), "right": st.column_config.TextColumn(width=110)}
+    wide |= {names[one]: st.column_config.TextColumn(width=max(190, 620 // max(1, len(picked)))) for one in picked}
+    rows = present_effects.generation_rows(found.generations, side, picked)
+    st.dataframe(rows, hide_index=True, row_height=96, column_config=wide, height="content" if len(rows) <= 5 else 560)
+    with st.expander("Correct a verdict by hand"):
+        _hand_labels(found, side)
+
+
+def _hand_labels(found: Causality, side: Knowledge) -> None:
+    """Every answer with its verdict, which can be corrected."""
+    shown = [one for one in found.generations if one.knowledge is side and one.condition is not Condition.RANDOM]
+    rows = [
+        {
+            "verdict": one.verdict.value,
+            "matcher": one.graded.value,
+            "name": one.name,
+            "condition": present_effects.CONDITIONS[one.condition],
+            "answer": one.text.strip(),
+        }
+        for one in shown
+    ]
+    if not rows:
+        return
+    key = f"known_verdicts_{found.key}_{side.name}_{known.edition()}"
+    column = st.column_config.SelectboxColumn(options=[one.value for one in Verdict], required=True, help="Yours counts.", width=90)
+    wide = {"verdict": column, "answer": st.column_config.TextColumn(width=460)}
+    st.data_editor(
+        rows,
+        key=key,
+        hide_index=True,
+        num_rows="fixed",
+        disabled=["matcher", "name", "condition", "answer"],
+        column_config=wide,
+        on_change=_overrule,
+        args=(found.key, key, tuple(shown)),
+    )
+
+
+def _overrule(causality_key: str, key: str, shown: tuple[Generation, ...]) -> None:
+    """Callback: what was changed counts; the matcher's own verdict takes it back."""
+    with failures.shown():
+        for row, new in st.session_state[key]["edited_rows"].items():
+            one = shown[int(row)]
+            verdict = Verdict(new["verdict"])
+            overrule_generation(get_store(), causality_key, one, None if verdict is one.graded else verdict)
+    known.change()
+    known.next_edition()
+
+
+def _draw_uncertainty(found: Uncertainty) -> None:
+    for line in (present_effects.uncertainty_sentence(found), *found.notes):
+        if line:
+            st.caption(failures.plain(line))
+    st.dataframe(present_effects.tally_rows(found), hide_index=True, height="content")
+    left, right = st.columns(2, gap="large")
+    if scores := present_effects.detectors(found):
+        with left:
+            st.markdown("**Which number tells wrong answers from right ones?** Test answers")
+            key = known.DETECTORS
+            st.plotly_chart(detector_dots(scores), key=key, on_select=lambda: known.pick_point(key), selection_mode="points", config=CONFIG)
+    if found.test and found.latents:
+        best = found.latents[0]
+        values = present_effects.outcomes(found)
+        lines = {} if best.figures is None else dict.fromkeys((one.group for one in values), best.figures.threshold)
+        with right:
+            st.markdown(f"**{failures.plain(str(best.latent))}** before right and wrong answers; dashed: its threshold, set on validation")
+            st.plotly_chart(outcome_boxes(values, thresholds=lines, y_title="activation"), key="known_outcomes", config=CONFIG)
+            if found.promoted:
+                st.caption(failures.plain("It makes likelier: " + ", ".join(repr(token) for token in found.promoted)))
+    st.dataframe(present_effects.uncertainty_rows(found), hide_index=True, height="content")

@@ -1,0 +1,95 @@
+"""Taking a study along: one report, a bundle of tables, the command that makes it again."""
+
+import io
+import json
+import shlex
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import streamlit as st
+
+from dashboard.analysis.methods.known import study as known_unknown
+from dashboard.analysis.methods.known.causality import find_causality
+from dashboard.analysis.methods.known.effects import Causality, Uncertainty
+from dashboard.analysis.methods.known.results import PREVIEW, EntityActivations, KnownUnknownStudy, settings_of
+from dashboard.analysis.methods.known.wrong_answers import find_uncertainty
+from dashboard.analysis.names import LatentId
+from dashboard.ui.flow_made import shell
+from dashboard.ui.known.report import report
+from dashboard.ui.shell.resources import get_store
+from dashboard.ui.views import known
+
+
+def downloads(study: KnownUnknownStudy, view: known.KnownState) -> None:
+    """The report, the bundle and the record, made when they are asked for."""
+    del view
+    name = f"known-unknown-{study.key}"
+    with st.container(horizontal=True):
+        for label, make, ending, mime, tip in (
+            ("Report, HTML", lambda: html_of(study), "html", "text/html", "Every figure, in one file that opens without a network."),
+            ("Tables, ZIP", lambda: bundle_of(study), "zip", "application/zip", "CSV and Parquet: enough to redraw every figure."),
+            ("Record, JSON", lambda: _record(study), "json", "application/json", "What the study was made with."),
+        ):
+            st.download_button(
+                label, make, f"{name}.{ending}", mime, key=f"known_{ending}", help=tip, icon=":material/download:", on_click="ignore"
+            )
+    parts = [name for name, found in zip(("causality", "uncertainty"), _parts(study), strict=True) if found is not None]
+    st.caption(f"With the newest {' and '.join(parts)} of the study." if parts else "Causality and uncertainty were not tried out yet.")
+    st.markdown("**How this was made**")
+    st.code(shell() + command(study), language="bash", wrap_lines=True)
+    st.json(study.record.__dict__, expanded=1)
+
+
+def html_of(study: KnownUnknownStudy) -> str:
+    """The report, with the parts that were made."""
+    store = get_store()
+
+    def of(latent: LatentId) -> EntityActivations:
+        return known_unknown.activations(store, study, (latent,))[0]
+
+    return report(study, of, *_parts(study))
+
+
+def bundle_of(study: KnownUnknownStudy) -> bytes:
+    """Every table of the study and the report, packed."""
+    packed = io.BytesIO()
+    with TemporaryDirectory() as scratch, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+        known_unknown.write_study(get_store(), study, Path(scratch))
+        for file in sorted(Path(scratch).rglob("*")):
+            if file.is_file():
+                bundle.write(file, file.relative_to(scratch))
+        bundle.writestr("report.html", html_of(study))
+    return packed.getvalue()
+
+
+def command(study: KnownUnknownStudy) -> str:
+    """What makes the study again, for a shell; thresholds that no option has stand in its record."""
+    own = study.ask.settings
+    preview = own.noise_documents == PREVIEW.noise_documents and own.noise_tokens == PREVIEW.noise_tokens
+    usual = settings_of(preview)
+    words = ["latents", "study", "entities", "--types", ",".join(one.name for one in study.ask.types)]
+    words += [word for sae in study.ask.saes for word in ("--sae", str(sae))]
+    words += ["--labels", own.way.value]
+    words += ["--preview"] * preview + ["--chat"] * own.chat
+    for option, value, usually in (
+        ("--samples", own.rule.k, usual.rule.k),
+        ("--right", own.rule.r, usual.rule.r),
+        ("--known-at", own.rule.known_at, usual.rule.known_at),
+        ("--template", own.template, usual.template),
+        ("--most", own.most_entities, usual.most_entities),
+        ("--shuffles", own.n_shuffles, usual.n_shuffles),
+        ("--seed", own.seed, usual.seed),
+    ):
+        if value != usually:
+            words += [option, str(value)]
+    return shlex.join([*words, "--out", f"study-{study.key}"])
+
+
+def _parts(study: KnownUnknownStudy) -> tuple[Causality | None, Uncertainty | None]:
+    return find_causality(get_store(), study.key), find_uncertainty(get_store(), study.key)
+
+
+def _record(study: KnownUnknownStudy) -> str:
+    return json.dumps(asdict(study.record), ensure_ascii=False, indent=1)

@@ -1,0 +1,137 @@
+"""What a study is to be made of, and which of those that are made is shown."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard.analysis.entities.kinds import EntityKinds
+from dashboard.analysis.entities.tables import read_table
+from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.methods.known import study as known_unknown
+from dashboard.analysis.methods.known.statistics.labels import LabelWay
+from dashboard.analysis.methods.known.study import StudyHead
+from dashboard.analysis.names import SaeId
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.sae.hashes import make_record
+from dashboard.analysis.studies.record import key_of
+from dashboard.ui.known import present as present_known
+from dashboard.ui.known.own_types import Uploaded, keep_type, remove_type
+from dashboard.ui.parts import jobs as known_jobs
+from dashboard.ui.parts import notices
+from dashboard.ui.parts import sae_sources as sources
+from dashboard.ui.parts.figures import moment
+from dashboard.ui.shell import failures
+from dashboard.ui.shell.glossary import TERMS
+from dashboard.ui.shell.resources import added_kinds, get_catalog, get_engine, get_kinds, get_own_corpus, get_store
+from dashboard.ui.views import known
+
+
+def new_study() -> None:
+    """The inputs of a study, and the button that makes it."""
+    kinds, catalog = get_kinds(), get_catalog()
+    known.first_choices(list(kinds.kinds))
+    kept: dict[str, Any] = {"persist_state": "session"}
+    n_called = Counter(kind.title for kind in kinds.kinds.values())
+    # Two choices that read alike are one to the browser.
+    titles = {name: kind.title if n_called[kind.title] == 1 else f"{kind.title} ({name})" for name, kind in kinds.kinds.items()}
+    st.pills("Types of entities", list(titles), format_func=lambda name: titles[name], selection_mode="multi", key=known.TYPES, **kept)
+    first, second, third = st.columns([4, 3, 3], vertical_alignment="bottom")
+    first.segmented_control(
+        "Labels", [*LabelWay], format_func=present_known.WAYS.__getitem__, key=known.WAY, required=True, help=TERMS["labels"], **kept
+    )
+    second.segmented_control("Extent", [known.PREVIEWED, known.WHOLE], key=known.EXTENT, required=True, help=TERMS["preview"], **kept)
+    saes = chosen_saes(catalog)
+    with st.expander(f"Settings: {sources.how_many(len(saes), catalog)}, thresholds, types of your own"):
+        _settings(kinds, catalog)
+    for error in kinds.broken:
+        st.warning(failures.plain(str(error)), icon=":material/broken_image:")
+    label = "Run the preview" if known.is_preview() else "Run the study"
+    if third.button(label, key=known.RUN, type="primary", icon=":material/play_arrow:", width="stretch"):
+        with failures.shown():
+            _start(kinds, catalog, saes)
+
+
+def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
+    """The SAEs of a new study; a preview takes those of `preview_saes`, unless some were chosen."""
+    chosen = sources.Sources.read(known.SOURCES)
+    found = chosen.saes(catalog)
+    if not known.is_preview() or chosen != sources.Sources():
+        return found
+    return known_unknown.preview_saes(catalog)
+
+
+def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
+    kept: dict[str, Any] = {"persist_state": "session"}
+    sources.inputs(catalog, known.SOURCES, lambda: None)
+    first, second, third, fourth = st.columns(4)
+    first.number_input("Answers sampled (k)", 1, 64, key=known.K, help=TERMS["knowledge rule"], **kept)
+    second.number_input("Right ones from which an attribute counts (r)", 1, 64, key=known.R, help=TERMS["knowledge rule"], **kept)
+    third.number_input("Attributes of a known entity", 1, 20, key=known.KNOWN_AT, help=TERMS["knowledge rule"], **kept)
+    fourth.number_input("Entities of each type (0: all)", 0, 100_000, key=known.MOST, **kept)
+    first.number_input("Seed", 0, 2**31 - 1, key=known.SEED, **kept)
+    second.toggle("Ask as a chat message", key=known.CHAT, **kept)
+    third.text_input("Text in which names are read", key=known.TEMPLATE, placeholder="The {type} '{name}'", **kept)
+    _own_type(kinds)
+
+
+def _own_type(kinds: EntityKinds) -> None:
+    """A type from files. Of several of an ending the last counts: who mends a file adds it again."""
+    st.markdown(
+        "**A type of your own**: a CSV file (name, familiarity, attributes); a TOML file (questions, matchers) says how to ask, "
+        "without it every column is asked plainly",
+    )
+    files = st.file_uploader("CSV and TOML", ["csv", "toml"], accept_multiple_files=True, key=known.uploads(), label_visibility="collapsed")
+    toml, table = (next((file for file in reversed(files) if file.name.lower().endswith(end)), None) for end in (".toml", ".csv"))
+    if files and table is None:
+        st.caption("The CSV file is still missing.")
+    added = added_kinds()
+    if table is not None:
+        _add_button(toml, table, added, kinds)
+    own = [name for name, kind in kinds.kinds.items() if kind.file.parent == added]
+    if own:
+        with st.popover("Remove a type of your own", icon=":material/delete:"):
+            st.caption("Studies that were made with it stay.")
+            for name in own:
+                st.button(failures.plain(name), key=f"{known.REMOVE}_{name}", on_click=remove_type, args=(name, added))
+
+
+def _add_button(toml: Uploaded | None, table: Uploaded, folder: Path, kinds: EntityKinds) -> None:
+    said = table.name if toml is None else f"{toml.name} and {table.name}"
+    if st.button(failures.plain(f"Add a type from {said}"), icon=":material/add:"):
+        with failures.shown():
+            found = keep_type(toml, table, folder, frozenset(kinds.kinds))
+            notices.say(present_known.added_type(found))
+            known.next_edition()
+            st.rerun()
+
+
+def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> None:
+    names = st.session_state[known.TYPES]
+    if not names:
+        raise BadAsk("No type of entity is chosen. Choose at least one above.")
+    corpus = get_own_corpus()
+    tables = [read_table(kinds.get(name)) for name in names]
+    ask, store = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus), get_store()
+    record = make_record(known_unknown.KIND, ask.plain_data(), get_engine().describe(), catalog, ask.saes, None)
+    key = key_of(record)
+    if key in store.keys(known_unknown.KIND):
+        known_jobs.say_stored(store.load(known_unknown.KIND, key)[0])
+        known.show_study(key)
+    else:
+        said = ", ".join(names) if len(names) < 3 else f"{len(names)} types"
+        known_jobs.start(known_jobs.STUDY, said, lambda runner: known_unknown.run_study(runner, ask, tables, store, catalog, corpus), key)
+    st.rerun()
+
+
+def study_box(heads: tuple[StudyHead, ...]) -> None:
+    """Which of the studies of this machine is shown."""
+    names = {head.key: _named(head) for head in heads}
+    st.selectbox("Study", list(names), format_func=lambda key: names[key], key=known.STUDY, on_change=known.follow_study)
+
+
+def _named(head: StudyHead) -> str:
+    types = ", ".join(one.name for one in head.ask.types)
+    way = present_known.WAYS[head.ask.settings.way]
+    return f"{types} · {head.n_entities} entities, labels {way} · {len(head.ask.saes)} SAEs · {moment(head.created)}"

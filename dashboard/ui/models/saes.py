@@ -1,0 +1,211 @@
+"""The part on SAEs of the page Models and SAEs: those that are here, those that could be, and how far one is that is being brought."""
+
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from dashboard.analysis.engine.waiting import StudyRunner
+from dashboard.analysis.errors import AnalysisError, BadName
+from dashboard.analysis.index.file import index_file
+from dashboard.analysis.install.bringing import FIGURES, TOTAL, Bringing, Brought, bring
+from dashboard.analysis.names import LatentId, ModelId
+from dashboard.analysis.roster.kinship import Kinship, kinship
+from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.sae.public.directory import DirectoryEntry, find
+from dashboard.analysis.sae.public.families import FAMILIES
+from dashboard.analysis.sae.public.sizes import sizes_of
+from dashboard.analysis.settings import INDEX_TOKENS
+from dashboard.ui.parts import cautions, figures
+from dashboard.ui.shell import choosing, failures
+from dashboard.ui.shell.glossary import TERMS
+from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_jobs, own_settings, renew_catalogs
+from dashboard.ui.views import highlight as state
+from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views import models as kept
+
+_POLL_S = 0.7
+_MAX_ROWS = 300
+_UNKNOWN = "not known"
+
+
+def here() -> None:
+    """Every SAE of the model that is here, with its measured figures; a row that is chosen is opened."""
+    catalog = get_catalog()
+    for error in catalog.broken.values():
+        st.warning(failures.plain(str(error)), icon=":material/broken_image:")
+    cautions.shown(catalog, [spec.id for spec in catalog.specs])
+    _offer_other_bos(catalog)
+    if not catalog.specs:
+        st.caption("None is here yet.")
+        return
+    rows = [_spec_row(spec) for spec in catalog.specs]
+    height = "content" if len(rows) < 9 else 320
+    st.dataframe(rows, hide_index=True, height=height, key=kept.HERE, on_select="rerun", selection_mode="single-row")
+    row = kept.row_of(kept.HERE)
+    with st.container(horizontal=True):
+        if st.button("Open its first latent", key=kept.OPEN, disabled=row is None, icon=":material/center_focus_strong:"):
+            latent_state.show(LatentId(catalog.specs[row or 0].id, 0))
+        if st.button("Look again", key=kept.AGAIN, icon=":material/refresh:", help="SAEs that a command has brought meanwhile."):
+            renew_catalogs(choice())
+            st.rerun()
+
+
+def _offer_other_bos(catalog: Catalog) -> None:
+    """SAEs that were trained on texts that begin otherwise are not read: the way to read them."""
+    own = choice()
+    others = [str(spec.id) for spec in catalog.specs if spec.wants_bos is (not own.bos)]
+    if not others:
+        return
+    how = "without" if own.bos else "with"
+    named = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+    said = f"{len(others)} of {len(catalog.specs)} SAEs were trained on texts {how} a BOS token and cannot be read now: {named}."
+    st.warning(failures.plain(said), icon=":material/first_page:")
+    if st.button(f"Read texts {how} BOS from now on", key=kept.OTHER_BOS, icon=":material/refresh:"):
+        choosing.read_so(own, not own.bos, own.dtype)
+
+
+def _spec_row(spec: SaeSpec) -> dict[str, Any]:
+    row = {"L0": figures.figure(spec.measured("l0"), 1)}
+    row |= {"FVU": figures.figure(spec.measured("fvu"), 3), "CE recovered": figures.figure(spec.measured("ce_recovered"), 3)}
+    indexed = "yes" if index_file(spec).is_file() else "no"
+    return {"SAE": str(spec.id), "site": str(spec.site), "latents": spec.n_latents, "kind": spec.kind, **row, "index": indexed}
+
+
+def directory() -> None:
+    """Search sae-lens' directory of public SAEs, and get one."""
+    own = choice().id
+    title = "Find a public SAE in sae-lens' directory"
+    with st.expander(title, icon=":material/travel_explore:", key=kept.DIRECTORY, on_change="rerun") as box:
+        if not box.open:
+            return
+        st.session_state.setdefault(kept.QUERY, next((one.query for one in FAMILIES if _is_of(one.model, own)), ""))
+        words, only = st.columns([5, 2], vertical_alignment="bottom")
+        query = words.text_input("Words in release, id, model or Neuronpedia id", key=kept.QUERY, on_change=state.note_change)
+        mine = only.toggle(f"Only of {failures.plain(str(own))}", True, key=kept.OWN)
+        with st.spinner("reading the directory"):
+            found = [one for one in find(query) if not mine or _is_of(one.model, own)]
+        shown = found[:_MAX_ROWS]
+        st.caption(f"{len(found):,} SAEs" + (f"; the first {_MAX_ROWS} are shown." if len(found) > _MAX_ROWS else "."))
+        if not shown:
+            return
+        rows = [_entry_row(one) for one in shown]
+        st.dataframe(rows, hide_index=True, height=280, key=kept.FOUND, on_select="rerun", selection_mode="single-row")
+        row = kept.row_of(kept.FOUND)
+        entry = shown[row] if row is not None and row < len(shown) else None
+        if entry is None:
+            st.caption("Choose a row to get it.")
+            return
+        _get_entry(entry, own)
+
+
+def _entry_row(one: DirectoryEntry) -> dict[str, Any]:
+    known = {"site": one.site, "latents": one.n_latents, "L0": one.l0, "Neuronpedia": one.neuronpedia_id}
+    shown = {key: _UNKNOWN if value is None else f"{value:g}" if isinstance(value, float) else str(value) for key, value in known.items()}
+    return {"name": one.name, "model": one.model, **shown, "cannot be used": one.refused or ""}
+
+
+def _get_entry(entry: DirectoryEntry, own: ModelId) -> None:
+    if entry.refused:
+        st.warning(failures.plain(f"{entry.name} cannot be used: {entry.refused}."), icon=":material/block:")
+        return
+    if not _is_of(entry.model, own):
+        said = f"{entry.name} is of {entry.model}; {own} is chosen. Load its model above first."
+        st.warning(failures.plain(said), icon=":material/swap_horiz:")
+        return
+    sizes = kept.known_bytes()
+    if entry.name not in sizes:
+        try:
+            with st.spinner("asking the hub for its size"):
+                sizes |= sizes_of([entry])
+        except AnalysisError as error:
+            sizes[entry.name] = None
+            st.caption(failures.plain(str(error)))
+    size = sizes[entry.name]
+    about = _UNKNOWN if size is None else f"{size / 2**20:,.0f} MiB"
+    text, tokens, button = st.columns([5, 3, 3], vertical_alignment="bottom")
+    text.markdown(failures.plain(f"{entry.name}: {about} to fetch"))
+    n = _tokens_box(tokens, "found")
+    if button.button("Get, measure and index", key=kept.GET, type="primary", icon=":material/download:", width="stretch"):
+        _start(entry.name, n)
+
+
+def given() -> None:
+    """An SAE by the name of its folder or repository."""
+    with st.form(kept.NAME_FORM, border=False):
+        name, tokens, button = st.columns([6, 3, 2], vertical_alignment="bottom")
+        text = name.text_input(
+            "Or a folder in sae-lens' layout, OWNER/REPO/ID, or RELEASE/ID", key=kept.NAME, placeholder="/my/saes/12.resid_post"
+        )
+        n = _tokens_box(tokens, "given")
+        if button.form_submit_button("Bring it", icon=":material/add:", width="stretch") and text.strip():
+            _start(text.strip(), n)
+
+
+def progress() -> None:
+    """How far the SAE is that this tab is bringing, and what was found of it."""
+    id = kept.job()
+    if id is None:
+        return
+    try:
+        going = not get_jobs().get(id).state.ended
+    except AnalysisError:  # the dashboard has done much else since
+        return
+
+    @st.fragment(run_every=_POLL_S if going else None)
+    def draw() -> None:
+        job = get_jobs().get(id)
+        latest: Bringing | None = job.latest
+        if not job.state.ended:
+            bar, cancel = st.columns([6, 1], vertical_alignment="center")
+            bar.progress(job.done / TOTAL, text=failures.plain(f"{job.title}: {latest.words if latest else 'waiting for its turn'}"))
+            cancel.button("Cancel", key=kept.CANCEL, on_click=get_jobs().cancel, args=(id,), icon=":material/close:")
+        elif going:
+            st.rerun()
+        elif job.error:
+            st.error(failures.plain(job.error), icon=":material/error:")
+        if latest is not None and latest.brought is not None:
+            _draw(latest.brought)
+            if job.state.ended and st.button("Open its first latent", key=f"{kept.OPEN}_{id}", type="primary"):
+                latent_state.show(LatentId(latest.brought.spec.id, 0))
+
+    draw()
+
+
+def _draw(found: Brought) -> None:
+    spec = found.spec
+    st.markdown(f"**{failures.plain(str(spec.id))}**: {spec.n_latents:,} latents at {failures.plain(str(spec.site))}")
+    digits = {"l0": 1, "fvu": 3, "ce_recovered": 3}
+    names = {"l0": "L0", "fvu": "FVU", "ce_recovered": "CE recovered"}
+    for column, name in zip(st.columns(3), FIGURES, strict=True):
+        column.metric(names[name], figures.figure(found.measured[name], digits[name]), help=TERMS[names[name]])
+    st.caption(f"Over {found.measured['n_tokens']} ordinary tokens of a short text.")
+    if found.caution:
+        st.warning(failures.plain(f"{spec.id}: {found.caution}"), icon=":material/warning:")
+
+
+def _tokens_box(place: Any, where: str) -> int:
+    tip = "The index tells of each latent where it fires, over about so many tokens of the text that ships. More is slower and better."
+    return int(place.number_input("Tokens of the index", 1_000, 1_000_000, INDEX_TOKENS, 10_000, key=f"{kept.TOKENS}_{where}", help=tip))
+
+
+def _start(name: str, n_tokens: int) -> None:
+    own = choice()
+    if not choosing.is_ready():
+        return
+    settings, engine, jobs = own.settings(own_settings()), get_engine(), get_jobs()
+
+    study = StudyRunner(engine)
+    steps = partial(bring, name, engine, settings, study, partial(renew_catalogs, own), n_tokens)
+    key = f"bring {own} {name}"
+    found = jobs.find(key)
+    going = found is not None and not found.state.ended
+    kept.keep_job(found.id if found is not None and going else jobs.submit(f"bring {name}", TOTAL, steps, study.stop, key))
+    st.rerun()
+
+
+def _is_of(model: str, own: ModelId) -> bool:
+    try:
+        return kinship(ModelId.parse(model), own) in (Kinship.SAME, Kinship.TWIN)
+    except BadName:
+        return False

@@ -1,0 +1,41 @@
+"""What a tab remembers whatever page it shows."""
+
+import streamlit as st
+
+from dashboard.ui.shell import address
+
+_MODEL, _ACTED = "model", "acted"
+
+
+def model() -> str | None:
+    """The model that this tab looks at; None before it has settled on one."""
+    return st.session_state.get(_MODEL)
+
+
+def set_model(name: str) -> None:
+    """This tab looks at a model."""
+    st.session_state[_MODEL] = name
+
+
+def start_anew(name: str) -> None:
+    """Another model: nothing that the tab holds is about it, so all of that goes."""
+    kept = st.session_state
+    for key in list(kept):
+        del kept[key]
+    set_model(name)
+
+
+def has_acted() -> bool:
+    """Whether this run comes from a person's doing on the page; asking forgets it."""
+    return st.session_state.pop(_ACTED, False)
+
+
+def is_acting() -> bool:
+    """Whether this run comes from a person's doing on the page; asking does not forget it."""
+    return st.session_state.get(_ACTED, False)
+
+
+def note_change() -> None:
+    """Callback: what a person has just done counts more than the address bar."""
+    st.session_state[_ACTED] = True
+    address.stay()

@@ -1,0 +1,1 @@
+"""Inputs and panels of the steer page."""

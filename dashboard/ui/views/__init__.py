@@ -1,0 +1,1 @@
+"""What each page shows, as one value that an address can hold."""
