@@ -25,7 +25,7 @@ from dashboard.analysis.methods.known.effects import CAUSALITY, Causality, Causa
 from dashboard.analysis.methods.known.results import Overrule
 from dashboard.analysis.methods.known.statistics.labels import Knowledge, LabelWay
 from dashboard.analysis.names import LatentId
-from dashboard.analysis.studies.plain import kept_parts
+from dashboard.analysis.studies.parts import kept_parts
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.ui.known import exports as known_exports
 from dashboard.ui.known import present as present_known

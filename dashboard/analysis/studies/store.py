@@ -9,7 +9,7 @@ import re
 import uuid
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dashboard.analysis.errors import BadAsk, UnknownResult
 from dashboard.analysis.studies.record import RunRecord, key_of
@@ -52,9 +52,9 @@ class ResultStore:
             record, result = RunRecord(**saved["record"]), saved["result"]
             if not isinstance(result, dict):
                 raise TypeError("the result is no object")
+            return record, cast("dict[str, Any]", result)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise UnknownResult(kind, key, len(self.keys(kind))) from error
-        return record, result
 
     def folder(self, kind: str, key: str) -> Path:
         """Where a result of that key is or would be kept; files that belong to it may stand beside it."""

@@ -28,7 +28,7 @@ from dashboard.analysis.methods.known.statistics.labels import Knowledge
 from dashboard.analysis.methods.known.study import run_causality, run_uncertainty
 from dashboard.analysis.methods.known.wrong_answers import load_uncertainty
 from dashboard.analysis.studies.jobs import Job
-from dashboard.analysis.studies.plain import kept_parts
+from dashboard.analysis.studies.parts import kept_parts
 from dashboard.analysis.studies.record import RunRecord
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.ui.known import present_effects

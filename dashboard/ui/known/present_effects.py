@@ -18,8 +18,8 @@ from dashboard.analysis.methods.known.effects import (
 )
 from dashboard.analysis.methods.known.statistics.labels import Knowledge
 from dashboard.analysis.methods.known.statistics.right_or_wrong import Detector
+from dashboard.analysis.plain import from_plain
 from dashboard.analysis.stats.shares import Share
-from dashboard.analysis.studies.plain import from_plain
 from dashboard.analysis.studies.record import RunRecord
 from dashboard.ui.parts.figures import moment, share_of_n, tiny
 

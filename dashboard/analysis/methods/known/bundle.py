@@ -18,8 +18,8 @@ from dashboard.analysis.methods.known.effects import Causality, Uncertainty
 from dashboard.analysis.methods.known.results import GradedAnswer, KnownUnknownStudy
 from dashboard.analysis.methods.known.statistics.entity_counts import LABELS, SPLITS
 from dashboard.analysis.methods.known.statistics.labels import Knowledge
+from dashboard.analysis.plain import to_plain
 from dashboard.analysis.stats.shares import Share
-from dashboard.analysis.studies.plain import to_plain
 
 Row = dict[str, Any]
 

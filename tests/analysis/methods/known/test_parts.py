@@ -24,8 +24,8 @@ from dashboard.analysis.methods.known.statistics.entity_counts import Split
 from dashboard.analysis.methods.known.statistics.labels import Knowledge
 from dashboard.analysis.methods.known.trials import questions
 from dashboard.analysis.methods.known.tuning import best_amount
+from dashboard.analysis.plain import from_plain, to_plain
 from dashboard.analysis.stats.shares import Share
-from dashboard.analysis.studies.plain import from_plain, to_plain
 from dashboard.analysis.studies.store import ResultStore
 from tests.analysis.methods.known.studying import QUICK, Counting, corpus, kind_of, names, table_of
 
