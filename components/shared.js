@@ -10,6 +10,9 @@ const figure = (value, digits) =>
 
 const shareOf = (value, maximum) => (maximum > 0 ? Math.min(1, Math.max(0, value / maximum)) : 0);
 
+// A widget by its Streamlit key, whose characters but letters, digits, _ and - stand as - in the class.
+const ofKey = (key) => `.st-key-${key.trim().replaceAll(/[^a-zA-Z0-9_-]/g, "-")}`;
+
 // A grapheme (an emoji of several code points, say) is shown whole in the token that begins it.
 function wholeGraphemes(texts, special) {
   const owners = [];

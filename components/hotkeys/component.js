@@ -6,7 +6,7 @@ function press(event, keys) {
   const types = inside?.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(inside?.tagName ?? "");
   const widget = keys[event.key];
   if (!widget || types || event.ctrlKey || event.altKey || event.metaKey) return;
-  const target = document.querySelector(`.st-key-${CSS.escape(widget)} :is(button, textarea, input)`);
+  const target = document.querySelector(`${ofKey(widget)} :is(button, textarea, input)`);
   if (!target) return;
   if (target.tagName === "BUTTON") target.click(); else target.focus();
   event.preventDefault();

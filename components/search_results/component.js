@@ -50,8 +50,8 @@ function layerBars(data, trigger) {
 // Ctrl+Enter hands the text over to Streamlit, and after that presses the button.
 function submit(event, [box, button]) {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-  if (!event.target.closest?.(`.st-key-${CSS.escape(box)}`)) return;
-  setTimeout(() => document.querySelector(`.st-key-${CSS.escape(button)} button`)?.click(), 50);
+  if (!event.target.closest?.(ofKey(box))) return;
+  setTimeout(() => document.querySelector(`${ofKey(button)} button`)?.click(), 50);
 }
 
 function remember(root) {

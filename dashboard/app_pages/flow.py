@@ -8,7 +8,6 @@ from components.graph.picture import FlowPicture
 from components.graph_canvas import flow_canvas
 from components.hotkeys import hotkeys
 from dashboard.analysis.methods.flow.results import FlowGraph, LitGraph
-from dashboard.ui import flow_url
 from dashboard.ui.flow import answers as flow_answers
 from dashboard.ui.flow import card as flow_card
 from dashboard.ui.flow import files as flow_files
@@ -17,31 +16,31 @@ from dashboard.ui.flow import panels as flow_panels
 from dashboard.ui.flow import present as present_flow
 from dashboard.ui.parts import cautions
 from dashboard.ui.parts.naming import names
-from dashboard.ui.shell import failures, sidebar
+from dashboard.ui.shell import failures, sidebar, tab
 from dashboard.ui.shell.resources import get_catalog, get_engine
 from dashboard.ui.views import flow
-from dashboard.ui.views import highlight as state
+from dashboard.ui.views.flow import PAGE
 
 catalog, engine = get_catalog(), get_engine()
 
 
-def canvas(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, lit: LitGraph | None, key: str) -> None:
+def canvas(view: flow.FlowView, graph: FlowGraph, drawn: FlowPicture, lit: LitGraph | None, name: str) -> None:
     """One graph, lit by the token that is chosen."""
     st.caption(failures.plain(" ".join((present_flow.said_in_short(graph), *graph.notes))))
     flow_canvas(
         drawn,
         selected=view.selected or str(view.seed),
-        pinned=view.pins,
+        pinned=tuple(map(str, view.pins)),
         heat=None if lit is None else present_flow.heat(graph, lit, view.token),
         heat_legend="its own largest",
         groups=present_flow.supernodes(graph, names(catalog)) if view.grouped else (),
         span=graph.span,
-        key=key,
-        on_click=partial(flow.click, key, drawn),
+        key=PAGE.key(name),
+        on_click=partial(flow.click, name, drawn),
     )
 
 
-def draw(view: flow.FlowState) -> flow.FlowState:
+def draw(view: flow.FlowView) -> flow.FlowView:
     """The graphs, and beside them what is chosen; last what takes a pass of the model for it alone."""
     named = names(catalog)
     graphs = [flow_answers.built(view, seed) for seed in (view.seed, view.other) if seed is not None]
@@ -49,7 +48,7 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     lit: LitGraph | None = None
     with failures.shown():
         lit = flow_answers.lit_by(view, graphs)
-    view = flow.on_screen(flow.settle(view, lit), graphs)
+    view = flow.on_screen(flow.with_token(view, lit), graphs)
     cautions.shown(catalog, {node.latent.sae for graph in graphs for node in graph.nodes})
     if len(graphs) > 1:
         st.caption(failures.plain(present_flow.compared(*graphs)))
@@ -58,9 +57,9 @@ def draw(view: flow.FlowState) -> flow.FlowState:
     else:
         left, right = st.columns([7, 4], gap="medium")
         places = [left]
-    for place, key, graph, picture in zip(places, (flow.CANVAS, flow.SECOND), graphs, pictures, strict=False):
+    for place, name, graph, picture in zip(places, ("canvas", "second"), graphs, pictures, strict=False):
         with place:
-            canvas(view, graph, picture, lit, key)
+            canvas(view, graph, picture, lit, name)
     with right:
         flow_controls.choice_box(pictures, view.selected or str(view.seed))
         later = flow_card.chosen_card(view, graphs, lit)
@@ -74,8 +73,9 @@ def draw(view: flow.FlowState) -> flow.FlowState:
         flow_files.files(view, graphs[0], pictures[0], groups, {"Model": str(engine.describe().model)})
     with rest, failures.shown():
         later()
-    with st.expander("On text: origins, deactivation, steering", icon=":material/science:", key=flow.ON_TEXT, on_change="rerun") as text:
-        if text.open:
+    title = "On text: origins, deactivation, steering"
+    with st.expander(title, icon=":material/science:", key=PAGE.key("on text"), on_change="rerun") as on_text:
+        if on_text.open:
             flow_panels.panels(graphs[0])
     return view
 
@@ -83,26 +83,21 @@ def draw(view: flow.FlowState) -> flow.FlowState:
 @st.fragment
 def answer() -> None:
     """Everything that a click changes; the frame around it stays."""
-    state.has_acted()
-    view = flow.flow_state()
+    tab.has_acted()
+    view = PAGE.view
     flow_controls.seed_row(catalog)
-    flow_controls.thresholds(catalog)
-    if said := flow.said():
-        st.info(failures.plain(said), icon=":material/info:")
-    if done := flow.done():
-        st.toast(failures.plain(done), icon=":material/list:")
+    flow_controls.thresholds()
+    PAGE.tell()
     with failures.shown():
         view = draw(view)
-    flow_url.write_url(view)
+    PAGE.write(view)
 
 
-problems = flow_url.open_url(catalog)
+PAGE.open(catalog)
 st.title("Where does this latent come from?")
-for problem in problems:
-    st.warning(failures.plain(problem), icon=":material/link_off:")
 answer()
 with failures.shown():
     sidebar.model_card(engine.describe())
 sidebar.jobs()
 sidebar.keys({"u": "undo", "s": "steer with the chosen latent", "↔ ↕ on the graph": "walk along latents", "Ctrl Enter there": "follow it"})
-hotkeys({"u": flow.UNDO, "s": flow.STEER}, key=flow.HOTKEYS)
+hotkeys({"u": PAGE.key("undo"), "s": PAGE.key("steer")}, key=PAGE.key("hotkeys"))

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui.views import flow as flow_state
+from dashboard.ui.views import flow
 from dashboard.ui.views import highlight as state
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views import lists as list_state
@@ -67,16 +67,16 @@ WAYS = {
     "latent to flow": ("latent", {"latent": A}, press(latent_state.FLOW), "flow"),
     "latent to highlight": ("latent", {"latent": A, "test": FOX, "chat": "1"}, press(latent_state.HIGHLIGHT), "highlight"),
     "latent to highlight without a text": ("latent", {"latent": A}, press(latent_state.HIGHLIGHT), "highlight"),
-    "flow to steer": ("flow", {"seed": A}, press(flow_state.STEER), "steer"),
-    "flow to steer with a path": ("flow", {"seed": A}, press(f"{flow_state.STEER}_path"), "steer"),
-    "flow to latent": ("flow", {"seed": A, "prompt": FOX}, press(f"{flow_state.PAGE}_open"), "latent"),
+    "flow to steer": ("flow", {"seed": A}, press(flow.PAGE.key("steer")), "steer"),
+    "flow to steer with a path": ("flow", {"seed": A}, press(flow.PAGE.key("steer path")), "steer"),
+    "flow to latent": ("flow", {"seed": A, "prompt": FOX}, press(flow.PAGE.key("open")), "latent"),
     "lists to steer": ("lists", {"name": "two"}, press(list_state.STEER), "steer"),
 }
 FIRST_CHANGES: dict[str, Callable[[AppTest], AppTest]] = {
     "highlight": lambda app: app.text_area(state.PROMPT).set_value(FOX).run(),
     "latent": press(latent_state.NEXT),
     "search": lambda app: app.toggle(search_state.COMMON).set_value(True).run(),
-    "flow": lambda app: app.toggle(flow_state.WHOLE).set_value(True).run(),
+    "flow": lambda app: app.toggle(flow.PAGE.key("every_layer")).set_value(True).run(),
     "steer": lambda app: app.number_input(steer_state.SEED).set_value(7).run(),
 }
 
@@ -124,7 +124,7 @@ def test_the_address_of_the_page_that_was_left_says_nothing_of_this_one(open_pag
 
 def test_a_link_to_another_page_that_this_tab_once_had_is_that_pages(open_page: Open) -> None:
     app = at(at(open_page(), "steer", {"latent": A}), "flow", {"seed": A})
-    press(f"{flow_state.PAGE}_open")(app)
+    press(flow.PAGE.key("open"))(app)
     assert address(app) == {"latent": [A]}
 
 

@@ -18,8 +18,7 @@ from dashboard.analysis.tokens import Prompt
 from dashboard.ui.flow import card as flow_card
 from dashboard.ui.flow import present as present_flow
 from dashboard.ui.shell import resources
-from dashboard.ui.views import flow as flow_state
-from dashboard.ui.views import steer
+from dashboard.ui.views import flow, steer
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/flow.py"
@@ -41,7 +40,7 @@ def graph_of(runner: LocalRunner, seed: LatentId = SEED, **how: object) -> FlowG
 
 
 def canvas(app: AppTest) -> dict:
-    found = drawn(app, "flow_canvas")
+    found = drawn(app, "graph_canvas")
     assert found is not None
     return found
 
@@ -80,30 +79,30 @@ def test_first_open_shows_some_latent_of_a_residual_dictionary(open_page: Open) 
 def test_thresholds_and_switches_change_the_graph_and_the_address(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page)
     highest = max(edge.cosine for edge in graph_of(runner).edges if "mlp" in str(edge.source))
-    widget(app, flow_state.T_MODULE_KEY).set_value(min(1.0, round(highest + 0.05, 2))).run()
+    widget(app, flow.PAGE.key("t_module")).set_value(min(1.0, round(highest + 0.05, 2))).run()
     assert not [node for node in canvas(app)["nodes"] if node["row"] == "mlp"]
-    widget(app, flow_state.WHOLE).set_value(False).run()
-    widget(app, flow_state.T_RES_KEY).set_value(1.0).run()
+    widget(app, flow.PAGE.key("every_layer")).set_value(False).run()
+    widget(app, flow.PAGE.key("t_res")).set_value(1.0).run()
     assert [node["id"] for node in canvas(app)["nodes"]] == [str(SEED)]
     assert in_url(app, "t_res") == ["1"] and "all" not in app.query_params
-    widget(app, flow_state.UNDO).click().run()
-    widget(app, flow_state.UNDO).click().run()
-    widget(app, flow_state.UNDO).click().run()
+    widget(app, flow.PAGE.key("undo")).click().run()
+    widget(app, flow.PAGE.key("undo")).click().run()
+    widget(app, flow.PAGE.key("undo")).click().run()
     assert {node["id"] for node in canvas(app)["nodes"]} == {node.id for node in graph_of(runner).nodes}
-    assert in_url(app, "all") == ["1"] and widget(app, flow_state.UNDO).disabled
+    assert in_url(app, "all") == ["1"] and widget(app, flow.PAGE.key("undo")).disabled
 
 
 def test_the_select_box_does_what_a_click_does_and_the_graph_stays(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page)
     before = canvas(app)
     other = next(node.id for node in graph_of(runner).nodes if node.id != str(SEED))
-    widget(app, flow_state.CHOICE).set_value(other).run()
+    widget(app, flow.PAGE.key("choice")).set_value(other).run()
     after = canvas(app)
     assert after["selected"] == other and in_url(app, "chosen") == [other]
     assert {**after, "selected": 0} == {**before, "selected": 0}
     assert any(other in caption.value for caption in app.caption)
     edge = next(edge for edge in before["edges"])
-    widget(app, flow_state.CHOICE).set_value(edge["id"]).run()
+    widget(app, flow.PAGE.key("choice")).set_value(edge["id"]).run()
     assert canvas(app)["selected"] == edge["id"]
     assert any(f"Cosine {edge['weight']:.2f}" in one.value.replace("\\", "") for one in app.markdown)
 
@@ -111,13 +110,13 @@ def test_the_select_box_does_what_a_click_does_and_the_graph_stays(open_page: Op
 def test_pin_follow_and_undo(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page)
     other = next(node for node in graph_of(runner).nodes if node.id != str(SEED))
-    widget(app, flow_state.CHOICE).set_value(other.id).run()
-    widget(app, f"{flow_state.PAGE}_pin").click().run()
+    widget(app, flow.PAGE.key("choice")).set_value(other.id).run()
+    widget(app, flow.PAGE.key("pin")).click().run()
     assert canvas(app)["pinned"] == in_url(app, "pin") == [other.id]
-    widget(app, f"{flow_state.PAGE}_follow").click().run()
+    widget(app, flow.PAGE.key("follow")).click().run()
     assert [node["id"] for node in canvas(app)["nodes"] if node["seed"]] == [other.id] == in_url(app, "seed")
     assert canvas(app)["pinned"] == [other.id]
-    widget(app, flow_state.UNDO).click().run()
+    widget(app, flow.PAGE.key("undo")).click().run()
     assert in_url(app, "seed") == [str(SEED)] and in_url(app, "pin") == [other.id]
 
 
@@ -130,7 +129,7 @@ def test_a_link_brings_all_of_it_back(open_page: Open, runner: LocalRunner) -> N
     app = opened(open_page, **query)
     found = canvas(app)
     assert found["selected"] == nodes[0].id and found["pinned"] == [nodes[1].id, nodes[-1].id] and found["heat"] is not None
-    canvases = [one for one in app.get("bidi_component") if one.proto.component_name.endswith("flow_canvas")]
+    canvases = [one for one in app.get("bidi_component") if one.proto.component_name.endswith("graph_canvas")]
     assert len(canvases) == 2
     seeds = [[node["id"] for node in json.loads(one.proto.json)["nodes"] if node["seed"]] for one in canvases]
     assert seeds == [[str(SEED)], ["tiny/1.resid_post/3"]]
@@ -155,22 +154,22 @@ def test_what_is_wrong_in_a_link_is_said_and_the_rest_is_drawn(open_page: Open, 
 
 def test_a_wrong_seed_is_refused_with_what_is_possible_and_the_graph_stays(open_page: Open) -> None:
     app = opened(open_page)
-    widget(app, flow_state.SEED).set_value("900").run()
-    assert "64 latents" in told(app) and in_url(app, "seed") == [str(SEED)] and widget(app, flow_state.SEED).value == str(SEED)
-    widget(app, flow_state.SEED).set_value("9").run()
+    widget(app, flow.PAGE.key("seed")).set_value("900").run()
+    assert "64 latents" in told(app) and in_url(app, "seed") == [str(SEED)] and widget(app, flow.PAGE.key("seed")).value == str(SEED)
+    widget(app, flow.PAGE.key("seed")).set_value("9").run()
     assert in_url(app, "seed") == ["tiny/2.resid_post/9"]
 
 
 def test_a_text_lights_the_nodes_and_the_slider_moves_along(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page)
-    widget(app, flow_state.TEXT).set_value(FOX).run()
+    widget(app, flow.PAGE.key("text")).set_value(FOX).run()
     graph = graph_of(runner)
     found = lit(runner, graph, Prompt(FOX))
     ordinary = [i for i, special in enumerate(found.special) if not special]
     token = int(in_url(app, "token")[0])
     assert token in ordinary and found.values[SEED][token] == max(found.values[SEED][i] for i in ordinary)
     other = ordinary[0] if token != ordinary[0] else ordinary[1]
-    widget(app, flow_state.TOKEN).set_value(other).run()
+    widget(app, flow.PAGE.key("token")).set_value(other).run()
     heat = canvas(app)["heat"]
     assert set(heat) == {str(latent) for latent, values in found.values.items() if values[other] > 0}
     assert all(0 < share <= 1 and f"{found.values[LatentId.parse(key)][other]:.4f}" in said for key, (share, said) in heat.items())
@@ -182,12 +181,12 @@ def test_the_chosen_latent_and_all_pinned_ones_are_added_to_a_list(open_page: Op
     book = resources.get_notebook()
     book.save_list(LatentList("found"))
     app = opened(open_page, chosen=nodes[0], pin=nodes[1:3])
-    widget(app, flow_state.LISTS).set_value("found").run()
+    widget(app, flow.PAGE.key("lists")).set_value("found").run()
     assert [str(entry.latent) for entry in book.get_list("found").entries] == [nodes[0]]
     assert [toast.value.replace("\\", "") for toast in app.toast] == ["1 latent is in the list found."] and widget(
-        app, flow_state.LISTS
+        app, flow.PAGE.key("lists")
     ).value is None
-    widget(app, f"{flow_state.LISTS}_pins").set_value("found").run()
+    widget(app, flow.PAGE.key("lists of pins")).set_value("found").run()
     assert [str(entry.latent) for entry in book.get_list("found").entries] == nodes[:3] and not app.exception
     assert canvas(app)["selected"] == nodes[0]
 
@@ -197,10 +196,10 @@ def test_what_a_threshold_takes_off_the_screen_is_no_longer_chosen_and_comes_bac
     key = f"{edge.source} {edge.target}"
     app = opened(open_page, chosen=key, prompt=FOX)
     assert canvas(app)["selected"] == key and drawn(app, "token_strip")["scale"]["label"] == str(edge.target)
-    widget(app, flow_state.T_MODULE_KEY).set_value(1.0).run()
+    widget(app, flow.PAGE.key("t_module")).set_value(1.0).run()
     assert canvas(app)["selected"] == str(SEED) == drawn(app, "token_strip")["scale"]["label"] and "chosen" not in app.query_params
     assert any(f"`{SEED}`" == caption.value for caption in app.caption)
-    widget(app, flow_state.T_MODULE_KEY).set_value(0.0).run()
+    widget(app, flow.PAGE.key("t_module")).set_value(0.0).run()
     assert canvas(app)["selected"] == key and in_url(app, "chosen") == [key]
 
 
@@ -218,13 +217,13 @@ def test_a_saved_graph_is_looked_at_again_and_what_is_no_graph_is_refused(open_p
     json_file = circuit_json(nodes, edges, slug="s", scan="m", description="d", generator="g")
     text = {"html": web_page(picture_of, "A flow"), "graphml": graphml(nodes, edges), "json": json.dumps(json_file)}[suffix]
     app = opened(open_page)
-    widget(app, flow_state.IMPORT).set_value((f"flow.{suffix}", text.encode(), "text/plain")).run()
+    widget(app, flow.PAGE.key("import")).set_value((f"flow.{suffix}", text.encode(), "text/plain")).run()
     assert not app.exception and not app.error
     again = next(
         one for one in map(json.loads, components(app)) if one.get("nodes") and one["nodes"][0].get("meaning", "").startswith("label")
     )
     assert {node["id"]: node["meaning"] for node in again["nodes"]} == {one.key: one.label for one in nodes}
-    widget(app, flow_state.IMPORT).set_value((f"flow.{suffix}", b"nothing of the kind", "text/plain")).run()
+    widget(app, flow.PAGE.key("import")).set_value((f"flow.{suffix}", b"nothing of the kind", "text/plain")).run()
     assert "the flow page" in told(app) and canvas(app)["nodes"]
 
 
@@ -233,17 +232,18 @@ def stale() -> None:
 
     from components.graph.picture import picture
     from dashboard.analysis.names import LatentId
-    from dashboard.ui.views import flow as flow_state
+    from dashboard.ui.views import flow
     from tests.components.graph.test_graph import chain
 
     nodes, edges = chain()
     seed = LatentId.parse(nodes[0].key)
-    flow_state.take(flow_state.FlowState(seed))
+    flow.PAGE.take(flow.FlowView(seed))
     drawn = picture(nodes, edges)
     for click in st.session_state["clicks"]:
-        st.session_state["canvas"] = {"clicked": {"graph": drawn.token, **click}}
-        flow_state.click("canvas", drawn)
-        st.text(f"{flow_state.flow_state().selected or 'nothing'} | {flow_state.flow_state().pins} | {flow_state.said()}")
+        st.session_state[flow.PAGE.key("canvas")] = {"clicked": {"graph": drawn.token, **click}}
+        flow.click("canvas", drawn)
+        said = [flow.PAGE.view.selected or "nothing", *map(str, flow.PAGE.view.pins), *flow.PAGE.said()]
+        st.text(" | ".join(said))
 
 
 def test_clicks_choose_and_pin_and_stale_ones_are_refused_with_a_word() -> None:
@@ -259,11 +259,11 @@ def test_clicks_choose_and_pin_and_stale_ones_are_refused_with_a_word() -> None:
     app.run()
     assert not app.exception
     assert [one.value for one in app.text] == [
-        f"{node} | () | None",
-        f"{node} | ('{node}',) | None",
-        f"{node} | ('{node}',) | The graph has changed since that click; click again.",
-        f"{node} | ('{node}',) | tiny/1.resid_post/63 is not in the graph on the screen; click again.",
-        f"nothing | ('{node}',) | None",
+        node,
+        f"{node} | {node}",
+        f"{node} | {node} | The graph has changed since that click; click again.",
+        f"{node} | {node} | tiny/1.resid_post/63 is not in the graph on the screen; click again.",
+        f"nothing | {node}",
     ]
 
 
@@ -271,14 +271,14 @@ def unpins() -> None:
     import streamlit as st
 
     from dashboard.analysis.names import LatentId
-    from dashboard.ui.views import flow as flow_state
+    from dashboard.ui.views import flow
 
     pins = ("tiny/1.resid_post/1", "tiny/2.resid_post/2", "tiny/2.mlp_out/3")
-    flow_state.take(flow_state.FlowState(LatentId.parse(pins[0]), pins=pins))
+    flow.PAGE.take(flow.FlowView(LatentId.parse(pins[0]), pins=tuple(map(LatentId.parse, pins))))
     for unpinned in (pins[1], None):
-        st.session_state[flow_state.STRIP] = {"unpinned": unpinned}
-        flow_state.unpin_in_strip()
-        st.text(" ".join(flow_state.flow_state().pins))
+        st.session_state[flow.PAGE.key("strip")] = {"unpinned": unpinned}
+        flow.unpin_in_strip()
+        st.text(" ".join(map(str, flow.PAGE.view.pins)))
 
 
 def test_the_cross_of_one_pin_takes_away_no_other() -> None:
@@ -365,6 +365,6 @@ def test_predecessors_are_removed_on_the_chosen_token_when_asked(open_page: Open
     app = opened(open_page, prompt=FOX)
     assert not any("it fires at" in one.value for one in app.markdown)
     app = opened(open_page)
-    app.session_state["flow_without"] = True
+    app.session_state[flow.PAGE.key("without")] = True
     app.run()
     assert not app.exception and any("Type a text below the graph" in one.value for one in app.caption)

@@ -15,7 +15,7 @@ from tests.browser.serving import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 expect.set_options(timeout=30_000)  # the server may share its cores with other work
-STAGE = ".st-key-flow_canvas .stage[data-ready]"
+STAGE = ".st-key-flow-canvas .stage[data-ready]"
 SEED = "smollm2-135m/19.resid_post/615"
 CITIES = ["11.resid_post/1898", "15.resid_post/501", "16.resid_post/174", "17.resid_post/1593", "18.resid_post/1847"]
 """What carries the seed through the layers: latents of cities, by their decoder rows alone."""
@@ -89,7 +89,7 @@ def test_shift_pins_and_an_edge_compares_its_ends(open_page: Open) -> None:
     page.keyboard.down("Shift")
     page.mouse.click(*place(page, named(CITIES[1])))
     page.keyboard.up("Shift")
-    expect(page.locator(".st-key-flow_pinned .row, .st-key-flow_pinned [data-latent], .st-key-flow_pinned button").first).to_be_visible()
+    expect(page.locator(".st-key-flow-pinned .row, .st-key-flow-pinned [data-latent], .st-key-flow-pinned button").first).to_be_visible()
     expect(page).to_have_url(re.compile("pin=smollm2-135m%2F15.resid_post%2F501"))
     settle(page)
     (x0, y0), (x1, y1) = place(page, named(CITIES[3])), place(page, named(CITIES[4]))
@@ -117,13 +117,13 @@ def test_a_double_click_follows_and_undo_and_back_lead_home(open_page: Open) -> 
 def test_a_text_lights_the_nodes_and_a_clicked_token_moves_the_light(open_page: Open) -> None:
     page = opened(open_page)
     page.mouse.move(*place(page, SEED))
-    expect(page.locator(".st-key-flow_canvas .tip")).to_contain_text("on this token")
-    page.locator('.st-key-flow_strip [data-position="2"]').click()
+    expect(page.locator(".st-key-flow-canvas .tip")).to_contain_text("on this token")
+    page.locator('.st-key-flow-strip [data-position="2"]').click()
     expect(page).to_have_url(re.compile("token=2"))
     settle(page)
     page.mouse.move(5, 5)
     page.mouse.move(*place(page, SEED))
-    expect(page.locator(".st-key-flow_canvas .tip")).to_contain_text("silent here")
+    expect(page.locator(".st-key-flow-canvas .tip")).to_contain_text("silent here")
 
 
 def test_the_keyboard_walks_chooses_and_pins(open_page: Open) -> None:
@@ -152,7 +152,7 @@ def test_a_chosen_latent_and_the_whole_path_become_edits_that_steer(open_page: O
 def test_a_latent_goes_into_a_new_list_with_a_word_and_the_graph_stays_where_it_is(open_page: Open) -> None:
     page = opened(open_page, f"?seed={SEED}&t_res=0.66&chosen={named(CITIES[4])}")
     before = place(page, SEED)
-    box = page.locator(".st-key-flow_lists input")
+    box = page.locator(".st-key-flow-lists input")
     box.fill("cities of the flow")
     box.press("Enter")
     expect(page.get_by_test_id("stToast")).to_contain_text("1 latent is in the list cities of the flow.")
@@ -168,12 +168,12 @@ def test_a_saved_web_page_is_looked_at_again_beside_the_graph(open_page: Open, t
         page.get_by_role("button", name="Web page").click()
     file = tmp_path / "flow.html"
     download.value.save_as(file)
-    page.locator(".st-key-flow_import input[type=file]").set_input_files(file)
-    again = page.locator(".st-key-flow_imported .stage[data-ready]")
+    page.locator(".st-key-flow-import input[type=file]").set_input_files(file)
+    again = page.locator(".st-key-flow-imported .stage[data-ready]")
     expect(again).to_be_visible()
     assert again.evaluate("stage => stage.nodeIds()") == page.locator(STAGE).evaluate("stage => stage.nodeIds()")
     settle(page)
-    page.mouse.dblclick(*place(page, named(CITIES[4]), ".st-key-flow_imported .stage[data-ready]"))
+    page.mouse.dblclick(*place(page, named(CITIES[4]), ".st-key-flow-imported .stage[data-ready]"))
     expect(page.get_by_role("textbox", name="Seed")).to_have_value(named(CITIES[4]))
 
 

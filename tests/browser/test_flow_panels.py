@@ -12,14 +12,14 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect
 from tests.browser.conftest import Open, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
-PANELS = ".st-key-flow_on_text"
+PANELS = ".st-key-flow-on-text"
 FOUND_MS = 120_000
 """The server may share its cores with other work."""
 ALONE = "flow?seed=smollm2-135m/9.resid_post/3&t_res=1&t_module=1"
 
 
 def opened(open_page: Open, tab: str, **more: object) -> Page:
-    page = open_page(ALONE, ready=".st-key-flow_canvas .stage[data-ready]", **more)
+    page = open_page(ALONE, ready=".st-key-flow-canvas .stage[data-ready]", **more)
     page.get_by_text("On text: origins, deactivation, steering").click()
     page.get_by_role("tab", name=tab).click()
     expect(page.get_by_role("tabpanel").filter(visible=True).get_by_role("button").last).to_be_visible()

@@ -10,10 +10,10 @@ from dashboard.analysis.methods.flow.results import FlowGraph, LitGraph
 from dashboard.analysis.methods.flow.suite import find_suite
 from dashboard.analysis.names import LatentId
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_notice
-from dashboard.ui.views import flow
+from dashboard.ui.views.flow import PAGE, FlowView
 
 
-def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
+def built(view: FlowView, seed: LatentId) -> FlowGraph:
     """The graph of a seed, built once a tab.
 
     Raises:
@@ -25,10 +25,10 @@ def built(view: flow.FlowState, seed: LatentId) -> FlowGraph:
         with st.spinner(get_notice().line or "matching latents layer by layer"):
             return method.with_facts(method.build(get_engine(), find_suite(catalog, seed.sae), ask), catalog)
 
-    return flow.once(ask, make)
+    return PAGE.once(ask, make)
 
 
-def lit_by(view: flow.FlowState, graphs: Sequence[FlowGraph]) -> LitGraph | None:
+def lit_by(view: FlowView, graphs: Sequence[FlowGraph]) -> LitGraph | None:
     """The nodes of all graphs on the text of the page; None without one.
 
     Raises:
@@ -45,4 +45,4 @@ def lit_by(view: flow.FlowState, graphs: Sequence[FlowGraph]) -> LitGraph | None
             values |= one.values
         return replace(first, values=values)
 
-    return flow.once((view.prompt, *(graph.ask for graph in graphs)), make)
+    return PAGE.once((view.prompt, *(graph.ask for graph in graphs)), make)

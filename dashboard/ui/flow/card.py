@@ -24,13 +24,14 @@ from dashboard.analysis.names import LatentId
 from dashboard.ui import steer_url
 from dashboard.ui.flow import present as present_flow
 from dashboard.ui.parts import figures, latent_rows
+from dashboard.ui.parts.list_box import list_box
 from dashboard.ui.parts.naming import Named, names
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
-from dashboard.ui.shell.resources import get_catalog, get_corpus, get_engine, get_notebook
+from dashboard.ui.shell.resources import get_catalog, get_corpus, get_engine
 from dashboard.ui.views import flow, steer
-from dashboard.ui.views import highlight as state
 from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views.flow import PAGE
 from dashboard.ui.views.steer_presets import PRESETS
 
 N_EXAMPLES, N_LOGITS = 4, 5
@@ -39,10 +40,10 @@ PATH_STRENGTH = 2.0
 
 
 Later = Callable[[], None]
-"""Draws what takes a pass of the model, once everything else stands."""
+"""Draws what takes a pass of the model, after the rest is drawn."""
 
 
-def chosen_card(view: flow.FlowState, graphs: Sequence[FlowGraph], lit: LitGraph | None) -> Later:
+def chosen_card(view: flow.FlowView, graphs: Sequence[FlowGraph], lit: LitGraph | None) -> Later:
     """The chosen link or node; the seed if nothing that is drawn is chosen."""
     edges = [edge for graph in graphs for edge in graph.edges if f"{edge.source} {edge.target}" == view.selected]
     if edges:
@@ -53,7 +54,7 @@ def chosen_card(view: flow.FlowState, graphs: Sequence[FlowGraph], lit: LitGraph
     return node_card(view, graph, node)
 
 
-def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
+def node_card(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> Later:
     """A latent: what it is, how it is linked, what can be done with it; its strongest texts come later."""
     named = names(get_catalog())
     st.markdown(f"##### {failures.plain(named(node.latent) or 'No label')}", help=TERMS["label"])
@@ -72,11 +73,11 @@ def node_card(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> Later:
     ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted[:N_LOGITS], *facts.suppressed[:N_LOGITS])))
     shown = dict(zip(ids, get_engine().vocabulary(VocabularyAsk(ids)).texts, strict=True))
     columns = (("likelier", facts.promoted[:N_LOGITS]), ("less likely", facts.suppressed[:N_LOGITS]))
-    token_columns([(title, latent_rows.weights(tokens, shown)) for title, tokens in columns], key=flow.LOGITS)
+    token_columns([(title, latent_rows.weights(tokens, shown)) for title, tokens in columns], key=PAGE.key("logits"))
     return partial(_node_later, view, graph, facts)
 
 
-def _node_later(view: flow.FlowState, graph: FlowGraph, facts: LatentFacts) -> None:
+def _node_later(view: flow.FlowView, graph: FlowGraph, facts: LatentFacts) -> None:
     _without(view, graph, facts.latent)
     if facts.is_dead:
         st.caption(f"It never fired on the {figures.grouped(facts.head.n_tokens)} tokens of the index: only its weights are known.")
@@ -84,9 +85,9 @@ def _node_later(view: flow.FlowState, graph: FlowGraph, facts: LatentFacts) -> N
         _examples(facts)
 
 
-def _without(view: flow.FlowState, graph: FlowGraph, latent: LatentId) -> None:
+def _without(view: flow.FlowView, graph: FlowGraph, latent: LatentId) -> None:
     """What is left of a latent on the chosen token when those that lead into it are removed there."""
-    with st.expander("Deactivate its predecessors", icon=":material/backspace:", key=flow.WITHOUT, on_change="rerun") as box:
+    with st.expander("Deactivate its predecessors", icon=":material/backspace:", key=PAGE.key("without"), on_change="rerun") as box:
         if not box.open:
             return
         if not view.prompt.text.strip():
@@ -97,7 +98,7 @@ def _without(view: flow.FlowState, graph: FlowGraph, latent: LatentId) -> None:
             first, *further = map(failures.plain, present_flow.without(found))
             st.markdown(first)
             if rows := present_flow.removed_rows(found, names(get_catalog())):
-                latent_list(rows, key=flow.REMOVED, on_show=flow.choose_removed)
+                latent_list(rows, key=PAGE.key("removed"), on_show=flow.choose_removed)
             for line in further:
                 st.markdown(line)
 
@@ -110,25 +111,27 @@ def _examples(facts: LatentFacts) -> None:
     corpus = get_corpus(facts.head)
     contexts = read_contexts(_trace, corpus, facts.latent, fold(corpus, facts.top)[:N_EXAMPLES])
     rows, scale = latent_rows.example_rows(contexts), latent_rows.scale_of(facts.latent, facts, [])
-    example_list(rows, scale, legend=True, wrapped=False, action="", key=flow.EXAMPLES, on_act=state.note_change)
+    example_list(rows, scale, legend=True, wrapped=False, action="", key=PAGE.key("examples"), on_act=PAGE.touch)
 
 
-def _buttons(view: flow.FlowState, graph: FlowGraph, node: FlowNode) -> None:
-    name, key = str(node.latent), flow.PAGE
+def _buttons(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> None:
+    name = str(node.latent)
     with st.container(horizontal=True, gap="small"):
-        if st.button("Open", key=f"{key}_open", icon=":material/center_focus_strong:", help="Its own page."):
+        if st.button("Open", key=PAGE.key("open"), icon=":material/center_focus_strong:", help="Its own page."):
             latent_state.show(node.latent, view.prompt)
-        if st.button("Steer", key=flow.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
+        if st.button("Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
             steer_url.show({"latent": [name]})
-        if st.button("Steer path", key=f"{flow.STEER}_path", icon=":material/conversion_path:", help=TERMS["steer path"]):
+        if st.button("Steer path", key=PAGE.key("steer path"), icon=":material/conversion_path:", help=TERMS["steer path"]):
             steer_path(graph)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        pin, said = (":material/keep_off:", "Unpin it") if name in view.pins else (":material/keep:", "Pin it")
+        pin, said = (":material/keep_off:", "Unpin it") if node.latent in view.pins else (":material/keep:", "Pin it")
         said += ": Shift and click on the graph, or p there"
-        st.button("", key=f"{key}_pin", icon=pin, on_click=flow.toggle_pin, args=(name,), help=said)
+        st.button("", key=PAGE.key("pin"), icon=pin, on_click=PAGE.toggle, args=("pins", node.latent), help=said)
         said, is_seed = "Follow it: a double click on the graph, or Ctrl+Enter there", node.latent == graph.ask.seed
-        st.button("", key=f"{key}_follow", icon=":material/route:", on_click=flow.follow, args=(node.latent,), disabled=is_seed, help=said)
-        _list_box((node.latent,), flow.LISTS, "Add to a list")
+        st.button(
+            "", key=PAGE.key("follow"), icon=":material/route:", on_click=flow.follow, args=(node.latent,), disabled=is_seed, help=said
+        )
+        list_box(PAGE, "lists", (node.latent,), "Add to a list")
 
 
 def steer_path(graph: FlowGraph) -> None:
@@ -146,13 +149,6 @@ def path_query(graph: FlowGraph) -> dict[str, list[str]]:
     return {"prompt": [prompt], "edit": [str(edit) for edit in edits], "where": [Where.EVERYWHERE.value]}
 
 
-def _list_box(latents: tuple[LatentId, ...], key: str, placeholder: str) -> None:
-    st.selectbox(
-        "Lists", [one.name for one in get_notebook().lists()], index=None, key=key, placeholder=placeholder, accept_new_options=True,
-        label_visibility="collapsed", on_change=flow.add_to_list, args=(latents, key),
-    )  # fmt: skip
-
-
 def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:
     """A link: its two latents compared; whether they fire together is counted later."""
     named = names(get_catalog())
@@ -160,8 +156,8 @@ def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:
     for end, latent in (("from", edge.source), ("to", edge.target)):
         st.markdown(f":gray[{end}] `{latent}`  \n{failures.plain(named(latent) or 'no label')}")
         go, follow = st.columns(2)
-        go.button("Show", key=f"{flow.PAGE}_{end}", on_click=flow.show, args=(str(latent),), width="stretch")
-        if follow.button("Open", key=f"{flow.PAGE}_{end}_open", width="stretch"):
+        go.button("Show", key=PAGE.key(end), on_click=PAGE.change, kwargs={"selected": str(latent)}, width="stretch")
+        if follow.button("Open", key=PAGE.key(f"{end} open"), width="stretch"):
             latent_state.show(latent)
     if not edge.mutual or edge.gap:
         st.caption(failures.plain(present_flow.edge_note(edge).partition("\n")[2]).replace("\n", "  \n"))
@@ -181,23 +177,22 @@ def _together(first: LatentFacts, second: LatentFacts) -> None:
     st.markdown(failures.plain(present_flow.together(firing_together(_trace, get_corpus(first.head), first, second))))
 
 
-def pins(view: flow.FlowState, graph: FlowGraph, named: Named) -> None:
+def pins(view: flow.FlowView, graph: FlowGraph, named: Named) -> None:
     """What is pinned, whether it is in this graph or not."""
     if not view.pins:
         return
-    here = {node.id for node in graph.nodes}
-    ends = [(edge.cosine, {str(edge.source), str(edge.target)}) for edge in graph.edges]
-    best = {pin: max((cosine for cosine, pair in ends if pin in pair), default=0.0) for pin in view.pins if pin in here}
-    pairs = [(LatentId.parse(pin), cosine) for pin, cosine in best.items()]
+    here = {node.latent for node in graph.nodes}
+    ends = [(edge.cosine, {edge.source, edge.target}) for edge in graph.edges]
+    pairs = [(pin, max((cosine for cosine, pair in ends if pin in pair), default=0.0)) for pin in view.pins if pin in here]
     heading, clear = st.columns([3, 1], vertical_alignment="center")
     heading.markdown("**Pinned** :gray[the bar is the strongest link in this graph]")
-    clear.button("Unpin all", key=f"{flow.PINNED}_clear", on_click=flow.unpin_all, type="tertiary")
+    clear.button("Unpin all", key=PAGE.key("unpin all"), on_click=PAGE.change, kwargs={"pins": ()}, type="tertiary")
     if pairs:
         rows = latent_rows.related_rows(pairs, graph.ask.seed, named, "strongest link in this graph")
-        latent_list(rows, key=flow.PINNED, on_show=flow.act_on_pin, on_pin=flow.act_on_pin, keep="unpin")
-    if away := [pin for pin in view.pins if pin not in here]:
+        latent_list(rows, key=PAGE.key("pinned"), on_show=flow.act_on_pin, on_pin=flow.act_on_pin, keep="unpin")
+    if away := [str(pin) for pin in view.pins if pin not in here]:
         st.caption(failures.plain(f"Not in this graph: {', '.join(away)}."))
-    _list_box(tuple(map(LatentId.parse, view.pins)), f"{flow.LISTS}_pins", "Add all pinned to a list")
+    list_box(PAGE, "lists of pins", view.pins, "Add all pinned to a list")
 
 
 def _facts(latent: LatentId) -> LatentFacts | None:

@@ -1,4 +1,4 @@
-"""A graph of the flow page as files, and a file of ours drawn again beside it."""
+"""Export a graph of the flow page; open an exported graph beside it."""
 
 import json
 from functools import partial
@@ -14,21 +14,22 @@ from dashboard.analysis.methods.flow.results import FlowGraph
 from dashboard.ui.flow import present as present_flow
 from dashboard.ui.shell import failures
 from dashboard.ui.views import flow
+from dashboard.ui.views.flow import PAGE
 
 
-def files(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
+def files(view: flow.FlowView, graph: FlowGraph, drawn: FlowPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
     """The graph to be saved, and a saved one to be looked at."""
     with st.expander("Files", icon=":material/swap_horiz:"):
         _save(view, graph, drawn, groups, record)
         said = "Look at a saved graph again: web page, GraphML or JSON"
-        found = st.file_uploader(said, type=["html", "graphml", "xml", "json"], key=flow.IMPORT)
+        found = st.file_uploader(said, type=["html", "graphml", "xml", "json"], key=PAGE.key("import"))
         if found is not None:
             _look_at(found.getvalue().decode(errors="replace"))
 
 
-def _save(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
+def _save(view: flow.FlowView, graph: FlowGraph, drawn: FlowPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
     title = f"Flow of {view.seed}"
-    shown = "the span only" if view.pruned else "every layer"
+    shown = "every layer" if view.every_layer else "the span only"
     drawn_from = f"residual links from {view.t_res:g}, MLP and attention from {view.t_module:g}, {view.top} of each, {shown}"
     lines = [
         ("Seed", str(view.seed)),
@@ -39,23 +40,23 @@ def _save(view: flow.FlowState, graph: FlowGraph, drawn: FlowPicture, groups: tu
     stem = str(view.seed).replace("/", "_")
     circuit = partial(
         circuit_json, drawn.nodes, drawn.edges, slug=stem, scan=str(record.get("Model", "")), description=title,
-        generator="latents", pinned=view.pins, selected=view.selected, groups=groups,
-        settings={"t_res": view.t_res, "t_module": view.t_module, "top": view.top, "pruned": view.pruned},
+        generator="latents", pinned=tuple(map(str, view.pins)), selected=view.selected, groups=groups,
+        settings={"t_res": view.t_res, "t_module": view.t_module, "top": view.top, "pruned": not view.every_layer},
     )  # fmt: skip
     forms = (
-        ("Web page", "html", "text/html", partial(web_page, drawn, title, lines, pinned=view.pins, groups=groups)),
+        ("Web page", "html", "text/html", partial(web_page, drawn, title, lines, pinned=tuple(map(str, view.pins)), groups=groups)),
         ("SVG", "svg", "image/svg+xml", partial(flow_svg, drawn, title, [f"{name}: {value}" for name, value in lines])),
         ("GraphML", "graphml", "application/xml", partial(graphml, drawn.nodes, drawn.edges)),
         ("circuit-tracer JSON", "json", "application/json", lambda: json.dumps(circuit(), ensure_ascii=False, indent=1)),
     )
     with st.container(horizontal=True):
         for name, suffix, mime, make in forms:
-            file, key = f"flow-{stem}.{suffix}", f"{flow.EXPORT}_{suffix}"
+            file, key = f"flow-{stem}.{suffix}", PAGE.key(f"export {suffix}")
             st.download_button(name, make, file, mime, key=key, icon=":material/download:", on_click="ignore")
 
 
 def _look_at(text: str) -> None:
-    """A file of ours on a canvas of its own: a click tells what is there, a double click follows it here."""
+    """An exported graph on a canvas of its own: a click tells what is there, a double click follows it here."""
     try:
         nodes, edges = read_file(text)
         drawn = picture(nodes, edges)
@@ -64,6 +65,6 @@ def _look_at(text: str) -> None:
         return
     st.caption(failures.plain(f"{len(nodes)} latents and {len(edges)} links in the file. Double click a latent to follow it here."))
     chosen = flow.chosen_in_file(drawn)
-    flow_canvas(drawn, selected=chosen, key=flow.IMPORTED, on_click=partial(flow.click_in_file, drawn))
+    flow_canvas(drawn, selected=chosen, key=PAGE.key("imported"), on_click=partial(flow.click_in_file, drawn))
     if chosen:
         st.caption(failures.plain(present_flow.about(drawn, chosen)).replace("\n", "  \n"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
@@ -13,69 +12,68 @@ from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods.flow.results import LitGraph
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.tokens import Prompt
 from dashboard.ui.flow import present as present_flow
+from dashboard.ui.parts.latent_rows import MAX_PINS
+from dashboard.ui.shell.examples import EXAMPLES
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.views import flow
-from dashboard.ui.views import highlight as state
-
-_KEPT: dict[str, Any] = {"persist_state": "session"}
+from dashboard.ui.views.flow import PAGE
 
 
 def seed_row(catalog: Catalog) -> None:
     """Which latent is followed, examples, and undo."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.text_input(
-            "Seed", key=flow.SEED, width=270, on_change=flow.follow_named, args=(catalog,), placeholder="Seed: RELEASE/SAE/INDEX",
-            label_visibility="collapsed", **_KEPT,
+            "Seed", width=270, placeholder="Seed: RELEASE/SAE/INDEX", label_visibility="collapsed",
+            **PAGE.widget("seed", str(PAGE.view.seed), flow.follow_named),
         )  # fmt: skip
-        for name, example in state.EXAMPLES.items():
+        for name, example in EXAMPLES.items():
             try:
                 latent = catalog.latent(LatentId.parse(example.latent))
             except AnalysisError:
                 continue
-            act = partial(flow.follow, latent, prompt=Prompt(example.text), token=example.token)
-            st.button(name, key=f"{flow.SEED}_{name}", on_click=act, type="tertiary", icon=":material/notes:")
+            act = partial(flow.follow_example, latent, example.text, example.token)
+            st.button(name, key=PAGE.key(f"example {name}"), on_click=act, type="tertiary", icon=":material/notes:")
         st.space("stretch")
-        n = flow.can_undo()
-        st.button("Undo", key=flow.UNDO, icon=":material/undo:", on_click=flow.undo, disabled=not n, help=f"{n} steps back: u")
+        n = PAGE.can_undo()
+        st.button("Undo", key=PAGE.key("undo"), icon=":material/undo:", on_click=PAGE.undo, disabled=not n, help=f"{n} steps back: u")
 
 
-def thresholds(catalog: Catalog) -> None:
+def thresholds() -> None:
     """What of the graph is drawn."""
-    shared: dict[str, Any] = {"on_change": flow.change, **_KEPT}
     res, module, switches = st.columns([5, 5, 9], vertical_alignment="bottom", gap="medium")
-    res.slider("Residual links from", 0.0, 1.0, step=0.01, key=flow.T_RES_KEY, help=TERMS["t_R"], **shared)
-    module.slider("MLP and attention from", 0.0, 1.0, step=0.01, key=flow.T_MODULE_KEY, help=TERMS["t_module"], **shared)
+    res.slider("Residual links from", 0.0, 1.0, step=0.01, help=TERMS["t_R"], **PAGE.bind("t_res"))
+    module.slider("MLP and attention from", 0.0, 1.0, step=0.01, help=TERMS["t_module"], **PAGE.bind("t_module"))
     with switches, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        st.toggle("Every layer", key=flow.WHOLE, help=TERMS["span"], **shared)
-        st.toggle("Supernodes", key=flow.GROUPED, help=TERMS["supernode"], **shared)
+        st.toggle("Every layer", help=TERMS["span"], **PAGE.bind("every_layer"))
+        st.toggle("Supernodes", help=TERMS["supernode"], **PAGE.bind("grouped"))
         with st.popover("More", icon=":material/tune:"):
             options = list(range(1, flow.MAX_TOP_SHOWN + 1))
-            st.segmented_control("Predecessors of each kind", options, key=flow.TOP, required=True, help=TERMS["top-k"], **shared)
+            st.segmented_control("Predecessors of each kind", options, required=True, help=TERMS["top-k"], **PAGE.bind("top"))
             st.text_input(
-                "A second graph beside it", key=flow.OTHER, on_change=flow.follow_other, args=(catalog,), help=TERMS["second graph"],
-                placeholder="its seed: RELEASE/SAE/INDEX", **_KEPT,
+                "A second graph beside it", help=TERMS["second graph"], placeholder="its seed: RELEASE/SAE/INDEX",
+                **PAGE.widget("other", str(PAGE.view.other or ""), flow.follow_other),
             )  # fmt: skip
 
 
 def text_box() -> None:
     """The text that lights the nodes."""
     st.text_input(
-        "Light it up with a text", key=flow.TEXT, on_change=flow.read_text, help=TERMS["light"],
-        placeholder="A sentence: every latent of the graph is lit by its activation on a token of it", **_KEPT,
+        "Light it up with a text", help=TERMS["light"],
+        placeholder="A sentence: every latent of the graph is lit by its activation on a token of it",
+        **PAGE.bind("text", token=flow.STRONGEST),
     )  # fmt: skip
 
 
-def shown_latent(view: flow.FlowState, lit: LitGraph) -> LatentId:
+def shown_latent(view: flow.FlowView, lit: LitGraph) -> LatentId:
     """Which latent shades the text: the one that is chosen, of a link the later one, else the seed."""
     names = {str(latent): latent for latent in lit.values}
     return names.get(view.selected.rpartition(" ")[2], view.seed)
 
 
-def text_strip(view: flow.FlowState, lit: LitGraph) -> None:
+def text_strip(view: flow.FlowView, lit: LitGraph) -> None:
     """The text shaded by the chosen latent, with the pinned ones as lines under it; a click or the slider goes to another token."""
-    pins = [LatentId.parse(pin) for pin in view.pins if LatentId.parse(pin) in lit.values][: state.MAX_PINS]
+    pins = [pin for pin in view.pins if pin in lit.values][:MAX_PINS]
     shown = shown_latent(view, lit)
     values = lit.values[shown]
     maxima = {latent: max((float(v) for v, out in zip(lit.values[latent], lit.special, strict=True) if not out), default=0.0)
@@ -86,19 +84,20 @@ def text_strip(view: flow.FlowState, lit: LitGraph) -> None:
     ]
     lanes = [Lane(str(pin), str(pin), maxima[pin]) for pin in pins]
     scale = Scale(str(shown), maxima[shown], "largest here")
-    token_strip(cells, scale, lanes, selected=view.token, key=flow.STRIP, on_pick=flow.pick_token, on_unpin=flow.unpin_in_strip)
+    token_strip(cells, scale, lanes, selected=view.token, key=PAGE.key("strip"), on_pick=flow.pick_token, on_unpin=flow.unpin_in_strip)
     if len(lit.texts) > 1:
         st.select_slider(
-            "Token", range(len(lit.texts)), key=flow.TOKEN, format_func=partial(present_flow.token_name, lit.texts),
-            on_change=flow.slide, label_visibility="collapsed",
+            "Token", range(len(lit.texts)), format_func=partial(present_flow.token_name, lit.texts), label_visibility="collapsed",
+            **PAGE.bind("token"),
         )  # fmt: skip
 
 
 def choice_box(pictures: Sequence[FlowPicture], selected: str) -> None:
     """What a click on a canvas does, for the keyboard."""
     names = {key: name for drawn in pictures for key, name in present_flow.choices(drawn).items()}
-    st.session_state[flow.CHOICE] = selected if selected in names else None
+    shown = selected if selected in names else None
     st.selectbox(
-        "Latent or link", list(names), key=flow.CHOICE, format_func=lambda key: names[key], on_change=flow.choose, index=None,
-        label_visibility="collapsed", placeholder="Click a node or a link, or choose one here",
+        "Latent or link", list(names), format_func=lambda key: names[key], index=None, label_visibility="collapsed",
+        placeholder="Click a node or a link, or choose one here",
+        **PAGE.widget("choice", shown, lambda key: PAGE.change(selected=key or "")),
     )  # fmt: skip

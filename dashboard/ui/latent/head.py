@@ -14,11 +14,12 @@ from dashboard.analysis.notebook.neuronpedia import given_source, sources
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Note
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import flow_url, steer_url
+from dashboard.ui import steer_url
 from dashboard.ui.latent.examples import strongest_text
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_notebook
+from dashboard.ui.views import flow
 from dashboard.ui.views import highlight as state
 from dashboard.ui.views import latent as latents
 
@@ -44,7 +45,7 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: Late
         if st.button("Steer", key=latents.STEER, icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
             steer_url.show({"latent": [str(latent)]})
         if st.button("Flow", key=latents.FLOW, icon=":material/conversion_path:", help="Where it comes from, layer by layer."):
-            flow_url.show(latent)
+            flow.PAGE.go(flow.FlowView(latent))
         if st.button("Highlight", key=latents.HIGHLIGHT, icon=":material/format_ink_highlighter:", help="Read a text with this latent."):
             _highlight(view, facts)
         _vector(catalog, latent)

@@ -35,7 +35,7 @@ class Bar:
         done counts more. Back, forward and links run no callback.
         """
         if acted:
-            self._keep(problems=[])
+            self.forget_problems()
         return acted or self._kept("written") == url
 
     def took(self, url: Mapping[str, list[str]], problems: Sequence[str] = ()) -> list[str]:
@@ -47,20 +47,24 @@ class Bar:
         """What was wrong in the address when it was taken over."""
         return self._kept("problems") or []
 
+    def forget_problems(self) -> None:
+        """Somebody has done something since."""
+        self._keep(problems=[])
+
     def say(self, url: Mapping[str, list[str]]) -> None:
         """Make the address say what is on the screen."""
         if url != self._kept("written") or url != said():
             _write(url)
             self._keep(written=url)
 
-    # With a colon no widget can be called so: its value would take the place of ours.
+    # With two colons no widget can be called so: its value would take the place of ours.
 
     def _kept(self, name: str) -> Any:
-        return st.session_state.get(f"{self.page}:{name}")
+        return st.session_state.get(f"{self.page}::{name}")
 
     def _keep(self, **said: object) -> None:
         for name, value in said.items():
-            st.session_state[f"{self.page}:{name}"] = value
+            st.session_state[f"{self.page}::{name}"] = value
 
 
 def enter(page: str) -> None:
