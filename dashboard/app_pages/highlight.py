@@ -77,7 +77,7 @@ def answer(view: state.HighlightState) -> None:
     saes = dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *needed])
     doing = f"reading {len(saes)} sites"
     cautions.shown(catalog, saes)
-    capture, refused = highlight.capture_readable(lambda ask: failures.answer(engine.ask_capture(ask), doing), view.prompt, list(saes))
+    capture, refused = highlight.capture_readable(lambda ask: failures.answer(engine.ticket(ask), doing), view.prompt, list(saes))
     if lacking := needed.keys() & refused.keys():
         raise refused[lacking.pop()]
     for error in refused.values():
@@ -95,9 +95,7 @@ def answer(view: state.HighlightState) -> None:
         if latent:
             controls.steer_button(latent, present.where_it_fires(capture, latent))
         with failures.shown():
-            measured = failures.answer(
-                engine.ask_capture(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction"
-            )
+            measured = failures.answer(engine.ticket(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
             fidelity_figures(measured.fidelity[view.sae])
         with failures.shown():
             layers(view, capture)

@@ -29,7 +29,7 @@ def read(view: lists.ListState, saes: list[SaeId]) -> tuple[Capture | None, Mapp
     if not view.latents.test_text.strip() or not saes:
         return None, {}
     return capture_readable(
-        lambda ask: failures.answer(engine.ask_capture(ask), f"reading {len(ask.saes)} sites"), Prompt(view.latents.test_text), saes
+        lambda ask: failures.answer(engine.ticket(ask), f"reading {len(ask.saes)} sites"), Prompt(view.latents.test_text), saes
     )
 
 

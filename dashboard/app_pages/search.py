@@ -31,7 +31,7 @@ def read(wanted: search.ReadAsk) -> search.Reading:
         raise EmptyPrompt
 
     def capture(ask: CaptureAsk):
-        return failures.answer(engine.ask_capture(ask), f"reading {len(ask.saes)} sites")
+        return failures.answer(engine.ticket(ask), f"reading {len(ask.saes)} sites")
 
     first, refused = capture_readable(capture, wanted.prompt, wanted.saes)
     other = capture(CaptureAsk(Prompt(wanted.without, wanted.prompt.chat), tuple(first.activations))) if wanted.without else None

@@ -31,12 +31,12 @@ def answer(view: steer.SteerState) -> None:
     texts = steer.stopped(ask)
     was_stopped = texts is not None
     texts = texts or streaming.stream(ask)
-    scores = [failures.answer(engine.ask_score(ask.score(texts[label])), "comparing the two models") for label in (PLAIN, STEERED)]
+    scores = [failures.answer(engine.ticket(ask.score(texts[label])), "comparing the two models") for label in (PLAIN, STEERED)]
     found = Comparison(texts[PLAIN], texts[STEERED], *scores)
     captures = None
     if view.shade:
         prompts = [Prompt(ask.prompt.text, ask.prompt.chat, texts[label].ids) for label in (PLAIN, STEERED)]
-        captures = [engine.capture(CaptureAsk(prompt, (view.shade.sae,))) for prompt in prompts]
+        captures = [engine.ask(CaptureAsk(prompt, (view.shade.sae,))) for prompt in prompts]
     plain, steered, scale = present_steer.pair(found, captures, view.shade, was_stopped)
     generation_pair(
         ask.prompt.text,

@@ -105,7 +105,7 @@ def flow_match(
         for n, ask in enumerate(asks):
             show(n / len(asks), f"{ask.of.name} in {ask.among.name}")
             cached, started = runner.matcher.is_kept(ask), time.perf_counter()
-            table = runner.matches(ask)
+            table = runner.ask(ask)
             best = table.cosine[:, 0]
             figures = {"latents": len(best), "mean_cosine": float(best.mean()), "share_over_half": float((best >= 0.5).mean())}
             row = {"of": str(ask.of), "among": str(ask.among), "top": ask.top, **figures, "cached": cached}

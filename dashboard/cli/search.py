@@ -64,7 +64,7 @@ def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, 
     capture, refused = capture_readable(runner.capture, prompt, ask.saes)
     if not counted_tokens(capture.tokens, ask).any():
         raise BadAsk("Every token that was chosen is a special one, so 0 tokens count. Add --special, or choose others.")
-    other = None if without is None else runner.capture(CaptureAsk(Prompt(without, prompt.chat), tuple(capture.activations)))
+    other = None if without is None else runner.ask(CaptureAsk(Prompt(without, prompt.chat), tuple(capture.activations)))
     known, unknown = read_histories(runner.catalog.get(name) for name in capture.activations)
     for error in (*refused.values(), *unknown.values()):
         say(str(error))

@@ -37,7 +37,7 @@ def test_the_list_is_what_fires_on_the_token_strongest_first(open_page: Open, ru
 
     sae = SaeId("tiny", "1.resid_post")
     listed = drawn(open_page(prompt="The fox sleeps", sae=str(sae), token="3"), "latent_list")
-    expected = runner.capture(CaptureAsk(Prompt("The fox sleeps"), (sae,))).activations[sae].at_position(3)
+    expected = runner.ask(CaptureAsk(Prompt("The fox sleeps"), (sae,))).activations[sae].at_position(3)
     assert [(row["key"], row["value"]) for row in listed["rows"]] == [(f"{sae}/{i}", pytest.approx(v)) for i, v in expected]
 
 

@@ -139,7 +139,7 @@ def test_the_test_box_reads_a_text_on_the_scale_of_the_examples(open_page: Open,
     assert all_drawn(app, "example_list")[0]["rows"] == []
     app.text_area(key="latent_test").set_value("The lazy fox").run()
     tested = all_drawn(app, "example_list")[0]
-    capture = runner.capture(CaptureAsk(Prompt("The lazy fox"), (SAE,)))
+    capture = runner.ask(CaptureAsk(Prompt("The lazy fox"), (SAE,)))
     values = capture.activations[SAE].of_latent(7)
     assert tested["rows"][0]["values"] == pytest.approx(values.tolist()) and "".join(tested["rows"][0]["texts"][1:]) == "The lazy fox"
     assert tested["rows"][0]["value"] == pytest.approx(values[1:].max()) and tested["scale"]["maximum"] == facts.maximum
@@ -210,7 +210,7 @@ def test_without_an_index_the_cure_is_said_and_the_test_box_works(open_page: Ope
     app = page(open_page, LatentId(NO_INDEX, 3), test="The fox")
     assert f"latents index build {NO_INDEX}" in told(app) and not app.error and not app.exception
     (tested,) = all_drawn(app, "example_list")
-    values = runner.capture(CaptureAsk(Prompt("The fox"), (NO_INDEX,))).activations[NO_INDEX].of_latent(3)
+    values = runner.ask(CaptureAsk(Prompt("The fox"), (NO_INDEX,))).activations[NO_INDEX].of_latent(3)
     assert tested["scale"]["maximum"] == pytest.approx(values[1:].max())
     assert drawn(app, "latent_list")["rows"]
 
@@ -250,7 +250,7 @@ def test_a_name_can_be_typed(open_page: Open, typed: str, latent: str, message: 
 def test_another_sae_shows_the_latent_that_points_the_same_way(open_page: Open, runner: LocalRunner) -> None:
     app, other = page(open_page, LatentId(SAE, 7)), SaeId("tiny", "1.mlp_out")
     app.selectbox(key="latent_sae").set_value(str(other)).run()
-    assert app.query_params["latent"] == str(runner.neighbours(NeighbourAsk(LatentId(SAE, 7), (other,)))[0].latent)
+    assert app.query_params["latent"] == str(runner.ask(NeighbourAsk(LatentId(SAE, 7), (other,)))[0].latent)
 
 
 def test_label_and_note_are_kept_and_stand_at_the_head(open_page: Open, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_every_row_shows_what_its_latent_does_on_the_text(open_page: Open, book:
         (str(A), "first", 0, False), (str(B), "", 1, False), (str(C), "third", 2, True),
     ]  # fmt: skip
     assert [(row["label"], row["own"]) for row in found] == [("", False), ("my label", True), ("", False)]
-    capture = runner.capture(CaptureAsk(Prompt(TEXT), (A.sae, B.sae, C.sae)))
+    capture = runner.ask(CaptureAsk(Prompt(TEXT), (A.sae, B.sae, C.sae)))
     assert drawn(app, "list_rows")["texts"] == list(capture.tokens.texts)
     for row, latent in zip(found, (A, B, C), strict=True):
         values = capture.activations[latent.sae].of_latent(latent.index)

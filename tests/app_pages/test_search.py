@@ -25,7 +25,7 @@ def opened(open_page: Open, **query: str | list[str]) -> AppTest:
 
 
 def ranked(runner: LocalRunner, ask: RankAsk, text: str = FOX) -> list[str]:
-    capture = runner.capture(CaptureAsk(Prompt(text), tuple(spec.id for spec in runner.catalog.specs)))
+    capture = runner.ask(CaptureAsk(Prompt(text), tuple(spec.id for spec in runner.catalog.specs)))
     return [str(row.latent) for row in rank(capture, {}, ask).rows()]
 
 
@@ -67,7 +67,7 @@ def test_a_row_carries_the_text_as_its_latent_reads_it(open_page: Open, runner: 
     found = drawn(opened(open_page, by="max"), RESULTS)
     for row in found["rows"][:10]:
         latent = LatentId.parse(row["key"])
-        values = runner.capture(CaptureAsk(Prompt(FOX), (latent.sae,))).activations[latent.sae].of_latent(latent.index)
+        values = runner.ask(CaptureAsk(Prompt(FOX), (latent.sae,))).activations[latent.sae].of_latent(latent.index)
         assert row["positions"] == values.nonzero()[0].tolist()
         assert row["values"] == pytest.approx(values[values > 0].tolist(), abs=1e-5)
         assert row["maximum"] == pytest.approx(values[row["peak"]], abs=1e-5) and row["peak"] == 1 + int(values[1:].argmax())
@@ -135,7 +135,7 @@ def test_special_tokens_count_only_when_asked(open_page: Open, runner: LocalRunn
 def test_a_second_text_is_taken_away(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page, by="max", without="The lazy dog")
     saes = tuple(spec.id for spec in runner.catalog.specs)
-    here, there = (runner.capture(CaptureAsk(Prompt(text), saes)) for text in (FOX, "The lazy dog"))
+    here, there = (runner.ask(CaptureAsk(Prompt(text), saes)) for text in (FOX, "The lazy dog"))
     expected = rank(here, {}, RankAsk(By.MAX), there).rows(0, 50)
     assert names(app) == [str(row.latent) for row in expected] != ranked(runner, RankAsk(By.MAX))[:50]
     assert [row["figures"][0] for row in drawn(app, RESULTS)["rows"]] == [f"{row.score:+.2f}" for row in expected]

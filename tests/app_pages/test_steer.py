@@ -181,7 +181,7 @@ def test_texts_are_shaded_by_what_the_plain_model_reads_in_them(open_page: Open,
     pair = drawn(opened(open_page, edit=EDIT, shade="tiny/2.resid_post/9"), "generation_pair")
     found = comparison(runner, EDIT)
     for side, written in (("plain", found.plain), ("steered", found.steered)):
-        capture = runner.capture(CaptureAsk(Prompt("The quick brown fox", continuation=written.ids), (SaeId.parse("tiny/2.resid_post"),)))
+        capture = runner.ask(CaptureAsk(Prompt("The quick brown fox", continuation=written.ids), (SaeId.parse("tiny/2.resid_post"),)))
         values = next(iter(capture.activations.values())).of_latent(9)
         assert pair[side]["shades"] == pytest.approx(values[-len(written.ids) :].tolist(), abs=1e-5)
     assert any(pair["plain"]["shades"] + pair["steered"]["shades"])
@@ -200,14 +200,14 @@ def test_a_clicked_token_is_where_edits_begin(open_page: Open, runner: LocalRunn
 
 def test_a_saved_run_brings_its_vector_back(open_page: Open, runner: LocalRunner, tmp_path: Path) -> None:
     vectors = VectorFolder(tmp_path / "vectors")
-    north = runner.assemble(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/7"), 8.0),)))
+    north = runner.ask(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/7"), 8.0),)))
     vectors.keep(north, "tests/tiny")
     edit = Intervention(north, Op.ADD, 1.0)
     record = make_record(
         "steer", SteeringAsk(Prompt("The fox"), (edit,), Sampling(8)).plain_data(), runner.describe(), runner.catalog, (), None
     )
     ResultStore(tmp_path / "results").save(record, {})
-    vectors.keep(runner.assemble(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/9"), 1.0),))), "tests/tiny")
+    vectors.keep(runner.ask(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/9"), 1.0),))), "tests/tiny")
     app = opened(open_page)
     app.session_state["steer_tab"] = "Saved runs"
     app.run()

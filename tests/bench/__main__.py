@@ -63,7 +63,7 @@ def main() -> None:
                 return sae.encode(cache[hook_name(site)].float())
 
         def ours(prompt: Prompt = prompt) -> object:
-            return runner.capture(CaptureAsk(prompt, (SAE,)))
+            return runner.ask(CaptureAsk(prompt, (SAE,)))
 
         for name, (first, second), goal in (
             ("capture of one site / bare bridge forward truncated at the same layer", (ours, bare), "<= 1.15"),
@@ -95,7 +95,7 @@ def bench_generation(runner: LocalRunner) -> None:
         return reference.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=64, do_sample=False)
 
     def ours() -> int:
-        return sum(1 for _ in runner.generate(GenerationAsk(prompt, pair, Sampling(64))))
+        return sum(1 for _ in runner.stream(GenerationAsk(prompt, pair, Sampling(64))))
 
     assert ours() == 128, "a text ended before its 64 tokens"
     value, a, b = ratio(ours, theirs, rounds=7)
@@ -106,7 +106,7 @@ def bench_generation(runner: LocalRunner) -> None:
         streams = []
         for i in range(n):
             edits = (Intervention(LatentId(SAE, 549 + i), Op.ADD, 0.2, Unit.NORM),)
-            streams.append(runner.write(GenerationAsk(prompt, (Variant("plain"), Variant("steered", edits)), Sampling(48, 1.0, seed=i))))
+            streams.append(runner.turns(GenerationAsk(prompt, (Variant("plain"), Variant("steered", edits)), Sampling(48, 1.0, seed=i))))
         started, tokens = time.perf_counter(), 0
         while streams:
             for stream in list(streams):

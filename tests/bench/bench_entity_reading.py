@@ -51,14 +51,14 @@ def bench_entity_reading(runner: LocalRunner, n: int) -> None:
     plain.model.layers = plain.model.layers[:depth]
     rows = [text.ids[: read_at(text, ask.at) + 1] for text in mark_texts(model, texts)]
     parts = [padded_right(model, [rows[place] for place in batch]) for batch in batches([*map(len, rows)], tokens_per_pass(model), 1024)]
-    list(runner.read(ReadingAsk(texts[:64], SAES)))  # loads the dictionaries
+    list(runner.stream(ReadingAsk(texts[:64], SAES)))  # loads the dictionaries
     with torch.inference_mode():
         plain.model(parts[0], use_cache=False)
     counts = {sae: np.zeros(runner.sae(sae).W_dec.shape[0], dtype=np.int64) for sae in SAES}
     ours = bare = 0.0
     memory: list[int] = []
     began = time.perf_counter()
-    stream = runner.read(ask)
+    stream = runner.stream(ask)
     for part in parts:
         for chunk in [next(stream)]:
             for sae, codes in chunk.codes.items():

@@ -47,7 +47,7 @@ def bench_known_unknown(runner: LocalRunner, n: int, folder: Path) -> None:
         parts += [
             padded_right(model, [rows[place] for place in batch]) for batch in batches([*map(len, rows)], tokens_per_pass(model), 1024)
         ]
-    list(runner.read(ReadingAsk(texts[:64], SAES)))  # loads the dictionaries
+    list(runner.stream(ReadingAsk(texts[:64], SAES)))  # loads the dictionaries
     with torch.inference_mode():
         plain.model(parts[0], use_cache=False)
     ours = bare = 0.0

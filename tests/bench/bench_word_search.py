@@ -70,7 +70,7 @@ def relevant(runner: LocalRunner, saes: Sequence[SaeId], queries: Sequence[Query
     for query in queries:
         words, tokens, total, marked = np.zeros(starts[-1]), np.zeros(starts[-1]), 0, 0
         for text, ranges in zip(query.texts, query.marked, strict=True):
-            capture = runner.capture(CaptureAsk(Prompt(text), tuple(saes)))
+            capture = runner.ask(CaptureAsk(Prompt(text), tuple(saes)))
             chars, ordinary = capture.tokens.char_ranges, set(capture.tokens.ordinary)
             spans = [[i for i, (a, b) in enumerate(chars) if i in ordinary and a < end and b > start] for start, end in ranges]
             of_spans = sorted({i for span in spans for i in span})

@@ -100,7 +100,7 @@ def test_a_text_ranks_the_latents_that_fire_on_it(built: list[dict[str, Any]], t
     runner = LocalRunner(tiny_model, read_catalog(get_settings()), get_settings().cache)
     expected: dict[str, float] = {}
     for sae in map(SaeId.parse, got["counts"]):
-        capture = runner.capture(CaptureAsk(Prompt(text), (sae,)))
+        capture = runner.ask(CaptureAsk(Prompt(text), (sae,)))
         acts, ordinary = capture.activations[sae], set(capture.tokens.ordinary)
         for latent, position, value in zip(acts.latent, acts.position, acts.value, strict=True):
             if int(position) in ordinary and value > 0:

@@ -65,9 +65,9 @@ def test_a_steered_generation_leaves_the_plain_row_as_it_is(
     edit = Intervention(LatentId(names[1], 3), Op.CLAMP, 5.0)
     both = GenerationAsk(Prompt(TEXT), (Variant("plain"), Variant("steered", (edit,))), Sampling(8))
     alone = GenerationAsk(Prompt(TEXT), (Variant("plain"), Variant("twin")), Sampling(8))
-    of = lambda ask: [delta.token_id for delta in exact.generate(ask) if delta.variant == "plain"]  # noqa: E731
+    of = lambda ask: [delta.token_id for delta in exact.stream(ask) if delta.variant == "plain"]  # noqa: E731
     assert of(both) == of(alone)
-    took = seconds(lambda: list(exact.generate(alone)), size.device, 1)
+    took = seconds(lambda: list(exact.stream(alone)), size.device, 1)
     measured(f"float32: {16 / took:,.0f} tokens a second in two rows")
 
 
@@ -75,13 +75,13 @@ def test_bfloat16_and_dictionaries_in_memory_are_measured(
     size: Size, exact: LocalRunner, fast: LocalRunner, make_runner: Runners, names: tuple[SaeId, ...], measured: Measured
 ) -> None:
     ask = CaptureAsk(long_prompt(size), names)
-    slow, quick = (seconds(lambda runner=runner: runner.capture(ask), size.device) for runner in (exact, fast))
+    slow, quick = (seconds(lambda runner=runner: runner.ask(ask), size.device) for runner in (exact, fast))
     measured(f"capture of {len(exact.tokens(ask.prompt))} tokens at {len(names)} sites: bfloat16 in {quick / slow:.2f} of the time")
     one = bytes_in_memory(fast.catalog.get(names[0]))
     paged = LocalRunner(fast.model, fast.catalog, fast._cache, one)
-    again = seconds(lambda: paged.capture(ask), size.device)
+    again = seconds(lambda: paged.ask(ask), size.device)
     measured(f"with room for 1 of {len(names)} dictionaries of {one / 2**20:,.1f} MiB: {again / quick:.1f} times as long")
-    expected, got = fast.capture(ask), paged.capture(ask)
+    expected, got = fast.ask(ask), paged.ask(ask)
     for name in names:
         np.testing.assert_array_equal(got.activations[name].value, expected.activations[name].value)
         np.testing.assert_array_equal(got.activations[name].latent, expected.activations[name].latent)
@@ -108,15 +108,15 @@ def test_running_out_of_memory_is_a_message_with_both_numbers_and_the_engine_sta
 ) -> None:
     engine = Engine(lambda: fast)
     ask = CaptureAsk(Prompt(TEXT), names)
-    before = engine.capture(ask)
+    before = engine.ask(ask)
     too_many = 2 * torch.cuda.get_device_properties(0).total_memory if size.device == "cuda" else 2**60
     allocate = lambda _: iter([torch.empty(too_many, dtype=torch.uint8, device=size.device)])  # noqa: E731
     with pytest.raises(OutOfMemory, match="MiB are free") as refused, engine.submit(allocate) as ticket:
         ticket.result()
     assert refused.value.needed_bytes == pytest.approx(too_many, rel=0.01) and 0 < refused.value.free_bytes < too_many
     measured(str(refused.value))
-    engine._answers.clear()
-    np.testing.assert_array_equal(engine.capture(ask).activations[names[0]].value, before.activations[names[0]].value)
+    engine._memories.clear()
+    np.testing.assert_array_equal(engine.ask(ask).activations[names[0]].value, before.activations[names[0]].value)
     engine.close()
 
 
@@ -124,6 +124,6 @@ def test_a_full_device_is_refused_before_anything_is_allocated(size: Size, fast:
     small = LocalRunner(fast.model, fast.catalog, fast._cache, 1)
     before = free_bytes(size.device)
     with pytest.raises(ShelfTooSmall, match="LATENTS_SAE_MEMORY"):
-        small.capture(CaptureAsk(Prompt(TEXT), names))
+        small.ask(CaptureAsk(Prompt(TEXT), names))
     if size.device == "cuda":
         assert free_bytes(size.device) > before - (256 << 20)

@@ -54,7 +54,7 @@ def open_as(family: str, name: str, cache: Path, bos: bool = True, folders: tupl
 
 def codes(runner: LocalRunner, sae: SaeId) -> tuple[tuple[int, ...], Rows]:
     """Token ids of the text, and its activations [position, latent] as the product gives them."""
-    capture = runner.capture(CaptureAsk(Prompt(TEXT), (sae,), fidelity=True))
+    capture = runner.ask(CaptureAsk(Prompt(TEXT), (sae,), fidelity=True))
     found = capture.activations[sae]
     dense = torch.zeros(found.n_tokens, found.n_latents)
     dense[torch.tensor(found.position).long(), torch.tensor(found.latent).long()] = torch.tensor(found.value)
@@ -318,7 +318,7 @@ def test_a_base_model_has_no_chat_and_says_so(tmp_path: Path) -> None:
 def test_a_base_models_dictionary_on_its_chat_model_comes_with_a_caution_and_a_measured_fvu(hub: Hub, tmp_path: Path) -> None:
     sae = get_sae(scope_2("res", 3)(hub, layouts.made(D, N)), tmp_path, print)
     runner = open_as("gemma3", "google/gemma-3-270m-it", tmp_path)
-    fidelity = runner.capture(CaptureAsk(Prompt(TEXT), (sae,), fidelity=True)).fidelity[sae]
+    fidelity = runner.ask(CaptureAsk(Prompt(TEXT), (sae,), fidelity=True)).fidelity[sae]
     assert "trained on google/gemma-3-270m, used on google/gemma-3-270m-it" in runner.cautions[sae]
     assert fidelity.fvu is not None and fidelity.ce_recovered is not None
 
@@ -343,11 +343,11 @@ def test_texts_are_written_and_scored_with_edits_at_every_site(tmp_path: Path, f
     assert len(saes) == 4
     edits = [Intervention(LatentId(sae, 3), Op.ADD, 0.5, Unit.NORM, Where.EVERYWHERE) for sae in saes]
     variants = (Variant("plain"), *(Variant(str(edit.direction), (edit,)) for edit in edits))
-    deltas = list(runner.generate(GenerationAsk(Prompt(TEXT), variants, Sampling(4, 0.0))))
+    deltas = list(runner.stream(GenerationAsk(Prompt(TEXT), variants, Sampling(4, 0.0))))
     assert {delta.variant for delta in deltas} == {variant.label for variant in variants}
-    plain_score = runner.score(ScoreAsk(Prompt(TEXT), (), 5))
+    plain_score = runner.ask(ScoreAsk(Prompt(TEXT), (), 5))
     for edit in edits:
-        assert runner.score(ScoreAsk(Prompt(TEXT), (edit,), 5)) != plain_score
+        assert runner.ask(ScoreAsk(Prompt(TEXT), (edit,), 5)) != plain_score
 
 
 def test_what_no_token_of_the_tokenizer_stands_for_is_never_written_or_said_to_be_promoted(tmp_path: Path) -> None:
@@ -361,6 +361,6 @@ def test_what_no_token_of_the_tokenizer_stands_for_is_never_written_or_said_to_b
     model.bare.get_output_embeddings().weight.data[-SPARE:] *= 100  # in every text one of them is far likelier than any token
     ask = GenerationAsk(Prompt(TEXT), (Variant("plain"),), Sampling(8, 0.0))
     drawn = [replace(ask, sampling=Sampling(8, 1.0, top_p, seed=3)) for top_p in (0.9, 1.0)]
-    assert all(delta.token_id < model.n_texts for one in (ask, *drawn) for delta in runner.generate(one))
-    assert all(answer.text for answer in runner.answer(AnsweringAsk((MarkedText(TEXT),), Sampling(4, 1.0), n_samples=3)))
-    assert all(token for latent in latents for token in runner.promoted(PromotedAsk(latent, 10)))
+    assert all(delta.token_id < model.n_texts for one in (ask, *drawn) for delta in runner.stream(one))
+    assert all(answer.text for answer in runner.stream(AnsweringAsk((MarkedText(TEXT),), Sampling(4, 1.0), n_samples=3)))
+    assert all(token for latent in latents for token in runner.ask(PromotedAsk(latent, 10)))

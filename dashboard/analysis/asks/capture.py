@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from dashboard.analysis.asks.ask import Ask
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
 
 
 @dataclass(frozen=True)
-class CaptureAsk:
+class CaptureAsk(Ask["Capture"]):
     """Read the sites of some SAEs on one prompt and encode them."""
 
     prompt: Prompt
@@ -20,7 +21,7 @@ class CaptureAsk:
 
 
 @dataclass(frozen=True)
-class TraceAsk:
+class TraceAsk(Ask["tuple[TracedRow, ...]"]):
     """What some latents do on each token of several texts that are given as token ids."""
 
     rows: tuple[tuple[int, ...], ...]

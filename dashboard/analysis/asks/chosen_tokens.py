@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
+from dashboard.analysis.asks.ask import Ask
 from dashboard.analysis.asks.edits import MAX_AMOUNT
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.names import LatentId, SaeId
@@ -20,7 +21,7 @@ MAX_AFTER = 256
 
 
 @dataclass(frozen=True)
-class ActivityAsk:
+class ActivityAsk(Ask["SampledActivity"]):
     """Everything that the latents of some SAEs do at chosen tokens of texts that are given as token ids."""
 
     rows: tuple[tuple[int, ...], ...]
@@ -91,7 +92,7 @@ class Rescale:
 
 
 @dataclass(frozen=True)
-class RescaleAsk:
+class RescaleAsk(Ask["Rescaled"]):
     """Rescale latents at one token of a text in several ways; each way, run the rest of the model and read some latents there."""
 
     row: tuple[int, ...]

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from dashboard.analysis.asks.ask import Ask, StreamAsk
 from dashboard.analysis.asks.edits import Intervention
 from dashboard.analysis.asks.weights import Dose
 from dashboard.analysis.errors import BadAsk
@@ -52,7 +53,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class GenerationAsk:
+class GenerationAsk(StreamAsk["TokenDelta"]):
     """Continue one prompt in several variants."""
 
     prompt: Prompt
@@ -66,7 +67,7 @@ class GenerationAsk:
 
 
 @dataclass(frozen=True)
-class ScoreAsk:
+class ScoreAsk(Ask["TextScore"]):
     """Read a text that has been written, once with edits and once without, and compare the two models token by token."""
 
     prompt: Prompt

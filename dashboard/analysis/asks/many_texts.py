@@ -5,7 +5,7 @@ cheapest for the model (short texts first) and name the texts that they belong t
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
+from dashboard.analysis.asks.ask import StreamAsk
 from dashboard.analysis.asks.edits import Direction, Intervention, Op, Unit, Where
 from dashboard.analysis.asks.generation import Sampling
 from dashboard.analysis.errors import BadAsk
@@ -105,7 +106,7 @@ class Spot(StrEnum):
 
 
 @dataclass(frozen=True)
-class ReadingAsk:
+class ReadingAsk(StreamAsk["ReadChunk"]):
     """What some SAEs give at one token of each of many texts. Texts with the same tokens up to there are read once."""
 
     texts: tuple[MarkedText, ...]
@@ -175,7 +176,7 @@ class ReadChunk:
 
 
 @dataclass(frozen=True)
-class AnsweringAsk:
+class AnsweringAsk(StreamAsk["Answer"]):
     """Short continuations of many prompts. Prompts that are the same are answered once, and each gets that answer."""
 
     prompts: tuple[MarkedText, ...]
@@ -214,7 +215,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class ChoiceAsk:
+class ChoiceAsk(StreamAsk["ChoiceScores"]):
     """How likely the model finds each of several continuations of each prompt."""
 
     prompts: tuple[MarkedText, ...]
@@ -254,7 +255,7 @@ class ChoiceScores:
 
 
 @dataclass(frozen=True)
-class AttentionAsk:
+class AttentionAsk(StreamAsk["AttentionChunk"]):
     """How much each head attends from the last token of each text to the last token of its marked part."""
 
     texts: tuple[MarkedText, ...]
@@ -272,12 +273,6 @@ class AttentionChunk:
     """Places in the ask."""
     weights: Float32[np.ndarray, "rows layers heads"]
     """Attention weights, 0 to 1."""
-
-
-def each_of(turns: Iterable[Iterable[T]]) -> Iterator[T]:
-    """The items of a stream whose turns give several or none; closing it ends the stream."""
-    for turn in turns:
-        yield from turn
 
 
 def _check_marked(texts: Sequence[MarkedText]) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float64, Int32
 
+from dashboard.analysis.asks.ask import Ask
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.names import LatentId, SaeId
 
@@ -25,7 +26,7 @@ class MatchBy(StrEnum):
 
 
 @dataclass(frozen=True)
-class MatchAsk:
+class MatchAsk(Ask["MatchTable"]):
     """Counterparts of the latents of one SAE among those of another."""
 
     of: SaeId

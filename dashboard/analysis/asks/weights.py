@@ -5,20 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from dashboard.analysis.asks.edits import Direction
+from dashboard.analysis.asks.ask import Ask
+from dashboard.analysis.asks.edits import Direction, Intervention, NamedVector
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.names import LatentId, SaeId
 
 
 @dataclass(frozen=True)
-class VocabularyAsk:
+class VocabularyAsk(Ask["Vocabulary"]):
     """What some tokens are to the model: their texts and their vectors."""
 
     ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class NeighbourAsk:
+class NeighbourAsk(Ask["tuple[Neighbour, ...]"]):
     """The latents of other SAEs whose decoder rows point most nearly the way of one latent's."""
 
     latent: LatentId
@@ -28,7 +29,14 @@ class NeighbourAsk:
 
 
 @dataclass(frozen=True)
-class AssembleAsk:
+class DosesAsk(Ask["tuple[Dose, ...]"]):
+    """What each of some interventions amounts to, in their order; no prompt is read."""
+
+    interventions: tuple[Intervention, ...]
+
+
+@dataclass(frozen=True)
+class AssembleAsk(Ask[NamedVector]):
     """A vector put together from latents of one site: the sum of coefficient times decoder row."""
 
     name: str
@@ -40,7 +48,7 @@ class AssembleAsk:
 
 
 @dataclass(frozen=True)
-class PromotedAsk:
+class PromotedAsk(Ask[tuple[str, ...]]):
     """The tokens whose logits a direction raises most, through the final norm's weights and the unembedding."""
 
     direction: Direction

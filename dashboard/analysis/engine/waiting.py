@@ -1,32 +1,16 @@
 """StudyRunner: an engine's answers for work that can wait, and that can be stopped from outside."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from dashboard.analysis.asks.capture import Capture, CaptureAsk, TraceAsk, TracedRow
-from dashboard.analysis.asks.chosen_tokens import ActivityAsk, RescaleAsk, Rescaled, SampledActivity
-from dashboard.analysis.asks.edits import Intervention, NamedVector
-from dashboard.analysis.asks.generation import GenerationAsk, ScoreAsk, TextScore, TokenDelta
-from dashboard.analysis.asks.many_texts import (
-    Answer,
-    AnsweringAsk,
-    AttentionAsk,
-    AttentionChunk,
-    ChoiceAsk,
-    ChoiceScores,
-    ReadChunk,
-    ReadingAsk,
-    each_of,
-)
-from dashboard.analysis.asks.matching import MatchAsk, MatchTable
+from dashboard.analysis.asks.ask import Ask, StreamAsk
 from dashboard.analysis.asks.model_card import ModelCard
-from dashboard.analysis.asks.weights import AssembleAsk, Dose, Neighbour, NeighbourAsk, PromotedAsk, Vocabulary, VocabularyAsk
 from dashboard.analysis.engine.engine import Engine
-from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.engine.tickets import Place, Priority, Ticket
 from dashboard.analysis.errors import Cancelled
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -52,77 +36,16 @@ class StudyRunner:
 
     def describe(self) -> ModelCard:
         """See `Runner.describe`."""
-        return self._answer(lambda runner: runner.describe())
+        return self._only(self._engine.submit(lambda runner: iter([runner.describe()]), Priority.STUDY))
 
-    def capture(self, ask: CaptureAsk) -> Capture:
-        """See `Runner.capture`."""
-        return self._only(self._engine.ask_capture(ask, Priority.STUDY))
+    def ask(self, ask: Ask[A]) -> A:
+        """See `Runner.ask`."""
+        return self._only(self._engine.ticket(ask, Priority.STUDY))
 
-    def trace(self, ask: TraceAsk) -> tuple[TracedRow, ...]:
-        """See `Runner.trace`."""
-        return self._answer(lambda runner: runner.trace(ask))
-
-    def vocabulary(self, ask: VocabularyAsk) -> Vocabulary:
-        """See `Runner.vocabulary`."""
-        return self._answer(lambda runner: runner.vocabulary(ask))
-
-    def neighbours(self, ask: NeighbourAsk) -> tuple[Neighbour, ...]:
-        """See `Runner.neighbours`."""
-        return self._answer(lambda runner: runner.neighbours(ask))
-
-    def matches(self, ask: MatchAsk) -> MatchTable:
-        """See `Runner.matches`."""
-        return self._answer(lambda runner: runner.matches(ask))
-
-    def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
-        """See `Runner.generate`."""
-        return each_of(self._items(self._engine.ask_generation(ask, Priority.STUDY)))
-
-    def score(self, ask: ScoreAsk) -> TextScore:
-        """See `Runner.score`."""
-        return self._only(self._engine.ask_score(ask, Priority.STUDY))
-
-    def doses(self, interventions: tuple[Intervention, ...]) -> tuple[Dose, ...]:
-        """See `Runner.doses`."""
-        return self._answer(lambda runner: runner.doses(interventions))
-
-    def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
-        """See `Runner.promoted`."""
-        return self._answer(lambda runner: runner.promoted(ask))
-
-    def assemble(self, ask: AssembleAsk) -> NamedVector:
-        """See `Runner.assemble`."""
-        return self._answer(lambda runner: runner.assemble(ask))
-
-    def activity(self, ask: ActivityAsk) -> SampledActivity:
-        """See `Runner.activity`."""
-        return self._answer(lambda runner: runner.activity(ask))
-
-    def rescale(self, ask: RescaleAsk) -> Rescaled:
-        """See `Runner.rescale`."""
-        return self._answer(lambda runner: runner.rescale(ask))
-
-    def read(self, ask: ReadingAsk) -> Iterator[ReadChunk]:
-        """See `Runner.read`."""
-        return self._stream(lambda runner: runner.read(ask))
-
-    def answer(self, ask: AnsweringAsk) -> Iterator[Answer]:
-        """See `Runner.answer`."""
-        return each_of(self._stream(lambda runner: runner.answer_steps(ask)))
-
-    def weigh(self, ask: ChoiceAsk) -> Iterator[ChoiceScores]:
-        """See `Runner.weigh`."""
-        return each_of(self._stream(lambda runner: runner.weigh_steps(ask)))
-
-    def attend(self, ask: AttentionAsk) -> Iterator[AttentionChunk]:
-        """See `Runner.attend`."""
-        return self._stream(lambda runner: runner.attend(ask))
-
-    def _stream(self, start: Callable[[LocalRunner], Iterator[T]]) -> Iterator[T]:
-        return self._items(self._engine.submit(start, Priority.STUDY))
-
-    def _answer(self, answer: Callable[[LocalRunner], T]) -> T:
-        return self._only(self._engine.submit(lambda runner: iter([answer(runner)]), Priority.STUDY))
+    def stream(self, ask: StreamAsk[A]) -> Iterator[A]:
+        """See `Runner.stream`."""
+        for turn in self._items(self._engine.ticket(ask, Priority.STUDY)):
+            yield from turn
 
     def _only(self, ticket: Ticket[T]) -> T:
         for item in self._items(ticket):

@@ -12,7 +12,8 @@ from pathlib import Path
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.engine.engine import Engine
-from dashboard.analysis.engine.local import CALIBRATION, LocalRunner
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.engine.placing import CALIBRATION
 from dashboard.analysis.engine.tickets import Place, Priority
 from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import BadAsk, NotMeasured, OtherModel, PromptTooLong
@@ -95,7 +96,7 @@ def measure(runner: Runner, sae: SaeId) -> dict[str, float | int | None]:
     text = CALIBRATION.read_text()
     while True:
         try:
-            capture = runner.capture(CaptureAsk(Prompt(text), (sae,), fidelity=True))
+            capture = runner.ask(CaptureAsk(Prompt(text), (sae,), fidelity=True))
             break
         except PromptTooLong:
             text = text[: len(text) // 2]

@@ -27,3 +27,12 @@ def traced_bytes(model: LoadedModel, n_rows: int, n_tokens: int, widths: list[in
     attention = 3 * n_rows * n_tokens * n_tokens * int(config.n_heads) * 4
     read = n_rows * n_tokens * 4 * model.d_model * 4 * max(1, len(widths))
     return attention + read + n_rows * n_tokens * 3 * max(widths, default=0) * 4
+
+
+def rescaled_bytes(model: LoadedModel, n_tokens: int, n_rows: int, n_after: int) -> int:
+    """Upper estimate for reading a row of `n_tokens` once and going on from one of its tokens in `n_rows` rows, `n_after` tokens each."""
+    config = model.bridge.cfg
+    heads, n_after = int(config.n_heads), max(1, n_after)
+    kept = 2 * 2 * n_tokens * int(config.n_layers) * model.d_model * 4
+    attention = 3 * heads * 4 * (n_tokens * n_tokens + n_rows * n_after * n_tokens)
+    return attention + n_rows * (kept + n_after * 8 * model.d_model * 4) + min(n_rows * n_after, 1024) * int(config.d_vocab) * 12

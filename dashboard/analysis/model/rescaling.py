@@ -25,7 +25,7 @@ from dashboard.analysis.model.generation import key_values
 from dashboard.analysis.model.hooks import Edit, hooked_bare
 from dashboard.analysis.names import LatentId, SaeId, Site
 
-_ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 64
 """Most rows of one pass, the plain one included."""
 _LOGITS_AT_ONCE = 1024 * 49_152
 """Most logits of one pass that are in memory."""
@@ -60,7 +60,7 @@ def rescale_at(model: LoadedModel, plan: Plan, saes: Mapping[SaeId, PlacedSae]) 
     plain, plain_loss = None, 0.0
     with torch.inference_mode():
         before = _read_before(model, plan)
-        per_pass = max(1, min(_ROWS_AT_ONCE, _LOGITS_AT_ONCE // (model.n_vocabulary * max(1, n_losses))) - 1)
+        per_pass = max(1, min(ROWS_AT_ONCE, _LOGITS_AT_ONCE // (model.n_vocabulary * max(1, n_losses))) - 1)
         n_rows = 1 + min(per_pass, len(distinct))
         for start in range(0, max(1, len(distinct)), per_pass):
             chunk = distinct[start : start + per_pass]

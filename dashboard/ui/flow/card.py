@@ -65,13 +65,13 @@ def node_card(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> Later:
             column.metric(name, value, help=TERMS[name])
     facts = _facts(node.latent)
     if facts is None:
-        texts = get_engine().promoted(PromotedAsk(node.latent, 10))
+        texts = get_engine().ask(PromotedAsk(node.latent, 10))
         st.caption(failures.plain("Makes likelier: " + "  ".join(map(repr, texts))))
         return partial(_without, view, graph, node.latent)
     share, counted = figures.density(frequency(facts))
     st.markdown(f"Fires on {failures.plain(share)} :gray[{failures.plain(counted)}]", help=TERMS["density"])
     ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted[:N_LOGITS], *facts.suppressed[:N_LOGITS])))
-    shown = dict(zip(ids, get_engine().vocabulary(VocabularyAsk(ids)).texts, strict=True))
+    shown = dict(zip(ids, get_engine().ask(VocabularyAsk(ids)).texts, strict=True))
     columns = (("likelier", facts.promoted[:N_LOGITS]), ("less likely", facts.suppressed[:N_LOGITS]))
     token_columns([(title, latent_rows.weights(tokens, shown)) for title, tokens in columns], key=PAGE.key("logits"))
     return partial(_node_later, view, graph, facts)
@@ -167,7 +167,7 @@ def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:
     if first is None or second is None:
         return _nothing
     shared = shared_promoted(first, second)
-    texts = get_engine().vocabulary(VocabularyAsk(shared)).texts if shared else ()
+    texts = get_engine().ask(VocabularyAsk(shared)).texts if shared else ()
     said = "  ".join(map(repr, texts)) if texts else "none of their ten strongest"
     st.markdown(f"**Both make likelier** {failures.plain(said)}", help=TERMS["logit"])
     return partial(_together, first, second)
@@ -203,4 +203,4 @@ def _facts(latent: LatentId) -> LatentFacts | None:
 
 
 def _trace(ask: TraceAsk) -> Sequence[TracedRow]:
-    return failures.answer(get_engine().ask_trace(ask), f"reading {len(ask.rows)} texts")
+    return failures.answer(get_engine().ticket(ask), f"reading {len(ask.rows)} texts")

@@ -128,7 +128,7 @@ def _texts(rows: Sequence[tuple[StudyEntity, float]], latent: LatentId, maximum:
 
 
 def _text(entity: StudyEntity, latent: LatentId, value: float) -> ExampleRow:
-    capture = get_engine().capture(CaptureAsk(Prompt(entity.text), (latent.sae,)))
+    capture = get_engine().ask(CaptureAsk(Prompt(entity.text), (latent.sae,)))
     tokens, values = capture.tokens, capture.activations[latent.sae].of_latent(latent.index)
     cells = tuple(
         TokenCell(text, float(values[i]), (), special)

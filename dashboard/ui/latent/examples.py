@@ -84,11 +84,11 @@ def _tests(view: latents.LatentState, facts: LatentFacts | None) -> Scale:
 
 
 def _capture(test: Prompt, latent: LatentId) -> Capture:
-    return failures.answer(get_engine().ask_capture(CaptureAsk(test, (latent.sae,))), "reading your text")
+    return failures.answer(get_engine().ticket(CaptureAsk(test, (latent.sae,))), "reading your text")
 
 
 def _trace(ask: TraceAsk) -> Sequence[TracedRow]:
-    return failures.answer(get_engine().ask_trace(ask), f"reading {len(ask.rows)} examples")
+    return failures.answer(get_engine().ticket(ask), f"reading {len(ask.rows)} examples")
 
 
 def _bands(reading: _Reading) -> None:

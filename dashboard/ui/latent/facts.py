@@ -39,11 +39,11 @@ def _logits(latent: LatentId, facts: LatentFacts | None) -> None:
     st.markdown("**What it makes likelier**", help=TERMS["logit"])
     engine = get_engine()
     if facts is None:
-        texts = engine.promoted(PromotedAsk(latent, 10))
+        texts = engine.ask(PromotedAsk(latent, 10))
         st.caption(failures.plain("Likelier: " + "  ".join(map(repr, texts))))
         return
     ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted, *facts.suppressed)))
-    shown = dict(zip(ids, engine.vocabulary(VocabularyAsk(ids)).texts, strict=True))
+    shown = dict(zip(ids, engine.ask(VocabularyAsk(ids)).texts, strict=True))
     columns = (("likelier", facts.promoted), ("less likely", facts.suppressed))
     token_columns([(title, latent_rows.weights(tokens, shown)) for title, tokens in columns], key=latents.LOGITS)
 
@@ -68,7 +68,7 @@ def _statistics(view: latents.LatentState, facts: LatentFacts) -> None:
 def _related(catalog: Catalog, latent: LatentId, facts: LatentFacts | None) -> None:
     if facts is None:
         others = tuple(spec.id for spec in catalog.release_of(latent.sae))
-        found = get_engine().neighbours(NeighbourAsk(latent, others))
+        found = get_engine().ask(NeighbourAsk(latent, others))
         groups = {"Nearest in each SAE": (latents.WITHIN, [(one.latent, one.cosine) for one in found], "cosine")}
     else:
         near = [(one.latent, one.cosine) for one in facts.neighbours]

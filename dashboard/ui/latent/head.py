@@ -79,7 +79,7 @@ def _vector(catalog: Catalog, latent: LatentId) -> None:
 
 def vector_json(runner: Runner, latent: LatentId) -> str:
     """A decoder row as Neuronpedia gives it: a plain array."""
-    return json.dumps(runner.assemble(AssembleAsk(str(latent), ((latent, 1.0),))).values)
+    return json.dumps(runner.ask(AssembleAsk(str(latent), ((latent, 1.0),))).values)
 
 
 def words(latent: LatentId, automatic: str) -> None:
@@ -112,7 +112,7 @@ def _other_sae(latent: LatentId) -> None:
     """Callback: the latent of another SAE that points most nearly the same way."""
     wanted = get_catalog().get(SaeId.parse(st.session_state[latents.SAE])).id
     try:
-        latents.go(get_engine().neighbours(NeighbourAsk(latent, (wanted,)))[0].latent)
+        latents.go(get_engine().ask(NeighbourAsk(latent, (wanted,)))[0].latent)
     except AnalysisError as error:
         latents.go(LatentId(wanted, 0))
         latents.complain(str(error))

@@ -212,6 +212,6 @@ def warm_up() -> None:
         first = choices()[0]
         engine, specs = open_chosen(first), catalog_of(first).specs
         if specs:
-            capture_readable(engine.capture, Prompt("Hello"), [spec.id for spec in specs])
+            capture_readable(engine.ask, Prompt("Hello"), [spec.id for spec in specs])
     except AnalysisError as error:
         get_notice().say(str(error))

@@ -91,7 +91,7 @@ def _promotes(row: steer.Row) -> str:
     if row.direction.startswith("vector/"):
         return "A vector"
     try:
-        tokens = get_engine().promoted(PromotedAsk(LatentId.parse(row.direction), 3))
+        tokens = get_engine().ask(PromotedAsk(LatentId.parse(row.direction), 3))
     except AnalysisError:
         return "Not readable"
     return "Makes likelier " + " ".join(dict.fromkeys(repr(token.strip()) for token in tokens if "\ufffd" not in token))
@@ -128,7 +128,7 @@ def _firing_box(catalog: Catalog, prompt: Prompt) -> None:
     if not prompt.text:
         st.caption("Nothing yet: type a prompt.")
         return
-    capture = get_engine().capture(CaptureAsk(prompt, (sae,)))
+    capture = get_engine().ask(CaptureAsk(prompt, (sae,)))
     firing = highlight.strongest(capture.activations[sae], capture.tokens, 8)
     add = partial(steer.add_active, catalog)
     rows = latent_rows.latent_rows(firing, None, (), names(catalog))
@@ -158,7 +158,7 @@ def _sum_box(vectors: VectorFolder, view: steer.SteerState, doses: Mapping[str, 
     ]
     name = st.text_input("Keep the sum of the added latents as", key=steer.SUM_NAME, placeholder="a name", disabled=not added)
     if st.button("Keep", icon=":material/functions:", disabled=not added) and name:
-        vector = get_engine().assemble(AssembleAsk(name.strip(), tuple(added)))
+        vector = get_engine().ask(AssembleAsk(name.strip(), tuple(added)))
         vectors.keep(vector, str(get_engine().describe().model))
         st.success(failures.plain(f"Kept as vector/{vector.name}: {len(added)} rows times their amounts. Add it with the unit raw."))
 
@@ -179,7 +179,7 @@ def settings(view: steer.SteerState) -> None:
                 end.number_input("Up to, not with", 1, 1_000_000, key=steer.END, **shared)
     if kept[steer.WHERE] in (steer.FROM, steer.SPAN) and view.ask.prompt.text:
         with failures.shown():
-            tokens = get_engine().capture(CaptureAsk(view.ask.prompt, ())).tokens
+            tokens = get_engine().ask(CaptureAsk(view.ask.prompt, ())).tokens
             cells, scale = present_steer.edited_tokens(tokens, view.place)
             token_strip(cells, scale, selected=None, key=steer.PROMPT_STRIP, on_pick=steer.pick_place, on_unpin=state.note_change)
     with sampling, st.popover("Sampling", icon=":material/casino:", width="stretch"):

@@ -21,7 +21,7 @@ def stream(ask: SteeringAsk) -> dict[str, Written]:
     line, left, right = st.empty(), *(column.empty() for column in st.columns(2, gap="large"))
     said, drawn = "", 0.0
     steer.keep_partial(ask, dict(texts))
-    with get_engine().ask_generation(ask.generation) as ticket:
+    with get_engine().ticket(ask.generation) as ticket:
         for item in ticket:
             if isinstance(item, Place):
                 now = f"{item.ahead} ahead of you" if item.ahead else get_notice().line or "writing"

@@ -7,7 +7,7 @@ import streamlit as st
 from components.figures.dose import dose_curves
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.generation import Sampling
-from dashboard.analysis.asks.weights import Dose
+from dashboard.analysis.asks.weights import Dose, DosesAsk
 from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.methods.steering import comparison as steering
@@ -26,7 +26,7 @@ _POLL_S = 1.0
 def doses(view: steer.SteerState) -> dict[str, Dose]:
     """What each edit amounts to, by the key of its number box."""
     try:
-        found = get_engine().doses(view.ask.interventions)
+        found = get_engine().ask(DosesAsk(view.ask.interventions))
     except AnalysisError:
         return {}
     return {row.key("amount"): dose for row, dose in zip(view.rows, found, strict=True)}
@@ -43,7 +43,7 @@ def next_tokens(view: steer.SteerState, found: Comparison) -> None:
         return
     token = score.tokens[index]
     place = failures.plain(f"Token {index} of the {side} text, {written.texts[index]!r}")
-    n_prompt = len(get_engine().capture(CaptureAsk(view.ask.prompt, ())).tokens)
+    n_prompt = len(get_engine().ask(CaptureAsk(view.ask.prompt, ())).tokens)
     st.button(f"Edit from here on (token {n_prompt + index})", on_click=steer.edit_from, args=(n_prompt + index,), icon=":material/start:")
     st.markdown(f"**{place}**: what either model would write after the same tokens", help=TERMS["KL"])
     probability = st.column_config.NumberColumn(format="percent")

@@ -34,14 +34,14 @@ def forever(log: list[str], name: str, steps: int = 10**9) -> Iterator[int]:
 def test_engine_and_local_runner_give_equal_arrays(engine: Engine, runner: LocalRunner, site_saes) -> None:
     assert isinstance(engine, Runner) and isinstance(runner, Runner)
     ask = CaptureAsk(ASK_TEXT, site_saes, fidelity=True)
-    ours, local = engine.capture(ask), runner.capture(ask)
+    ours, local = engine.ask(ask), runner.ask(ask)
     assert ours.tokens == local.tokens and ours.fidelity == local.fidelity
     for sae in site_saes:
         for name in ("position", "latent", "value"):
             np.testing.assert_array_equal(getattr(ours.activations[sae], name), getattr(local.activations[sae], name))
     neighbours = NeighbourAsk(LatentId(site_saes[0], 3), site_saes, 2)
-    assert engine.neighbours(neighbours) == runner.neighbours(neighbours)
-    assert list(engine.generate(GENERATION)) == list(runner.generate(GENERATION))
+    assert engine.ask(neighbours) == runner.ask(neighbours)
+    assert list(engine.stream(GENERATION)) == list(runner.stream(GENERATION))
     assert engine.describe() == runner.describe()
 
 
@@ -51,17 +51,17 @@ def test_an_error_reaches_who_asked_and_the_next_ask_is_answered(engine: Engine,
         (CaptureAsk(ASK_TEXT, (SaeId("no", "such"),)), UnknownSae),
     ):
         with pytest.raises(error):
-            engine.capture(ask)
+            engine.ask(ask)
     with pytest.raises(ZeroDivisionError), engine.submit(lambda _: iter([1 / 0])) as ticket:
         ticket.result()
     with pytest.raises(SystemExit), engine.submit(lambda _: iter(exec("raise SystemExit(3)") or ())) as ticket:
         ticket.result()
-    assert engine.capture(CaptureAsk(ASK_TEXT, site_saes)).tokens.text == TEXT
+    assert engine.ask(CaptureAsk(ASK_TEXT, site_saes)).tokens.text == TEXT
 
 
 def test_the_same_ask_is_answered_from_memory(engine: Engine, site_saes) -> None:
     ask = CaptureAsk(ASK_TEXT, site_saes)
-    assert engine.capture(ask) is engine.capture(CaptureAsk(Prompt(TEXT), site_saes))
+    assert engine.ask(ask) is engine.ask(CaptureAsk(Prompt(TEXT), site_saes))
 
 
 def test_leaving_a_ticket_stops_the_work_before_its_next_step(engine: Engine) -> None:
@@ -77,7 +77,7 @@ def test_leaving_a_ticket_stops_the_work_before_its_next_step(engine: Engine) ->
 
 
 def test_a_generation_stops_within_one_token_of_its_iterator_being_closed(engine: Engine, runner: LocalRunner) -> None:
-    stream = engine.generate(GenerationAsk(Prompt("The dog"), (Variant("plain"),), Sampling(200)))
+    stream = engine.stream(GenerationAsk(Prompt("The dog"), (Variant("plain"),), Sampling(200)))
     next(stream)
     stream.close()
     engine.describe()
@@ -143,16 +143,16 @@ def test_a_full_queue_is_refused_and_empties_again(engine: Engine, monkeypatch: 
 def test_one_session_that_steers_or_crashes_never_changes_anothers_numbers(engine: Engine, site_saes) -> None:
     ask = lambda n: CaptureAsk(Prompt(f"{TEXT} {n}"), site_saes)  # noqa: E731
     edit = Intervention(LatentId(site_saes[0], 7), Op.ADD, 40.0)
-    expected = {n: engine.capture(ask(n)) for n in range(6)}
-    engine._answers.clear()
+    expected = {n: engine.ask(ask(n)) for n in range(6)}
+    engine._memories.clear()
     stop = threading.Event()
 
     def disturb() -> None:
         while not stop.is_set():
-            for _ in engine.generate(GenerationAsk(Prompt("The dog"), (Variant("steered", (edit,)),), Sampling(8))):
+            for _ in engine.stream(GenerationAsk(Prompt("The dog"), (Variant("steered", (edit,)),), Sampling(8))):
                 pass
             with pytest.raises(AnalysisError):
-                engine.capture(CaptureAsk(ASK_TEXT, (SaeId("no", "such"),)))
+                engine.ask(CaptureAsk(ASK_TEXT, (SaeId("no", "such"),)))
             with pytest.raises(ZeroDivisionError), engine.submit(lambda _: iter([1 / 0])) as ticket:
                 ticket.result()
 
@@ -160,7 +160,7 @@ def test_one_session_that_steers_or_crashes_never_changes_anothers_numbers(engin
     disturber.start()
     try:
         for n in range(6):
-            got = engine.capture(ask(n))
+            got = engine.ask(ask(n))
             for sae in site_saes:
                 np.testing.assert_array_equal(got.activations[sae].value, expected[n].activations[sae].value)
     finally:
@@ -171,10 +171,10 @@ def test_one_session_that_steers_or_crashes_never_changes_anothers_numbers(engin
 def test_an_ask_that_needs_too_many_bytes_is_refused_with_both_numbers(engine: Engine, site_saes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboard.analysis.system.room.free_bytes", lambda device: 1000)
     with pytest.raises(OutOfMemory, match="MiB are free") as refused:
-        engine.capture(CaptureAsk(ASK_TEXT, site_saes))
+        engine.ask(CaptureAsk(ASK_TEXT, site_saes))
     assert refused.value.free_bytes == 900 < refused.value.needed_bytes
     monkeypatch.undo()
-    engine.capture(CaptureAsk(ASK_TEXT, site_saes))
+    engine.ask(CaptureAsk(ASK_TEXT, site_saes))
 
 
 def test_a_model_that_cannot_be_loaded_is_tried_again_at_the_next_ask(runner: LocalRunner) -> None:
@@ -225,7 +225,7 @@ def session(number: int, temperature: float) -> GenerationAsk:
 
 def solo(runner: LocalRunner, ask: GenerationAsk) -> dict[str, list[int]]:
     """What a runner of one's own writes."""
-    return by_label(LocalRunner(runner.model, runner.catalog, runner._cache).generate(ask))
+    return by_label(LocalRunner(runner.model, runner.catalog, runner._cache).stream(ask))
 
 
 def by_label(deltas: Iterable[TokenDelta]) -> dict[str, list[int]]:
@@ -237,7 +237,7 @@ def by_label(deltas: Iterable[TokenDelta]) -> dict[str, list[int]]:
 
 def is_clean(runner: LocalRunner) -> bool:
     """No row in any decoder, no hook on the model."""
-    return not any(decoder.n_rows for decoder in runner._decoders.values()) and not any(
+    return not any(decoder.n_rows for decoder in runner._workspace.decoders.values()) and not any(
         module._forward_hooks for module in runner.model.bare.modules()
     )
 
@@ -261,7 +261,7 @@ def test_20_sessions_at_once_each_get_their_own_text(engine: Engine, runner: Loc
 
     def use(number: int) -> None:
         go.wait()
-        texts[number] = by_label(engine.generate(asks[number]))
+        texts[number] = by_label(engine.stream(asks[number]))
 
     threads = [threading.Thread(target=use, args=(number,)) for number in range(len(asks))]
     for thread in threads:
@@ -280,13 +280,13 @@ def test_edits_that_break_the_model_are_told_to_their_asker_and_change_no_other_
     beyond = (Intervention(huge, Op.ADD, 1e9, where=TokenSpan(9)),) * 3 + (Intervention(huge, Op.SCALE, 1e9, where=TokenSpan(9)),) * 3
     asks = [session(number, 1.0) for number in (3, 4, 5)]
     with (
-        engine.ask_generation(asks[0]) as first,
-        engine.ask_generation(GenerationAsk(Prompt("The dog"), (Variant("x"), Variant("y", beyond)), Sampling(40, 1.0))) as broken,
-        engine.ask_generation(asks[1]) as second,
+        engine.ticket(asks[0]) as first,
+        engine.ticket(GenerationAsk(Prompt("The dog"), (Variant("x"), Variant("y", beyond)), Sampling(40, 1.0))) as broken,
+        engine.ticket(asks[1]) as second,
     ):
         with pytest.raises(BadAsk, match=r"The edits of y .* smaller amounts"):
             list(broken)
-        late = by_label(engine.generate(asks[2]))
+        late = by_label(engine.stream(asks[2]))
         texts = [by_label(delta for step in ticket if not isinstance(step, Place) for delta in step) for ticket in (first, second)]
     assert [*texts, late] == [solo(runner, ask) for ask in asks]
     assert is_clean(runner)
@@ -297,7 +297,7 @@ def test_a_ticket_left_after_2_tokens_leaves_no_row_and_no_hook_after_one_more_s
 ) -> None:
     ask = session(1, 0.0)
     ask = GenerationAsk(ask.prompt, ask.variants, Sampling(200))
-    with engine.ask_generation(ask) as ticket:
+    with engine.ticket(ask) as ticket:
         steps = (item for item in ticket if not isinstance(item, Place))
         next(steps), next(steps)
     seen = engine.submit(lambda runner: iter([(is_clean(runner), len(passes))]), Priority.STUDY).result()
@@ -308,17 +308,17 @@ def test_a_ticket_left_after_2_tokens_leaves_no_row_and_no_hook_after_one_more_s
 
 def test_an_ask_written_to_its_end_is_answered_from_memory(engine: Engine, passes: list[int]) -> None:
     ask = session(6, 1.0)
-    first = list(engine.generate(ask))
+    first = list(engine.stream(ask))
     n_passes = len(passes)
-    assert list(engine.generate(session(6, 1.0))) == first
-    with engine.ask_generation(ask, Priority.STUDY) as ticket:
+    assert list(engine.stream(session(6, 1.0))) == first
+    with engine.ticket(ask, Priority.STUDY) as ticket:
         assert [delta for step in ticket if not isinstance(step, Place) for delta in step] == first
     assert len(passes) == n_passes > 0
 
 
 def test_another_ask_is_written_whole_with_all_its_rows_together(engine: Engine, runner: LocalRunner, passes: list[int]) -> None:
     ask = session(6, 1.0)
-    first = by_label(engine.generate(ask))
+    first = by_label(engine.stream(ask))
     plain, steered = ask.variants
     others = [
         GenerationAsk(ask.prompt, (plain, Variant("new name", steered.interventions)), ask.sampling),
@@ -330,7 +330,7 @@ def test_another_ask_is_written_whole_with_all_its_rows_together(engine: Engine,
     texts: list[dict[str, list[int]]] = []
     for other in others:
         passes.clear()
-        texts.append(by_label(engine.generate(other)))
+        texts.append(by_label(engine.stream(other)))
         assert passes[0] == 2 and texts[-1] == solo(runner, other)
     assert texts[0] == {"plain": first["plain"], "new name": first["steered"]} and texts[2] == first
     assert texts[1]["plain"] == first["plain"] and texts[1]["steered"] != first["steered"]
@@ -339,10 +339,10 @@ def test_another_ask_is_written_whole_with_all_its_rows_together(engine: Engine,
 
 def test_a_row_that_was_left_half_way_is_not_remembered_as_whole(engine: Engine, runner: LocalRunner) -> None:
     ask = GenerationAsk(Prompt("The dog"), (Variant("plain"),), Sampling(12))
-    stream = engine.generate(ask)
+    stream = engine.stream(ask)
     next(stream), next(stream)
     stream.close()
-    assert by_label(engine.generate(ask)) == solo(runner, ask)
+    assert by_label(engine.stream(ask)) == solo(runner, ask)
 
 
 def test_a_study_and_a_user_share_no_pass_and_both_get_their_texts(engine: Engine, runner: LocalRunner, passes: list[int]) -> None:
@@ -350,12 +350,12 @@ def test_a_study_and_a_user_share_no_pass_and_both_get_their_texts(engine: Engin
     asks = [session(number, 1.0) for number in (2, 3, 8)]
     with (
         engine.submit(lambda _: iter([gate.wait(5)])),
-        engine.ask_generation(asks[0], Priority.STUDY) as study,
-        engine.ask_generation(asks[1]) as user,
+        engine.ticket(asks[0], Priority.STUDY) as study,
+        engine.ticket(asks[1]) as user,
     ):
         gate.set()
         first = next(item for item in study if not isinstance(item, Place))  # its rows stand in the study's batch now
-        with engine.ask_generation(asks[2]) as late:
+        with engine.ticket(asks[2]) as late:
             texts = {
                 ticket: by_label(delta for step in ticket if not isinstance(step, Place) for delta in step)
                 for ticket in (late, user, study)
@@ -364,13 +364,13 @@ def test_a_study_and_a_user_share_no_pass_and_both_get_their_texts(engine: Engin
         texts[study][delta.variant].insert(0, delta.token_id)
     assert [texts[ticket] for ticket in (study, user, late)] == [solo(runner, ask) for ask in asks]
     assert {*passes} <= {1, 2, 3, 4} and is_clean(runner)
-    assert {*runner._decoders} == {Priority.INTERACTIVE, Priority.STUDY}
+    assert {*runner._workspace.decoders} == {Priority.INTERACTIVE, Priority.STUDY}
 
 
 def test_users_share_passes(engine: Engine, passes: list[int]) -> None:
     gate = threading.Event()
     asks = [session(number, 1.0) for number in (2, 3)]
-    with engine.submit(lambda _: iter([gate.wait(5)])), engine.ask_generation(asks[0]) as one, engine.ask_generation(asks[1]) as other:
+    with engine.submit(lambda _: iter([gate.wait(5)])), engine.ticket(asks[0]) as one, engine.ticket(asks[1]) as other:
         gate.set()
         list(one), list(other)
     assert max(passes) == 4
@@ -381,10 +381,10 @@ def test_score_and_promoted_equal_the_local_runners(engine: Engine, runner: Loca
     for number in range(6):
         edits = session(number, 0.0).variants[1].interventions
         score = ScoreAsk(Prompt("The quick", continuation=ids), edits, 5, words=("dog",))
-        assert engine.score(score) == runner.score(score)
-        assert engine.score(score) is engine.score(score)
+        assert engine.ask(score) == runner.ask(score)
+        assert engine.ask(score) is engine.ask(score)
         promoted = PromotedAsk(edits[0].direction, 7)
-        assert engine.promoted(promoted) == runner.promoted(promoted) and len(runner.promoted(promoted)) == 7
+        assert engine.ask(promoted) == runner.ask(promoted) and len(runner.ask(promoted)) == 7
     with pytest.raises(UnknownSae):
-        engine.promoted(PromotedAsk(LatentId(SaeId("no", "such"), 1)))
+        engine.ask(PromotedAsk(LatentId(SaeId("no", "such"), 1)))
     assert is_clean(runner)

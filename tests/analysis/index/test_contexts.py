@@ -59,9 +59,9 @@ def test_folding_loses_nothing_and_keeps_the_order(positions: list[int], seed: i
 def test_values_are_those_of_the_whole_document_read_alone(runner: LocalRunner, whole: bool) -> None:
     corpus = corpus_of(120, 7, 60, 61, 1)
     spots = fold(corpus, at(0, 90, 119, 123, 127, 150, 200, 247, 248))
-    for context in read_contexts(runner.trace, corpus, LATENT, spots, whole=whole):
+    for context in read_contexts(runner.ask, corpus, LATENT, spots, whole=whole):
         document = corpus.document(context.spot.document)
-        alone = runner.trace(TraceAsk((tuple(document.tolist()),), (LATENT,)))[0]
+        alone = runner.ask(TraceAsk((tuple(document.tolist()),), (LATENT,)))[0]
         offset = context.spot.example.position - int(corpus.starts[context.spot.document])
         first = 0 if whole else max(0, offset - SIDE)
         last = len(document) if whole else min(len(document), offset + SIDE + 1)

@@ -154,7 +154,7 @@ def test_the_unit_max_is_the_measured_maximum(own: LocalRunner, spec: SaeSpec) -
 
     def dose(op: Op, amount: float, latent: int = 7) -> float:
         edit = Intervention(LatentId(SAE, latent), op, amount, Unit.MAX)
-        return own.score(ScoreAsk(Prompt("The", continuation=ids), (edit,))).doses[0].amount
+        return own.ask(ScoreAsk(Prompt("The", continuation=ids), (edit,))).doses[0].amount
 
     with pytest.raises(NotMeasured, match="latents index build"):
         dose(Op.ADD, 2.0)
@@ -173,7 +173,7 @@ def test_the_unit_max_pushes_as_far_as_its_raw_amount(own: LocalRunner, spec: Sa
 
     def kl(amount: float, unit: Unit) -> list[float]:
         edit = Intervention(LatentId(SAE, 9), Op.ADD, amount, unit)
-        return [token.kl for token in own.score(ScoreAsk(Prompt("The", continuation=ids), (edit,))).tokens]
+        return [token.kl for token in own.ask(ScoreAsk(Prompt("The", continuation=ids), (edit,))).tokens]
 
     assert kl(2.0, Unit.MAX) == kl(2 * 2.25, Unit.RAW) != kl(2.0, Unit.RAW)
 
@@ -191,7 +191,7 @@ def test_an_evaluation_is_written_into_the_record_and_found_by_the_next_catalogu
 def test_an_index_of_a_vector_is_never_asked_for(own: LocalRunner, spec: SaeSpec) -> None:
     vector = NamedVector("north", spec.site, (1.0,) * own.model.d_model)
     ids = own.tokens(Prompt("dog")).ids[-1:]
-    assert own.score(ScoreAsk(Prompt("The", continuation=ids), (Intervention(vector, Op.CLAMP, 2.0),))).doses[0].amount == 2.0
+    assert own.ask(ScoreAsk(Prompt("The", continuation=ids), (Intervention(vector, Op.CLAMP, 2.0),))).doses[0].amount == 2.0
 
 
 @pytest.fixture

@@ -37,20 +37,20 @@ def by_key(answers) -> dict[tuple[int, int | None], Answer]:
 
 def generated(runner: LocalRunner, text: MarkedText, edits: tuple[Intervention, ...] = ()) -> str:
     ask = GenerationAsk(Prompt(text.text, text.chat), (Variant("one", edits),), Sampling(8))
-    return "".join(delta.text for delta in runner.generate(ask))
+    return "".join(delta.text for delta in runner.stream(ask))
 
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_greedy_answers_equal_one_generation_a_prompt(runner: LocalRunner, chat: bool) -> None:
     prompts = tuple(replace(prompt, chat=chat) for prompt in PROMPTS)
-    found = by_key(runner.answer(AnsweringAsk(prompts, SHORT)))
+    found = by_key(runner.stream(AnsweringAsk(prompts, SHORT)))
     assert [found[place, None].text for place in range(len(prompts))] == [generated(runner, prompt) for prompt in prompts]
     assert len({answer.text for answer in found.values()}) > 3
 
 
 @pytest.mark.parametrize("part", [Part.MARKED, Part.MARKED_LAST, Part.MARKED_ON, Part.MARKED_LAST_ON, Part.PROMPT, Part.EVERYWHERE])
 def test_edited_answers_equal_one_generation_a_prompt_with_the_same_edit(runner: LocalRunner, part: Part) -> None:
-    found = by_key(runner.answer(AnsweringAsk(PROMPTS, SHORT, edits=(PartEdit(LATENT, Op.ADD, 60.0, Unit.RAW, part),))))
+    found = by_key(runner.stream(AnsweringAsk(PROMPTS, SHORT, edits=(PartEdit(LATENT, Op.ADD, 60.0, Unit.RAW, part),))))
     changed = 0
     for place, prompt in enumerate(PROMPTS):
         tokens, last = runner.tokens(Prompt(prompt.text)), last_of_name(runner, prompt)
@@ -72,12 +72,12 @@ def test_edited_answers_equal_one_generation_a_prompt_with_the_same_edit(runner:
 
 def test_a_row_does_not_depend_on_its_neighbours_nor_on_the_size_of_the_pool(runner: LocalRunner) -> None:
     ask = AnsweringAsk(PROMPTS, SHORT, n_samples=3)
-    together = by_key(runner.answer(ask))
+    together = by_key(runner.stream(ask))
     assert len(together) == 4 * len(PROMPTS)
     small = by_key(answer for step in Answering(runner.model, ask, (), pool=5).steps() for answer in step)
     assert small == together
     for place in (0, 5):
-        alone = by_key(runner.answer(replace(ask, prompts=PROMPTS[place : place + 1])))
+        alone = by_key(runner.stream(replace(ask, prompts=PROMPTS[place : place + 1])))
         assert {key[1]: answer.text for key, answer in alone.items()} == {
             key[1]: answer.text for key, answer in together.items() if key[0] == place
         }
@@ -86,19 +86,19 @@ def test_a_row_does_not_depend_on_its_neighbours_nor_on_the_size_of_the_pool(run
 def test_samples_are_the_seeds_and_touch_no_global_generator(runner: LocalRunner) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()
     ask = AnsweringAsk(PROMPTS[:2], SHORT, greedy=False, n_samples=4)
-    first = by_key(runner.answer(ask))
+    first = by_key(runner.stream(ask))
     assert torch.equal(torch.get_rng_state(), before[0]) and np.random.get_state()[1].tolist() == before[1]
-    assert by_key(runner.answer(ask)) == first
+    assert by_key(runner.stream(ask)) == first
     assert len({first[0, sample].text for sample in range(4)}) > 1
-    assert by_key(runner.answer(replace(ask, sampling=Sampling(8, 1.0, seed=4)))) != first
-    more = by_key(runner.answer(replace(ask, n_samples=6)))
+    assert by_key(runner.stream(replace(ask, sampling=Sampling(8, 1.0, seed=4)))) != first
+    more = by_key(runner.stream(replace(ask, n_samples=6)))
     assert {key: more[key] for key in first} == first
 
 
 def test_prompts_that_are_the_same_are_read_once_and_answered_alike(runner: LocalRunner) -> None:
     ask = AnsweringAsk((PROMPTS[0], PROMPTS[1], PROMPTS[0], replace(PROMPTS[0], marked=None)), SHORT, n_samples=2)
     assert Answering(runner.model, ask, ()).n_prompts == 2
-    found = by_key(runner.answer(ask))
+    found = by_key(runner.stream(ask))
     assert len(found) == 12
     for sample in (None, 0, 1):
         assert found[0, sample].text == found[2, sample].text == found[3, sample].text
@@ -106,9 +106,9 @@ def test_prompts_that_are_the_same_are_read_once_and_answered_alike(runner: Loca
 
 def test_an_edit_of_zero_changes_nothing(runner: LocalRunner) -> None:
     ask = AnsweringAsk(PROMPTS, SHORT, n_samples=1)
-    plain = by_key(runner.answer(ask))
-    assert by_key(runner.answer(replace(ask, edits=(PartEdit(LATENT, Op.ADD, 0.0),)))) == plain
-    assert by_key(runner.answer(replace(ask, edits=(PartEdit(LATENT, Op.SCALE, 1.0, Unit.RAW),)))) == plain
+    plain = by_key(runner.stream(ask))
+    assert by_key(runner.stream(replace(ask, edits=(PartEdit(LATENT, Op.ADD, 0.0),)))) == plain
+    assert by_key(runner.stream(replace(ask, edits=(PartEdit(LATENT, Op.SCALE, 1.0, Unit.RAW),)))) == plain
 
 
 def test_the_third_worked_example_of_the_method() -> None:
@@ -128,7 +128,7 @@ def test_an_edit_of_the_prompt_leaves_new_tokens_alone(runner: LocalRunner) -> N
     edit = PartEdit(LATENT, Op.ADD, 5.0, Unit.RAW)
     handle = layer.register_forward_hook(lambda *_: seen.append(len(layer._forward_hooks)))
     try:
-        list(runner.answer(AnsweringAsk(PROMPTS[:1], SHORT, edits=(edit,))))
+        list(runner.stream(AnsweringAsk(PROMPTS[:1], SHORT, edits=(edit,))))
         assert seen[0] == 2 and {*seen[1:]} == {1}
     finally:
         handle.remove()
@@ -136,8 +136,8 @@ def test_an_edit_of_the_prompt_leaves_new_tokens_alone(runner: LocalRunner) -> N
 
 def test_a_line_break_ends_an_answer_where_it_is_asked_to(runner: LocalRunner) -> None:
     long = Sampling(60, 1.5, seed=1)
-    plain = by_key(runner.answer(AnsweringAsk(PROMPTS, long, n_samples=6)))
-    lines = by_key(runner.answer(AnsweringAsk(PROMPTS, long, n_samples=6, stop_at_line=True)))
+    plain = by_key(runner.stream(AnsweringAsk(PROMPTS, long, n_samples=6)))
+    lines = by_key(runner.stream(AnsweringAsk(PROMPTS, long, n_samples=6, stop_at_line=True)))
     cut = 0
     for key, answer in plain.items():
         begin = len(answer.text) - len(answer.text.lstrip())
@@ -151,7 +151,7 @@ def test_a_line_break_ends_an_answer_where_it_is_asked_to(runner: LocalRunner) -
 
 
 def test_a_prefill_is_what_the_answer_goes_on_from(runner: LocalRunner) -> None:
-    (answer,) = runner.answer(AnsweringAsk((MarkedText("The dog", prefill=" sleeps and"),), SHORT))
+    (answer,) = runner.stream(AnsweringAsk((MarkedText("The dog", prefill=" sleeps and"),), SHORT))
     assert answer.text == generated(runner, MarkedText("The dog sleeps and"))
 
 
@@ -178,7 +178,7 @@ def test_draws_follow_the_probabilities_and_keep_to_top_p(top_p: float) -> None:
 def test_without_a_direction_nothing_is_written_along_it_and_the_shared_weights_stay(runner: LocalRunner, tiny_path) -> None:
     before = {name: value.clone() for name, value in runner.model.bare.state_dict().items()}
     vector = NamedVector("v", Site.parse("2.resid_post"), tuple(float(i % 5) - 1.9 for i in range(runner.model.d_model)))
-    found = by_key(runner.answer(AnsweringAsk(PROMPTS, SHORT, without=vector)))
+    found = by_key(runner.stream(AnsweringAsk(PROMPTS, SHORT, without=vector)))
     after = runner.model.bare.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
@@ -190,25 +190,25 @@ def test_without_a_direction_nothing_is_written_along_it_and_the_shared_weights_
         ids = torch.tensor([runner.tokens(Prompt(prompt.text)).ids])
         out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)[0, ids.shape[1] :]
         assert found[place, None].text == runner.model.tokenizer.decode(out, skip_special_tokens=True)
-    assert by_key(runner.answer(AnsweringAsk(PROMPTS, SHORT))) != found
+    assert by_key(runner.stream(AnsweringAsk(PROMPTS, SHORT))) != found
 
 
 def test_engine_study_and_local_runner_give_equal_answers(engine: Engine, runner: LocalRunner) -> None:
     ask = AnsweringAsk(PROMPTS, SHORT, n_samples=2, edits=(PartEdit(LATENT, Op.ADD, 1.0),))
-    local = list(runner.answer(ask))
-    assert list(engine.answer(ask)) == local == list(StudyRunner(engine).answer(ask))
+    local = list(runner.stream(ask))
+    assert list(engine.stream(ask)) == local == list(StudyRunner(engine).stream(ask))
 
 
 def test_a_closed_stream_and_a_stopped_study_free_the_engine(engine: Engine) -> None:
     ask = AnsweringAsk(PROMPTS, Sampling(100, 1.0), n_samples=1)
-    stream = engine.answer(ask)
+    stream = engine.stream(ask)
     next(stream)
     stream.close()
     for _ in range(2):  # a turn that is under way goes back into the queue once
         engine.describe()
     assert not engine._waiting
     study = StudyRunner(engine)
-    answers = study.answer(ask)
+    answers = study.stream(ask)
     next(answers)
     study.stop()
     with pytest.raises(Cancelled):
@@ -232,5 +232,5 @@ def test_an_ask_that_has_no_answer_is_refused(ask) -> None:
 
 def test_a_prompt_without_room_for_its_answer_is_refused_and_no_prompts_have_no_answers(runner: LocalRunner) -> None:
     with pytest.raises(PromptTooLong):
-        list(runner.answer(AnsweringAsk((MarkedText("x" * 250),), Sampling(32))))
-    assert list(runner.answer(AnsweringAsk(()))) == []
+        list(runner.stream(AnsweringAsk((MarkedText("x" * 250),), Sampling(32))))
+    assert list(runner.stream(AnsweringAsk(()))) == []

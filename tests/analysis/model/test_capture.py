@@ -31,7 +31,7 @@ def dense(activations: LatentActivations) -> np.ndarray:
 
 def test_activations_equal_plain_transformers_and_sae_lens(runner: LocalRunner, tiny_release, tiny_path) -> None:
     sae_id = SaeId("tiny", "2.resid_post")
-    capture = runner.capture(CaptureAsk(PROMPT, (sae_id,)))
+    capture = runner.ask(CaptureAsk(PROMPT, (sae_id,)))
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
     with torch.inference_mode():
         hidden = model(torch.tensor([capture.tokens.ids]), output_hidden_states=True).hidden_states[3][0]
@@ -40,14 +40,14 @@ def test_activations_equal_plain_transformers_and_sae_lens(runner: LocalRunner, 
 
 
 def test_one_pass_for_many_saes_equals_a_pass_for_each(runner: LocalRunner, site_saes) -> None:
-    together = runner.capture(CaptureAsk(PROMPT, site_saes))
+    together = runner.ask(CaptureAsk(PROMPT, site_saes))
     for sae in site_saes:
-        alone = runner.capture(CaptureAsk(PROMPT, (sae,)))
+        alone = runner.ask(CaptureAsk(PROMPT, (sae,)))
         np.testing.assert_array_equal(dense(together.activations[sae]), dense(alone.activations[sae]))
 
 
 def test_zeros_are_never_stored_and_views_agree(runner: LocalRunner, site_saes) -> None:
-    activations = runner.capture(CaptureAsk(PROMPT, site_saes[:1])).activations[site_saes[0]]
+    activations = runner.ask(CaptureAsk(PROMPT, site_saes[:1])).activations[site_saes[0]]
     full = dense(activations)
     assert (activations.value > 0).all() and len(activations.value) == (full > 0).sum()
     np.testing.assert_array_equal(activations.counts(), (full > 0).sum(1))
@@ -59,7 +59,7 @@ def test_zeros_are_never_stored_and_views_agree(runner: LocalRunner, site_saes) 
 
 def test_special_tokens_are_marked_and_out_of_l0_and_fvu(runner: LocalRunner, site_saes, tiny_release, tiny_path) -> None:
     sae_id = site_saes[1]
-    capture = runner.capture(CaptureAsk(Prompt("Hi there", chat=True), (sae_id,)))
+    capture = runner.ask(CaptureAsk(Prompt("Hi there", chat=True), (sae_id,)))
     ordinary = list(capture.tokens.ordinary)
     assert len(ordinary) < len(capture.tokens)
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
@@ -74,14 +74,14 @@ def test_special_tokens_are_marked_and_out_of_l0_and_fvu(runner: LocalRunner, si
 
 
 def test_a_dictionary_that_rebuilds_everything_loses_nothing(runner: LocalRunner) -> None:
-    fidelity = runner.capture(CaptureAsk(PROMPT, (EXACT,), fidelity=True)).fidelity[EXACT]
+    fidelity = runner.ask(CaptureAsk(PROMPT, (EXACT,), fidelity=True)).fidelity[EXACT]
     assert fidelity.fvu == pytest.approx(0, abs=1e-9)
     assert fidelity.ce_spliced == pytest.approx(fidelity.ce_clean, abs=1e-5)
 
 
 def test_cross_entropies_equal_a_plain_forward_hook(runner: LocalRunner, site_saes, tiny_path, tiny_release) -> None:
     sae_id = site_saes[1]
-    capture = runner.capture(CaptureAsk(PROMPT, (sae_id,), fidelity=True))
+    capture = runner.ask(CaptureAsk(PROMPT, (sae_id,), fidelity=True))
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
     sae = SAE.load_from_disk(tiny_release / sae_id.name)
     ids = torch.tensor([capture.tokens.ids])
@@ -115,13 +115,13 @@ def test_what_cannot_be_measured_is_not_known(runner: LocalRunner, site_saes) ->
     assert Fidelity(1.0, 0.1, 2.0, 2.5, 2.0).ce_recovered is None
     assert Fidelity(1.0, 0.1, 2.0, 2.05, 2.09).ce_recovered is None
     assert Fidelity(1.0, 0.1, 2.0, 2.5, 4.0).ce_recovered == 0.75
-    one_token = runner.capture(CaptureAsk(Prompt("a"), site_saes[:1], fidelity=True)).fidelity[site_saes[0]]
+    one_token = runner.ask(CaptureAsk(Prompt("a"), site_saes[:1], fidelity=True)).fidelity[site_saes[0]]
     assert one_token.fvu is None and one_token.ce_recovered is None
 
 
 def test_neighbours_are_the_largest_cosines_and_never_the_latent_itself(runner: LocalRunner, site_saes) -> None:
     latent = LatentId(site_saes[0], 11)
-    found = runner.neighbours(NeighbourAsk(latent, (site_saes[0], site_saes[2]), top=3))
+    found = runner.ask(NeighbourAsk(latent, (site_saes[0], site_saes[2]), top=3))
     for start, sae in ((0, site_saes[0]), (3, site_saes[2])):
         rows = runner.sae(sae).W_dec
         cosines = torch.nn.functional.cosine_similarity(rows, runner.sae(latent.sae).W_dec[11][None]).numpy().copy()
@@ -133,7 +133,7 @@ def test_neighbours_are_the_largest_cosines_and_never_the_latent_itself(runner: 
 
 
 def test_the_layer_map_has_the_latents_own_row_and_its_relatives(runner: LocalRunner, site_saes) -> None:
-    capture = runner.capture(CaptureAsk(PROMPT, site_saes))
+    capture = runner.ask(CaptureAsk(PROMPT, site_saes))
     latent = LatentId(site_saes[1], 5)
     rows = highlight.layer_relatives(runner, capture, latent, site_saes)
     assert [row.sae for row in rows] == list(site_saes)
@@ -143,7 +143,7 @@ def test_the_layer_map_has_the_latents_own_row_and_its_relatives(runner: LocalRu
 
 
 def test_a_firing_latents_peak_and_count_leave_special_tokens_out(runner: LocalRunner, site_saes) -> None:
-    capture = runner.capture(CaptureAsk(PROMPT, site_saes[:1]))
+    capture = runner.ask(CaptureAsk(PROMPT, site_saes[:1]))
     activations = capture.activations[site_saes[0]]
     for firing in highlight.firing_on(activations, capture.tokens, 3):
         values = dense(activations)[list(capture.tokens.ordinary), firing.latent.index]
@@ -152,9 +152,9 @@ def test_a_firing_latents_peak_and_count_leave_special_tokens_out(runner: LocalR
 
 def test_unknown_names_are_refused_with_what_there_is(runner: LocalRunner, site_saes) -> None:
     with pytest.raises(UnknownSae, match=r"tiny/2\.resid_post"):
-        runner.capture(CaptureAsk(PROMPT, (SaeId("tiny", "9.resid_post"),)))
+        runner.ask(CaptureAsk(PROMPT, (SaeId("tiny", "9.resid_post"),)))
     with pytest.raises(UnknownLatent, match=r"64 latents \(0 to 63\)"):
-        runner.neighbours(NeighbourAsk(LatentId(site_saes[0], 64), site_saes[:1]))
+        runner.ask(NeighbourAsk(LatentId(site_saes[0], 64), site_saes[:1]))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_an_sae_of_another_model_is_refused_with_both_numbers(tiny_model, tmp_pa
     settings = Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "other",))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
     with pytest.raises(WidthMismatch, match=message):
-        runner.capture(CaptureAsk(PROMPT, (SaeId("other", "x"),)))
+        runner.ask(CaptureAsk(PROMPT, (SaeId("other", "x"),)))
 
 
 def test_an_sae_that_says_it_is_of_another_model_is_refused_by_name(tiny_model, tmp_path) -> None:
@@ -173,7 +173,7 @@ def test_an_sae_that_says_it_is_of_another_model_is_refused_by_name(tiny_model, 
     settings = Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "other",))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
     with pytest.raises(OtherModel, match="owner/else"):
-        runner.capture(CaptureAsk(PROMPT, (SaeId("other", "x"),)))
+        runner.ask(CaptureAsk(PROMPT, (SaeId("other", "x"),)))
 
 
 def test_one_broken_sae_does_not_harm_the_others(tiny_model, tiny_release, tmp_path) -> None:
@@ -183,7 +183,7 @@ def test_one_broken_sae_does_not_harm_the_others(tiny_model, tiny_release, tmp_p
     settings = Settings(cache=tmp_path / "cache", sae_folders=(release,))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
     saes = [SaeId("tiny", site) for site in SITES]
-    capture, refused = highlight.capture_readable(runner.capture, PROMPT, saes)
+    capture, refused = highlight.capture_readable(runner.ask, PROMPT, saes)
     assert list(capture.activations) == saes[:2] and len(refused) == 1
 
 
@@ -194,7 +194,7 @@ def test_an_sae_that_normalises_each_row_is_measured(tiny_model, tiny_release, t
     (folder / "cfg.json").write_text(json.dumps({**config, "normalize_activations": "layer_norm"}))
     settings = Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "normed",))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
-    fidelity = runner.capture(CaptureAsk(PROMPT, (SaeId("normed", "x"),), fidelity=True)).fidelity[SaeId("normed", "x")]
+    fidelity = runner.ask(CaptureAsk(PROMPT, (SaeId("normed", "x"),), fidelity=True)).fidelity[SaeId("normed", "x")]
     assert fidelity.fvu is not None and fidelity.ce_spliced is not None
 
 

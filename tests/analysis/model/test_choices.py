@@ -44,7 +44,7 @@ def test_scores_of_choices_equal_one_plain_pass_a_choice(runner: LocalRunner, ti
 
     if part is not None:
         model.model.layers[2].register_forward_hook(edit)
-    scores = {score.prompt: score for score in runner.weigh(ChoiceAsk(PROMPTS, CHOICES, edits))}
+    scores = {score.prompt: score for score in runner.stream(ChoiceAsk(PROMPTS, CHOICES, edits))}
     assert sorted(scores) == list(range(len(PROMPTS)))
     for place, (prompt, group) in enumerate(zip(PROMPTS, CHOICES, strict=True)):
         n_prompt = len(runner.tokens(Prompt(prompt.text)))
@@ -62,7 +62,7 @@ def test_means_and_the_best_choice() -> None:
 
 def test_the_yes_no_difference_is_that_of_two_choices(runner: LocalRunner, tiny_path) -> None:
     text = MarkedText("Are you sure?", chat=True, prefill="Answer:")
-    (scores,) = runner.weigh(ChoiceAsk((text,), (("a", "b"),)))
+    (scores,) = runner.stream(ChoiceAsk((text,), (("a", "b"),)))
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
     rendered = runner.tokens(Prompt(text.text, chat=True)).text + "Answer:"
     tokenizer = runner.model.tokenizer
@@ -81,7 +81,7 @@ def test_the_yes_no_difference_is_that_of_two_choices(runner: LocalRunner, tiny_
 
 def test_an_assistants_turn_opens_without_a_space(runner: LocalRunner) -> None:
     text = MarkedText("Which animal?", chat=True)
-    (scores,) = runner.weigh(ChoiceAsk((text,), (("dog",),)))
+    (scores,) = runner.stream(ChoiceAsk((text,), (("dog",),)))
     assert scores.n_tokens == (len(runner.model.tokenizer("dog", add_special_tokens=False)["input_ids"]),)
 
 
@@ -89,7 +89,7 @@ def test_attention_equals_plain_transformers_plain_and_steered(runner: LocalRunn
     row = 6.0 * runner.sae(LATENT.sae).W_dec[7]
     for edits in ((), (PartEdit(LATENT, Op.ADD, 6.0, Unit.RAW, Part.MARKED_LAST),)):
         found = np.full((len(PROMPTS), 4, 4), np.nan, dtype=np.float32)
-        for chunk in runner.attend(AttentionAsk(PROMPTS, edits)):
+        for chunk in runner.stream(AttentionAsk(PROMPTS, edits)):
             found[chunk.texts] = chunk.weights
         model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32, attn_implementation="eager")
         at = 0
@@ -112,18 +112,18 @@ def test_texts_that_are_the_same_are_attended_to_once(runner: LocalRunner, monke
     rows: list[int] = []
     plain = attention._weights
     monkeypatch.setattr(attention, "_weights", lambda model, texts, edits: rows.append(len(texts)) or plain(model, texts, edits))
-    chunks = list(runner.attend(AttentionAsk((*PROMPTS, *PROMPTS[:3]))))
+    chunks = list(runner.stream(AttentionAsk((*PROMPTS, *PROMPTS[:3]))))
     assert sum(rows) == len(PROMPTS) and sum(len(chunk.texts) for chunk in chunks) == len(PROMPTS) + 3
 
 
 def test_engine_study_and_local_runner_agree_and_a_closed_stream_frees_the_engine(engine: Engine, runner: LocalRunner) -> None:
     choice, attend = ChoiceAsk(PROMPTS, CHOICES), AttentionAsk(PROMPTS)
-    local, weights = list(runner.weigh(choice)), list(runner.attend(attend))
+    local, weights = list(runner.stream(choice)), list(runner.stream(attend))
     for other in (engine, StudyRunner(engine)):
-        assert list(other.weigh(choice)) == local
-        for ours, theirs in zip(list(other.attend(attend)), weights, strict=True):
+        assert list(other.stream(choice)) == local
+        for ours, theirs in zip(list(other.stream(attend)), weights, strict=True):
             np.testing.assert_array_equal(ours.weights, theirs.weights)
-    stream = engine.weigh(choice)
+    stream = engine.stream(choice)
     next(stream)
     stream.close()
     for _ in range(2):  # a turn that is under way goes back into the queue once

@@ -7,9 +7,10 @@ from transformers import AutoModelForCausalLM
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.edits import Intervention, Op, Unit, Where
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
-from dashboard.analysis.asks.weights import AssembleAsk
+from dashboard.analysis.asks.weights import AssembleAsk, DosesAsk
 from dashboard.analysis.engine.engine import Engine
-from dashboard.analysis.engine.local import CALIBRATION, LocalRunner
+from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.engine.placing import CALIBRATION
 from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.model.generation import _draw
 from dashboard.analysis.names import LatentId, SaeId, Site
@@ -27,7 +28,7 @@ def steered(where: Where | TokenSpan = Where.EVERYWHERE, amount: float = 8.0) ->
 
 def ids_of(runner: LocalRunner, variants: tuple[Variant, ...], sampling: Sampling) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {variant.label: [] for variant in variants}
-    for delta in runner.generate(GenerationAsk(PROMPT, variants, sampling)):
+    for delta in runner.stream(GenerationAsk(PROMPT, variants, sampling)):
         rows[delta.variant].append(delta.token_id)
     return rows
 
@@ -91,7 +92,7 @@ def test_a_span_of_the_whole_prompt_is_the_prompt(runner: LocalRunner) -> None:
 
 def test_streamed_text_joins_to_the_decoded_ids(runner: LocalRunner) -> None:
     for seed in range(6):
-        deltas = list(runner.generate(GenerationAsk(Prompt("한국어 👩‍👩‍👧"), (PLAIN,), Sampling(25, 1.5, seed=seed))))
+        deltas = list(runner.stream(GenerationAsk(Prompt("한국어 👩‍👩‍👧"), (PLAIN,), Sampling(25, 1.5, seed=seed))))
         ids = [delta.token_id for delta in deltas]
         assert "".join(delta.text for delta in deltas) == runner.model.tokenizer.decode(ids, skip_special_tokens=True)
         assert [delta.last for delta in deltas] == [False] * (len(deltas) - 1) + [True]
@@ -99,7 +100,7 @@ def test_streamed_text_joins_to_the_decoded_ids(runner: LocalRunner) -> None:
 
 def solo(runner: LocalRunner, prompt: Prompt, variant: Variant, sampling: Sampling) -> list[int]:
     fresh = LocalRunner(runner.model, runner.catalog, runner._cache)
-    return [delta.token_id for delta in fresh.generate(GenerationAsk(prompt, (variant,), sampling))]
+    return [delta.token_id for delta in fresh.stream(GenerationAsk(prompt, (variant,), sampling))]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -109,7 +110,7 @@ def test_rows_of_other_askers_that_come_and_go_change_no_text(runner: LocalRunne
         (Prompt("The" + " dog" * length), steered(amount=2.0 * length - 8), Sampling(5 + 3 * length % 7, temperature, seed=length))
         for length in range(9)
     ]
-    streams = [runner.write(GenerationAsk(prompt, (variant,), sampling)) for prompt, variant, sampling in asks]
+    streams = [runner.turns(GenerationAsk(prompt, (variant,), sampling)) for prompt, variant, sampling in asks]
     texts: list[list[int]] = [[] for _ in asks]
     going = list(range(3))
     turn = 0
@@ -129,20 +130,20 @@ def test_rows_of_other_askers_that_come_and_go_change_no_text(runner: LocalRunne
     for i, (prompt, variant, sampling) in enumerate(asks):
         alone = solo(runner, prompt, variant, sampling)
         assert texts[i] == (alone[:2] if i == 1 else alone)
-    assert runner._decoders[0].n_rows == 0
+    assert runner._workspace.decoders[0].n_rows == 0
 
 
 def test_a_pass_that_fails_is_heard_by_every_asker_and_leaves_no_row_and_no_hook(
     runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = (runner.write(GenerationAsk(PROMPT, (steered(amount=a),), Sampling(9))) for a in (3.0, 4.0))
+    one, other = (runner.turns(GenerationAsk(PROMPT, (steered(amount=a),), Sampling(9))) for a in (3.0, 4.0))
     next(one), next(other)
     monkeypatch.setattr("dashboard.analysis.model.generation.apply_edits", lambda value, edits: 1 / 0)
     for stream in (one, other):
         with pytest.raises(ZeroDivisionError):
             next(stream)
     monkeypatch.undo()
-    assert runner._decoders[0].n_rows == 0
+    assert runner._workspace.decoders[0].n_rows == 0
     assert not any(module._forward_hooks for module in runner.model.bare.modules())
     assert ids_of(runner, (PLAIN,), Sampling(9))["plain"] == solo(runner, PROMPT, PLAIN, Sampling(9))
 
@@ -165,15 +166,15 @@ def test_editing_from_a_token_on_goes_on_in_the_new_tokens(runner: LocalRunner) 
 def test_an_edit_of_nothing_gives_the_same_bits(runner: LocalRunner) -> None:
     ids = tuple(ids_of(runner, (PLAIN,), Sampling(6))["plain"])
     for edit in (Intervention(LATENT, Op.ADD, 0.0), Intervention(LATENT, Op.ADD, 5.0, where=TokenSpan(200, 201))):
-        score = runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=ids), (edit,)))
+        score = runner.ask(ScoreAsk(Prompt(PROMPT.text, continuation=ids), (edit,)))
         assert [token.logprob for token in score.tokens] == [token.plain_logprob for token in score.tokens]
         assert all(token.kl == 0 for token in score.tokens)
 
 
 def test_a_score_sees_the_text_as_it_was_written(runner: LocalRunner) -> None:
-    deltas = list(runner.generate(GenerationAsk(PROMPT, (steered(Where.GENERATED, 6.0),), Sampling(12))))
+    deltas = list(runner.stream(GenerationAsk(PROMPT, (steered(Where.GENERATED, 6.0),), Sampling(12))))
     edits = steered(Where.GENERATED, 6.0).interventions
-    score = runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=tuple(d.token_id for d in deltas)), edits, words=("dog",)))
+    score = runner.ask(ScoreAsk(Prompt(PROMPT.text, continuation=tuple(d.token_id for d in deltas)), edits, words=("dog",)))
     assert [token.logprob for token in score.tokens] == pytest.approx([delta.logprob for delta in deltas], abs=1e-4)
     assert [token.top[0].logprob for token in score.tokens] == pytest.approx([delta.logprob for delta in deltas], abs=1e-4)
     assert score.words[0][0] == pytest.approx(score.words[0][1], abs=1e-6)  # the first new token is not edited yet
@@ -181,7 +182,7 @@ def test_a_score_sees_the_text_as_it_was_written(runner: LocalRunner) -> None:
 
 def test_kl_and_logprobs_equal_plain_transformers_with_a_hook(runner: LocalRunner, tiny_path) -> None:
     ids = tuple(ids_of(runner, (steered(),), Sampling(12))["steered"])
-    score = runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=ids), steered().interventions))
+    score = runner.ask(ScoreAsk(Prompt(PROMPT.text, continuation=ids), steered().interventions))
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
     whole = torch.tensor([[*runner.tokens(PROMPT).ids, *ids]])
     first = whole.shape[1] - len(ids) - 1
@@ -201,7 +202,7 @@ def test_units_are_what_they_say(runner: LocalRunner) -> None:
     ids = tuple(ids_of(runner, (PLAIN,), Sampling(4))["plain"])
 
     def dose(edit: Intervention):
-        return runner.score(ScoreAsk(Prompt(PROMPT.text, continuation=ids), (edit,))).doses[0]
+        return runner.ask(ScoreAsk(Prompt(PROMPT.text, continuation=ids), (edit,))).doses[0]
 
     assert dose(Intervention(LATENT, Op.ADD, 3.0, Unit.RAW)).amount == 3.0
     by_norm = dose(Intervention(LATENT, Op.ADD, 0.5, Unit.NORM))
@@ -213,10 +214,10 @@ def test_units_are_what_they_say(runner: LocalRunner) -> None:
 
 def test_a_dose_is_known_without_reading_a_prompt(runner: LocalRunner, engine: Engine) -> None:
     edits = (Intervention(LATENT, Op.ADD, 0.5, Unit.NORM), Intervention(LATENT, Op.SCALE, 3.0))
-    scored = runner.score(ScoreAsk(PROMPT, edits)).doses
+    scored = runner.ask(ScoreAsk(PROMPT, edits)).doses
     passes: list[object] = []
     with runner.model.bare.register_forward_hook(lambda *_: passes.append(1)):
-        assert engine.doses(edits) == scored
+        assert engine.ask(DosesAsk(edits)) == scored
     assert passes == [] and scored[1].amount == 0
 
 
@@ -237,13 +238,13 @@ def test_the_mean_norm_is_that_of_plain_transformers(runner: LocalRunner, tiny_p
 
 
 def test_a_vector_and_a_latent_with_the_same_row_do_the_same(runner: LocalRunner) -> None:
-    vector = runner.assemble(AssembleAsk("twice", ((LATENT, 2.0),)))
+    vector = runner.ask(AssembleAsk("twice", ((LATENT, 2.0),)))
     by_vector = Variant("steered", (Intervention(vector, Op.ADD, 4.0),))
     assert ids_of(runner, (by_vector,), Sampling(10)) == ids_of(runner, (steered(),), Sampling(10))
 
 
 def test_a_written_text_is_read_again_token_by_token(runner: LocalRunner) -> None:
-    deltas = list(runner.generate(GenerationAsk(Prompt("한국어 👩‍👩‍👧"), (PLAIN,), Sampling(25, 1.5, seed=3))))
+    deltas = list(runner.stream(GenerationAsk(Prompt("한국어 👩‍👩‍👧"), (PLAIN,), Sampling(25, 1.5, seed=3))))
     ids = tuple(delta.token_id for delta in deltas)
     tokens = runner.tokens(Prompt("한국어 👩‍👩‍👧", continuation=ids))
     n = len(tokens) - len(ids)
@@ -254,10 +255,10 @@ def test_a_written_text_is_read_again_token_by_token(runner: LocalRunner) -> Non
 
 def test_after_a_steered_text_is_dropped_the_model_is_as_it_was(runner: LocalRunner) -> None:
     ask = CaptureAsk(Prompt(TEXT), (LATENT.sae,))
-    before = runner.capture(ask).activations[LATENT.sae].value
-    stream = runner.generate(GenerationAsk(PROMPT, (steered(),), Sampling(20)))
+    before = runner.ask(ask).activations[LATENT.sae].value
+    stream = runner.stream(GenerationAsk(PROMPT, (steered(),), Sampling(20)))
     next(stream), next(stream)
-    during = runner.capture(ask).activations[LATENT.sae].value
+    during = runner.ask(ask).activations[LATENT.sae].value
     stream.close()
     assert (during == before).all()
     assert not any(point.fwd_hooks for point in runner.model.bridge.hook_dict.values())

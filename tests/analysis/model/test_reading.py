@@ -51,9 +51,9 @@ def last_of_name(runner: LocalRunner, text: MarkedText) -> int:
 @pytest.mark.parametrize("chat", [False, True])
 def test_a_reading_equals_one_capture_a_text(runner: LocalRunner, site_saes, chat: bool) -> None:
     texts = tuple(filled(name, chat=chat) for name in NAMES)
-    codes, _, _ = gathered(runner.read(ReadingAsk(texts, site_saes)))
+    codes, _, _ = gathered(runner.stream(ReadingAsk(texts, site_saes)))
     for place, text in enumerate(texts):
-        capture = runner.capture(CaptureAsk(Prompt(text.text, chat), site_saes))
+        capture = runner.ask(CaptureAsk(Prompt(text.text, chat), site_saes))
         at = last_of_name(runner, text)
         for sae in site_saes:
             one = capture.activations[sae]
@@ -69,7 +69,7 @@ def test_the_closing_quote_is_not_read(runner: LocalRunner) -> None:
 def test_rows_and_norms_equal_plain_transformers(runner: LocalRunner, tiny_path) -> None:
     sites = (Site.parse("0.embed"), Site.parse("1.resid_post"), SITE)
     model = AutoModelForCausalLM.from_pretrained(tiny_path, dtype=torch.float32)
-    for chunk in runner.read(ReadingAsk(TEXTS, norms=sites, rows=sites)):
+    for chunk in runner.stream(ReadingAsk(TEXTS, norms=sites, rows=sites)):
         for row, place in enumerate(chunk.texts):
             ids = runner.tokens(Prompt(TEXTS[place].text)).ids
             with torch.inference_mode():
@@ -81,9 +81,9 @@ def test_rows_and_norms_equal_plain_transformers(runner: LocalRunner, tiny_path)
 
 
 def test_a_row_does_not_depend_on_its_neighbours(runner: LocalRunner, site_saes, monkeypatch: pytest.MonkeyPatch) -> None:
-    together, _, _ = gathered(runner.read(ReadingAsk(TEXTS, site_saes)))
+    together, _, _ = gathered(runner.stream(ReadingAsk(TEXTS, site_saes)))
     monkeypatch.setattr(reading, "_MOST_ROWS", 1)
-    alone, _, chunks = gathered(runner.read(ReadingAsk(TEXTS, site_saes)))
+    alone, _, chunks = gathered(runner.stream(ReadingAsk(TEXTS, site_saes)))
     assert len(chunks) == len(TEXTS)
     for sae in site_saes:
         np.testing.assert_allclose(together[sae], alone[sae], rtol=1e-4, atol=1e-5)
@@ -91,7 +91,7 @@ def test_a_row_does_not_depend_on_its_neighbours(runner: LocalRunner, site_saes,
 
 def test_texts_that_are_the_same_up_to_the_name_are_read_once(runner: LocalRunner, site_saes) -> None:
     texts = (*TEXTS[:3], TEXTS[0], filled("dog", "The dog '{}' barks at the fox"), filled("dog", "A dog '{}'"))
-    codes, _, chunks = gathered(runner.read(ReadingAsk(texts, site_saes)))
+    codes, _, chunks = gathered(runner.stream(ReadingAsk(texts, site_saes)))
     assert sum(chunk.n_read for chunk in chunks) == 4
     sae = site_saes[0]
     np.testing.assert_array_equal(codes[sae][0], codes[sae][3])
@@ -104,7 +104,7 @@ def test_the_model_stops_at_the_deepest_site(runner: LocalRunner, site_saes) -> 
     layers = runner.model.bare.model.layers
     handles = [layers[i].register_forward_pre_hook(lambda *_, i=i: ran.append(i)) for i in range(4)]
     try:
-        list(runner.read(ReadingAsk(TEXTS, site_saes[2:])))
+        list(runner.stream(ReadingAsk(TEXTS, site_saes[2:])))
     finally:
         for handle in handles:
             handle.remove()
@@ -114,8 +114,8 @@ def test_the_model_stops_at_the_deepest_site(runner: LocalRunner, site_saes) -> 
 
 def test_the_last_token_of_a_prompt_is_read_where_it_is_asked_for(runner: LocalRunner, site_saes) -> None:
     text = MarkedText("Who is the dog?", chat=True)
-    codes, _, _ = gathered(runner.read(ReadingAsk((text,), site_saes[:1], Spot.LAST)))
-    one = runner.capture(CaptureAsk(Prompt(text.text, chat=True), site_saes[:1])).activations[site_saes[0]]
+    codes, _, _ = gathered(runner.stream(ReadingAsk((text,), site_saes[:1], Spot.LAST)))
+    one = runner.ask(CaptureAsk(Prompt(text.text, chat=True), site_saes[:1])).activations[site_saes[0]]
     expected = [one.of_latent(latent)[-1] for latent in range(one.n_latents)]
     np.testing.assert_allclose(codes[site_saes[0]][0], expected, rtol=1e-4, atol=1e-5)
 
@@ -127,12 +127,12 @@ def test_engine_and_local_runner_give_equal_chunks_and_a_closed_stream_frees_the
     monkeypatch.setattr(reading, "_MOST_ROWS", 2)
     ask = ReadingAsk(TEXTS, site_saes, norms=(SITE,))
     # One after the other: a model is one thread's at a time.
-    for ours, local in zip(list(engine.read(ask)), list(runner.read(ask)), strict=True):
+    for ours, local in zip(list(engine.stream(ask)), list(runner.stream(ask)), strict=True):
         np.testing.assert_array_equal(ours.texts, local.texts)
         np.testing.assert_array_equal(ours.norms[SITE], local.norms[SITE])
         for sae in site_saes:
             np.testing.assert_array_equal(ours.codes[sae].dense(), local.codes[sae].dense())
-    stream = engine.read(ask)
+    stream = engine.stream(ask)
     next(stream)
     stream.close()
     for _ in range(2):  # a turn that is under way goes back into the queue once
@@ -148,9 +148,9 @@ def test_what_cannot_be_read_is_said_before_anything_is_read(runner: LocalRunner
         (TEXTS, (SaeId("no", "such"),), UnknownSae),
     ):
         with pytest.raises(error):
-            list(runner.read(ReadingAsk(texts, saes, norms=(SITE,), at=Spot.MARKED_LAST if saes else Spot.LAST)))
+            list(runner.stream(ReadingAsk(texts, saes, norms=(SITE,), at=Spot.MARKED_LAST if saes else Spot.LAST)))
     with pytest.raises(WidthMismatch):
-        list(runner.read(ReadingAsk(TEXTS, norms=(Site.parse("9.resid_post"),))))
+        list(runner.stream(ReadingAsk(TEXTS, norms=(Site.parse("9.resid_post"),))))
     with pytest.raises(BadAsk):
         ReadingAsk(TEXTS)
     with pytest.raises(BadAsk):
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_is_said_before_anything_is_read(runner: LocalRunner
 
 
 def test_no_texts_give_no_chunks(runner: LocalRunner, site_saes) -> None:
-    assert list(runner.read(ReadingAsk((), site_saes))) == []
+    assert list(runner.stream(ReadingAsk((), site_saes))) == []
 
 
 def test_batches_hold_every_place_once_and_keep_to_their_size() -> None:

@@ -25,7 +25,7 @@ def row(runner: LocalRunner) -> tuple[int, ...]:
 
 
 def firing(runner: LocalRunner, row: tuple[int, ...], position: int, sae: SaeId) -> tuple[LatentId, ...]:
-    found = runner.activity(ActivityAsk((row,), ((position,),), (sae,))).of_sae[sae]
+    found = runner.ask(ActivityAsk((row,), ((position,),), (sae,))).of_sae[sae]
     return tuple(LatentId(sae, int(i)) for i in found.latent)
 
 
@@ -85,7 +85,7 @@ def test_latents_of_one_site_are_rescaled_by_their_activations_before_any_of_the
 def test_a_factor_of_1_is_a_no_op_bit_for_bit_beside_rows_that_change(runner: LocalRunner, row: tuple[int, ...]) -> None:
     predecessors = firing(runner, row, 4, BEFORE)
     variants = (Rescale(predecessors, 1.0), Rescale(predecessors, 0.0), Rescale((), 0.0), Rescale(predecessors[:1], 1.0))
-    found = runner.rescale(RescaleAsk(row, 4, variants, TARGETS, n_after=3))
+    found = runner.ask(RescaleAsk(row, 4, variants, TARGETS, n_after=3))
     assert found.losses is not None
     for same in (0, 2, 3):
         assert found.values[same].tobytes() == found.plain.tobytes() and found.losses[same] == np.float32(found.plain_loss)
@@ -104,7 +104,7 @@ def test_rescaling_behind_kept_keys_and_values_is_the_same_as_reading_the_whole_
         before, mlp = firing(runner, row, position, BEFORE)[:6], firing(runner, row, position, MLP)[:6]
         assert before and mlp
         # The mlp's latents are read after the attention and before the residual of their layer: both sites are edited in turn.
-        found = runner.rescale(RescaleAsk(row, position, (Rescale(before, factor), Rescale((*mlp, *before), factor)), TARGETS, 4))
+        found = runner.ask(RescaleAsk(row, position, (Rescale(before, factor), Rescale((*mlp, *before), factor)), TARGETS, 4))
         assert found.n_losses == 4 and found.losses is not None
         for number, latents in enumerate((before, (*mlp, *before))):
             values, loss = by_hand(runner, row, position, latents, factor, 4)
@@ -118,33 +118,33 @@ def test_rescaling_behind_kept_keys_and_values_is_the_same_as_reading_the_whole_
 def test_a_variant_does_not_depend_on_how_many_others_there_are(runner: LocalRunner, row: tuple[int, ...]) -> None:
     predecessors = firing(runner, row, 6, BEFORE)
     many = tuple(Rescale((predecessors[i % len(predecessors)],), -0.1 * (i % 7)) for i in range(150))
-    found = runner.rescale(RescaleAsk(row, 6, many, TARGETS, 2))
+    found = runner.ask(RescaleAsk(row, 6, many, TARGETS, 2))
     assert found.losses is not None
     for number in (0, 62, 63, 140, 149):
-        alone = runner.rescale(RescaleAsk(row, 6, (many[number],), TARGETS, 2))
+        alone = runner.ask(RescaleAsk(row, 6, (many[number],), TARGETS, 2))
         assert alone.losses is not None
         np.testing.assert_allclose(found.values[number], alone.values[0], atol=2e-5)
         assert found.losses[number] == pytest.approx(alone.losses[0], abs=2e-5)
 
 
 def test_no_loss_is_given_where_no_token_follows(runner: LocalRunner, row: tuple[int, ...]) -> None:
-    found = runner.rescale(RescaleAsk(row, len(row) - 1, (Rescale(firing(runner, row, 2, BEFORE), 0.0),), TARGETS, 8))
+    found = runner.ask(RescaleAsk(row, len(row) - 1, (Rescale(firing(runner, row, 2, BEFORE), 0.0),), TARGETS, 8))
     assert found.plain_loss is None and found.losses is None and found.n_losses == 0
-    assert runner.rescale(RescaleAsk(row, len(row) - 3, (Rescale((), 0.0),), TARGETS, 8)).n_losses == 2
+    assert runner.ask(RescaleAsk(row, len(row) - 3, (Rescale((), 0.0),), TARGETS, 8)).n_losses == 2
 
 
 def test_what_fires_at_chosen_tokens_is_what_a_capture_of_the_whole_text_says(runner: LocalRunner, row: tuple[int, ...]) -> None:
     texts = ("The quick brown fox jumps over the lazy dog, and the dog sleeps.", "emoji 한국어 done.")
     rows = tuple(tuple(runner.tokens(Prompt(text)).ids[1:]) for text in texts)
     positions = ((0, 7, 3), (2,))
-    found = runner.activity(ActivityAsk(rows, positions, (BEFORE, AFTER)))
+    found = runner.ask(ActivityAsk(rows, positions, (BEFORE, AFTER)))
     assert found.special.tolist() == [False] * 4
     samples = [(0, 0), (0, 7), (0, 3), (1, 2)]
     for sae in (BEFORE, AFTER):
         acts = found.of_sae[sae]
         assert acts.n_samples == 4 and acts.n_latents == 64 and (acts.value > 0).all()
         for sample, (number, position) in enumerate(samples):
-            whole = runner.capture(CaptureAsk(Prompt(texts[number]), (sae,))).activations[sae]
+            whole = runner.ask(CaptureAsk(Prompt(texts[number]), (sae,))).activations[sae]
             here = acts.sample == sample
             expected = sorted(whole.at_position(position + 1))
             assert acts.latent[here].tolist() == [latent for latent, _ in expected]
@@ -153,17 +153,17 @@ def test_what_fires_at_chosen_tokens_is_what_a_capture_of_the_whole_text_says(ru
 
 def test_special_tokens_among_the_samples_are_said_to_be(runner: LocalRunner, row: tuple[int, ...]) -> None:
     end = runner.model.tokenizer.eos_token_id
-    found = runner.activity(ActivityAsk(((*row[:3], end),), ((2, 3),), (BEFORE,)))
+    found = runner.ask(ActivityAsk(((*row[:3], end),), ((2, 3),), (BEFORE,)))
     assert found.special.tolist() == [False, True]
-    assert runner.activity(ActivityAsk((), (), (BEFORE,))).of_sae[BEFORE].n_samples == 0
+    assert runner.ask(ActivityAsk((), (), (BEFORE,))).of_sae[BEFORE].n_samples == 0
 
 
 def test_the_engine_answers_as_the_runner_does(engine: Engine, runner: LocalRunner, row: tuple[int, ...]) -> None:
     ask = RescaleAsk(row, 4, (Rescale(firing(runner, row, 4, BEFORE), 0.0),), TARGETS, 2)
-    ours, theirs = runner.rescale(ask), engine.rescale(ask)
+    ours, theirs = runner.ask(ask), engine.ask(ask)
     np.testing.assert_array_equal(ours.values, theirs.values)
     seen = ActivityAsk((row,), ((1, 2),), (AFTER,))
-    np.testing.assert_array_equal(runner.activity(seen).of_sae[AFTER].value, engine.activity(seen).of_sae[AFTER].value)
+    np.testing.assert_array_equal(runner.ask(seen).of_sae[AFTER].value, engine.ask(seen).of_sae[AFTER].value)
 
 
 def test_what_cannot_be_asked_is_refused_with_numbers(runner: LocalRunner, row: tuple[int, ...]) -> None:
@@ -174,4 +174,4 @@ def test_what_cannot_be_asked_is_refused_with_numbers(runner: LocalRunner, row: 
     with pytest.raises(BadAsk, match="factor is nan"):
         Rescale((), float("nan"))
     with pytest.raises(UnknownLatent):
-        runner.rescale(RescaleAsk(row, 1, (Rescale((LatentId(BEFORE, 64),), 0.0),), TARGETS))
+        runner.ask(RescaleAsk(row, 1, (Rescale((LatentId(BEFORE, 64),), 0.0),), TARGETS))

@@ -46,16 +46,16 @@ def test_half_formats_read_what_float32_reads_up_to_rounding(
 ) -> None:
     half = runner_on(load_model(tiny_path, TINY, changed(tiny_settings, dtype=dtype)), runner)
     assert half.describe().dtype == dtype
-    a, b = (one.capture(CAPTURE).fidelity[SAE].fvu for one in (runner, half))
+    a, b = (one.ask(CAPTURE).fidelity[SAE].fvu for one in (runner, half))
     assert a is not None and b is not None and b == pytest.approx(a, rel=off)
-    assert len(list(half.generate(WRITE))) == len(list(runner.generate(WRITE)))
+    assert len(list(half.stream(WRITE))) == len(list(runner.stream(WRITE)))
 
 
 def test_a_device_map_on_one_device_changes_nothing(runner: LocalRunner, tiny_path: Path, tiny_settings: Settings) -> None:
     settings = changed(tiny_settings, device_map="auto")
     assert not is_spread(settings, "cpu") and "device_map" not in loading_options(settings, "cpu", torch.float32)
     spread = runner_on(load_model(tiny_path, TINY, settings), runner)
-    assert spread.capture(CAPTURE).fidelity == runner.capture(CAPTURE).fidelity
+    assert spread.ask(CAPTURE).fidelity == runner.ask(CAPTURE).fidelity
 
 
 def test_a_model_that_accelerate_dispatches_part_by_part_gives_equal_numbers(
@@ -70,8 +70,8 @@ def test_a_model_that_accelerate_dispatches_part_by_part_gives_equal_numbers(
     model = assemble_model(wrapped, tiny_path, TINY, tiny_settings, "cpu", torch.float32, load_tokenizer(tiny_path, TINY))
     assert model.bare.model.layers[1]._hf_hook is not wrapped.model.layers[1]._hf_hook
     dispatched = runner_on(model, runner)
-    assert dispatched.capture(CAPTURE).fidelity == runner.capture(CAPTURE).fidelity
-    assert list(dispatched.generate(WRITE)) == list(runner.generate(WRITE))
+    assert dispatched.ask(CAPTURE).fidelity == runner.ask(CAPTURE).fidelity
+    assert list(dispatched.stream(WRITE)) == list(runner.stream(WRITE))
 
 
 def test_a_site_is_on_the_device_of_its_layer(tiny_path: Path, tiny_settings: Settings) -> None:
@@ -141,11 +141,11 @@ def test_quantised_weights_read_nearly_the_same_and_both_twins_share_them(
     assert not model.bare.model.layers[1].mlp.up_proj.weight.is_floating_point()
     packed = runner_on(model, runner)
     assert packed.describe().dtype == "float32, 8bit"
-    exact, near = (one.capture(CAPTURE).fidelity[SAE].fvu for one in (runner, packed))
+    exact, near = (one.ask(CAPTURE).fidelity[SAE].fvu for one in (runner, packed))
     assert exact is not None and near is not None and near == pytest.approx(exact, rel=0.3)
-    assert len(list(packed.generate(WRITE))) == 12
-    before = packed.capture(CAPTURE)
-    np.testing.assert_array_equal(before.activations[SAE].value, packed.capture(CAPTURE).activations[SAE].value)
+    assert len(list(packed.stream(WRITE))) == 12
+    before = packed.ask(CAPTURE)
+    np.testing.assert_array_equal(before.activations[SAE].value, packed.ask(CAPTURE).activations[SAE].value)
     rows = torch.eye(32)[:3]
     plain = runner.model.to_residual(Site.parse("1.attn_z"), rows)
     assert torch.nn.functional.cosine_similarity(model.to_residual(Site.parse("1.attn_z"), rows), plain).min() > 0.95

@@ -42,7 +42,7 @@ def test_an_sae_that_was_trained_the_other_way_is_refused_with_the_cure(
     (folder / "cfg.json").write_text(json.dumps(config))
     catalog = read_catalog(Settings(cache=tmp_path / "cache", sae_folders=(tmp_path / "tiny",)), assets=tmp_path)
     as_trained = LocalRunner(replace(tiny_model, prepends_bos=wants), catalog, tmp_path / "cache")
-    assert as_trained.capture(CaptureAsk(PROMPT, (sae,))).tokens.special[0] is wants
+    assert as_trained.ask(CaptureAsk(PROMPT, (sae,))).tokens.special[0] is wants
     other = LocalRunner(replace(tiny_model, prepends_bos=not wants), catalog, tmp_path / "cache")
     with pytest.raises(OtherBos, match=f"Set LATENTS_BOS={int(wants)} "):
-        other.capture(CaptureAsk(PROMPT, (sae,)))
+        other.ask(CaptureAsk(PROMPT, (sae,)))

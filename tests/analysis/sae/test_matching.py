@@ -133,7 +133,7 @@ def test_folding_moves_no_cosine_and_parts_no_tie(tiny_model: LoadedModel, tmp_p
         save_sae(release / site, f"blocks.{site[0]}.hook_resid_post", weights)
     settings = Settings(cache=tmp_path / "cache", device="cpu", dtype="float32", max_tokens=256, sae_folders=(release,))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
-    plain, folded = (runner.matches(MatchAsk(ONE, TWO, by=by, folded=folded)) for folded in (False, True))
+    plain, folded = (runner.ask(MatchAsk(ONE, TWO, by=by, folded=folded)) for folded in (False, True))
     np.testing.assert_array_equal(plain.index, folded.index)
     np.testing.assert_array_equal(plain.cosine, folded.cosine)
 
@@ -177,31 +177,31 @@ def test_a_z_space_dictionary_is_matched_through_w_o_and_read_like_any_other(
     with torch.inference_mode():
         rows = tiny_model.bare.model.layers[1].self_attn.o_proj(weights["W_dec"])
     index, _ = brute_force(random_weights(0)["W_dec"], rows, 2)
-    np.testing.assert_array_equal(runner.matches(MatchAsk(ONE, z, top=2)).index, index)
-    read = runner.capture(CaptureAsk(Prompt("The dog barked."), (z,))).activations[z]
+    np.testing.assert_array_equal(runner.ask(MatchAsk(ONE, z, top=2)).index, index)
+    read = runner.ask(CaptureAsk(Prompt("The dog barked."), (z,))).activations[z]
     assert len(read.value) and read.n_latents == N_LATENTS
 
 
 def test_local_runner_and_engine_give_equal_tables(runner: LocalRunner, engine: Engine) -> None:
     for ask in (MatchAsk(ONE, TWO, top=3), MatchAsk(TWO, ONE, (5, 2)), MatchAsk(ONE, TWO, by=MatchBy.RANDOM, seed=4)):
-        ours, local = engine.matches(ask), runner.matches(ask)
+        ours, local = engine.ask(ask), runner.ask(ask)
         np.testing.assert_array_equal(ours.index, local.index)
         np.testing.assert_array_equal(ours.cosine, local.cosine)
 
 
 def test_a_part_of_a_table_is_bit_for_bit_a_part_of_the_whole_and_the_whole_is_kept_on_disk(runner: LocalRunner) -> None:
     asked = MatchAsk(TWO, ONE, (60, 3, 17), 2)
-    before = runner.matches(asked)
+    before = runner.ask(asked)
     whole = MatchAsk(TWO, ONE, top=2)
-    table = runner.matches(whole)
+    table = runner.ask(whole)
     assert runner.matcher.is_kept(whole)
-    for part in (before, runner.matches(asked)):
+    for part in (before, runner.ask(asked)):
         assert part.latents.tolist() == [60, 3, 17]
         np.testing.assert_array_equal(part.index, table.index[[60, 3, 17]])
         np.testing.assert_array_equal(part.cosine, table.cosine[[60, 3, 17]])
         assert part.matches(3) == table.matches(3)
     with pytest.raises(UnknownLatent, match=f"Latent {N_LATENTS} "):
-        runner.matches(MatchAsk(TWO, ONE, (N_LATENTS,)))
+        runner.ask(MatchAsk(TWO, ONE, (N_LATENTS,)))
 
 
 def test_a_table_belongs_to_the_weights_and_a_damaged_file_is_made_again(tiny_model: LoadedModel, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_table_belongs_to_the_weights_and_a_damaged_file_is_made_again(tiny_mo
         save_sae(release / "1.resid_post", "blocks.1.hook_resid_post", random_weights(seed))
         save_sae(release / "2.resid_post", "blocks.2.hook_resid_post", random_weights(7))
         runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
-        found = runner.matches(MatchAsk(ONE, TWO)).index
+        found = runner.ask(MatchAsk(ONE, TWO)).index
         np.testing.assert_array_equal(found, brute_force(random_weights(seed)["W_dec"], random_weights(7)["W_dec"], 1)[0])
         return found
 

@@ -242,11 +242,12 @@ def test_a_study_gives_the_engines_answers(engine: Engine, runner: LocalRunner) 
     assert isinstance(study, Runner)
     assert study.describe() == engine.describe()
     capture = CaptureAsk(Prompt(TEXT), (LATENT.sae,))
-    assert study.capture(capture) is engine.capture(capture)
-    assert study.neighbours(NeighbourAsk(LATENT, (LATENT.sae,))) == engine.neighbours(NeighbourAsk(LATENT, (LATENT.sae,)))
-    assert study.promoted(PromotedAsk(LATENT)) == engine.promoted(PromotedAsk(LATENT))
+    interactive = engine.ask(capture)
+    assert study.ask(capture) is interactive
+    assert study.ask(NeighbourAsk(LATENT, (LATENT.sae,))) == engine.ask(NeighbourAsk(LATENT, (LATENT.sae,)))
+    assert study.ask(PromotedAsk(LATENT)) == engine.ask(PromotedAsk(LATENT))
     assemble = AssembleAsk("two", ((LATENT, 2.0),))
-    assert study.assemble(assemble) == engine.assemble(assemble)
+    assert study.ask(assemble) == engine.ask(assemble)
     ask = SweepAsk(Prompt("The dog"), (CURVE,), (0.0, 1.0), 2, Sampling(6, 1.0), "fox")
     assert list(sweep(study, ask, 3)) == list(sweep(engine, ask, 3)) == list(sweep(runner, ask, 3))
 
@@ -262,19 +263,19 @@ def test_everything_a_study_asks_waits_behind_what_is_interactive(engine: Engine
 
     engine.submit = noting
     list(sweep(study, SweepAsk(Prompt("The dog"), (CURVE,), (1.0,), 1, Sampling(2), "fox")))
-    study.describe(), study.capture(CaptureAsk(Prompt(TEXT), (LATENT.sae,)))
-    study.neighbours(NeighbourAsk(LATENT, (LATENT.sae,))), study.promoted(PromotedAsk(LATENT))
-    study.assemble(AssembleAsk("two", ((LATENT, 2.0),)))
+    study.describe(), study.ask(CaptureAsk(Prompt(TEXT), (LATENT.sae,)))
+    study.ask(NeighbourAsk(LATENT, (LATENT.sae,))), study.ask(PromotedAsk(LATENT))
+    study.ask(AssembleAsk("two", ((LATENT, 2.0),)))
     assert seen == [Priority.STUDY] * 8
 
 
 def count_steps(engine: Engine, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one at each token step of the engine."""
     steps: list[int] = []
-    write = LocalRunner.write
+    turns = LocalRunner.turns
 
     def counting(self, ask, lane=0):
-        inner = write(self, ask, lane)
+        inner = turns(self, ask, lane)
         try:
             for step in inner:
                 steps.append(step[0].step)
@@ -282,7 +283,7 @@ def count_steps(engine: Engine, runner: LocalRunner, monkeypatch: pytest.MonkeyP
         finally:
             inner.close()
 
-    monkeypatch.setattr(LocalRunner, "write", counting)
+    monkeypatch.setattr(LocalRunner, "turns", counting)
     return steps
 
 
@@ -297,7 +298,7 @@ def test_cancelling_a_sweep_stops_the_engine_within_one_step(
     at_cancel = len(steps)
     engine.describe(), study_is_out(engine)
     assert len(steps) <= at_cancel + 1 < 100
-    assert not engine._waiting and all(decoder.n_rows == 0 for decoder in runner._decoders.values())
+    assert not engine._waiting and all(decoder.n_rows == 0 for decoder in runner._workspace.decoders.values())
     assert jobs.get(id).state is JobState.CANCELLED
     assert ended(jobs, jobs.submit("next", 1, lambda: iter([Step(1)]))).state is JobState.DONE
     with pytest.raises(Cancelled):
@@ -323,7 +324,7 @@ def test_a_sweep_that_waits_for_its_turn_can_be_cancelled(jobs: Jobs, engine: En
 
 def test_closing_a_studys_generation_stops_the_engine(engine: Engine, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = count_steps(engine, runner, monkeypatch)
-    stream = StudyRunner(engine).generate(GenerationAsk(Prompt("The dog"), (Variant("plain"),), Sampling(200)))
+    stream = StudyRunner(engine).stream(GenerationAsk(Prompt("The dog"), (Variant("plain"),), Sampling(200)))
     next(stream)
     stream.close()
     at_close = len(steps)
@@ -339,7 +340,7 @@ def test_an_interactive_capture_overtakes_a_running_sweep(
     id = jobs.submit("sweep", LONG.n_texts, lambda: sweep(study, LONG), study.stop)
     wait(lambda: len(steps) > 3)
     before = len(steps)
-    with engine.ask_capture(CaptureAsk(Prompt(TEXT), (LATENT.sae,))) as ticket:
+    with engine.ticket(CaptureAsk(Prompt(TEXT), (LATENT.sae,))) as ticket:
         assert ticket.result().tokens.text == TEXT
         during = len(steps)
     assert during - before <= 3

@@ -65,9 +65,9 @@ def test_what_fits_is_said_with_both_numbers() -> None:
 def test_a_dictionary_that_was_paged_out_comes_back_bit_for_bit(runner: LocalRunner) -> None:
     narrow, wide = with_budget(runner, ONE), with_budget(runner, 4 * ONE)
     ask = CaptureAsk(PROMPT, (A, B, C, EXACT), fidelity=True)
-    expected = wide.capture(ask)
+    expected = wide.ask(ask)
     for _ in range(2):
-        got = narrow.capture(ask)
+        got = narrow.ask(ask)
         assert got.fidelity == expected.fidelity
         for name in ask.saes:
             for part in ("position", "latent", "value"):
@@ -126,29 +126,29 @@ def test_many_dictionaries_are_taken_in_turns_that_fit(runner: LocalRunner, budg
 def test_a_budget_smaller_than_one_dictionary_is_said_with_both_numbers(runner: LocalRunner) -> None:
     small = with_budget(runner, ONE // 2)
     with pytest.raises(ShelfTooSmall, match="LATENTS_SAE_MEMORY") as refused:
-        small.capture(CaptureAsk(PROMPT, (A,)))
+        small.ask(CaptureAsk(PROMPT, (A,)))
     assert (refused.value.needed_bytes, refused.value.free_bytes) == (ONE, ONE // 2)
-    assert small.neighbours(NeighbourAsk(LatentId(A, 3), (B,), 1)) == runner.neighbours(NeighbourAsk(LatentId(A, 3), (B,), 1))
+    assert small.ask(NeighbourAsk(LatentId(A, 3), (B,), 1)) == runner.ask(NeighbourAsk(LatentId(A, 3), (B,), 1))
 
 
 def test_edits_that_need_more_than_the_budget_together_are_refused_and_hold_nothing(runner: LocalRunner) -> None:
     small = with_budget(runner, ONE)
     edits = tuple(Intervention(LatentId(name, 3), Op.CLAMP, 1.0) for name in (A, B, C))
     with pytest.raises(ShelfTooSmall, match="in use"):
-        list(small.generate(GenerationAsk(PROMPT, (Variant("steered", edits),), Sampling(2))))
+        list(small.stream(GenerationAsk(PROMPT, (Variant("steered", edits),), Sampling(2))))
     assert small.shelf.put_away() and not small.shelf.here
 
 
 def test_a_running_generation_keeps_its_dictionary_until_it_is_closed(runner: LocalRunner) -> None:
     small = with_budget(runner, ONE)
     clamp = (Variant("steered", (Intervention(LatentId(A, 3), Op.CLAMP, 2.0),)),)
-    expected = [delta.token_id for delta in runner.generate(GenerationAsk(PROMPT, clamp, Sampling(5)))]
-    stream: Iterator = small.generate(GenerationAsk(PROMPT, clamp, Sampling(5)))
+    expected = [delta.token_id for delta in runner.stream(GenerationAsk(PROMPT, clamp, Sampling(5)))]
+    stream: Iterator = small.stream(GenerationAsk(PROMPT, clamp, Sampling(5)))
     tokens = [next(stream).token_id]
-    small.capture(CaptureAsk(PROMPT, (B, C)))
+    small.ask(CaptureAsk(PROMPT, (B, C)))
     assert A in small.shelf.here
     assert tokens + [delta.token_id for delta in stream] == expected
-    again = small.generate(GenerationAsk(PROMPT, clamp, Sampling(5)))
+    again = small.stream(GenerationAsk(PROMPT, clamp, Sampling(5)))
     next(again)
     assert small.shelf.put_away() and small.shelf.here == (A,)
     again.close()
@@ -161,11 +161,11 @@ def test_rows_neighbours_and_added_directions_load_no_dictionary(runner: LocalRu
     for name in (A, B, C):
         runner.sae(name)
     fresh = with_budget(runner, 1)
-    near, expected = fresh.neighbours(ask), runner.neighbours(ask)
+    near, expected = fresh.ask(ask), runner.ask(ask)
     assert [one.latent for one in near] == [one.latent for one in expected]
     assert [one.cosine for one in near] == pytest.approx([one.cosine for one in expected], rel=1e-6)
-    assert fresh.promoted(PromotedAsk(latent, 5)) == runner.promoted(PromotedAsk(latent, 5))
-    assert list(fresh.generate(add)) == list(runner.generate(add))
+    assert fresh.ask(PromotedAsk(latent, 5)) == runner.ask(PromotedAsk(latent, 5))
+    assert list(fresh.stream(add)) == list(runner.stream(add))
     assert fresh.shelf.n_loaded == 0
 
 
@@ -242,21 +242,21 @@ def test_an_error_of_numpys_allocator_is_known() -> None:
 
 def test_an_allocation_that_fails_is_a_message_and_the_engine_goes_on(engine: Engine) -> None:
     ask = CaptureAsk(PROMPT, (A, B))
-    before = engine.capture(ask)
+    before = engine.ask(ask)
     with pytest.raises(OutOfMemory, match="MiB are free") as refused, engine.submit(lambda _: iter([torch.empty(2**58)])) as ticket:
         ticket.result()
     assert refused.value.needed_bytes == 2**60 and 0 < refused.value.free_bytes < 2**60
-    engine._answers.clear()
-    np.testing.assert_array_equal(engine.capture(ask).activations[A].value, before.activations[A].value)
+    engine._memories.clear()
+    np.testing.assert_array_equal(engine.ask(ask).activations[A].value, before.activations[A].value)
 
 
 _LIMITED = """
 import resource, sys
 from pathlib import Path
-from dashboard.analysis.asks import CaptureAsk, TraceAsk
-from dashboard.analysis.engine import Engine
+from dashboard.analysis.asks.capture import CaptureAsk, TraceAsk
+from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.errors import OutOfMemory
-from dashboard.analysis.local import LocalRunner
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.model.bridge import load_model
 from dashboard.analysis.names import LatentId, ModelId, SaeId
 from dashboard.analysis.sae.catalog import read_catalog
@@ -269,24 +269,24 @@ settings = Settings(cache=Path(sys.argv[3]), device="cpu", dtype="float32", max_
 model = load_model(Path(sys.argv[1]), ModelId("tests/tiny"), settings)
 engine = Engine(lambda: LocalRunner(model, read_catalog(settings, assets=settings.cache), settings.cache))
 wide, text = SaeId("wide", "1.resid_post"), Prompt("The dog sleeps.")
-before = engine.capture(CaptureAsk(text, (wide,)))
+before = engine.ask(CaptureAsk(text, (wide,)))
 room = 700 << 20
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + room,) * 2)
 ask = TraceAsk(tuple((2 + row % 200,) * 250 for row in range(60)), (LatentId(wide, 3),))
 try:
-    engine.trace(ask)
+    engine.ask(ask)
     sys.exit("it was let through")
 except OutOfMemory as error:
     print("REFUSED", error)
 try:
-    with engine.submit(lambda runner: iter([runner.trace(ask)])) as ticket:
+    with engine.submit(lambda runner: iter([runner.ask(ask)])) as ticket:
         ticket.result()
     sys.exit("it did not fail")
 except OutOfMemory as error:
     print("FAILED", error)
     assert error.needed_bytes > room and 0 < error.free_bytes <= room, error
-engine._answers.clear()
-assert (engine.capture(CaptureAsk(text, (wide,))).activations[wide].value == before.activations[wide].value).all()
+engine._memories.clear()
+assert (engine.ask(CaptureAsk(text, (wide,))).activations[wide].value == before.activations[wide].value).all()
 print("ANSWERED")
 """
 

@@ -90,7 +90,7 @@ def contrast(runner: Runner, first: Sequence[str], second: Sequence[str], saes: 
     if not saes:
         raise BadAsk("0 SAEs were chosen to tell the texts apart. Choose at least one.")
     saes = tuple(dict.fromkeys(saes))
-    captures = [runner.capture(CaptureAsk(Prompt(text), saes)) for text in (*first, *second)]
+    captures = [runner.ask(CaptureAsk(Prompt(text), saes)) for text in (*first, *second)]
     numbers = np.array([np.concatenate([pooled(capture, sae, pool) for sae in saes]) for capture in captures])
     names = [LatentId(sae, index) for sae in saes for index in range(captures[0].activations[sae].n_latents)]
     fires = np.flatnonzero(numbers.max(axis=0) > 0)
@@ -121,7 +121,7 @@ def pooled(capture: Capture, sae: SaeId, pool: Pool) -> Float64[np.ndarray, " la
 
 def promoted_tokens(runner: Runner, latents: Sequence[SeparatingLatent], top: int = 5) -> tuple[tuple[str, ...], ...]:
     """For each latent the tokens that its decoder row makes likelier, most first."""
-    return tuple(runner.promoted(PromotedAsk(found.latent, top)) for found in latents)
+    return tuple(runner.ask(PromotedAsk(found.latent, top)) for found in latents)
 
 
 def _compare(

@@ -270,7 +270,7 @@ def _best_of_all(
 def _read(runner: Runner, token: _Token, variants: Mapping[Rescale, None], targets: tuple[LatentId, ...], n_after: int) -> "_Readings":
     whole = tuple(variants)
     answers = [
-        runner.rescale(RescaleAsk(token.row.ids, token.position, whole[start : start + MAX_VARIANTS], targets, n_after))
+        runner.ask(RescaleAsk(token.row.ids, token.position, whole[start : start + MAX_VARIANTS], targets, n_after))
         for start in range(0, len(whole), MAX_VARIANTS)
     ]
     return _Readings(answers, {target: place for place, target in enumerate(targets)}, {one: place for place, one in enumerate(whole)})

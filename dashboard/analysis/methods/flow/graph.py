@@ -52,7 +52,7 @@ class _Build:
         return self._before[latent]
 
     def nearest(self, latent: LatentId, among: SaeId) -> Match:
-        return self.runner.matches(MatchAsk(latent.sae, among, (latent.index,))).matches(latent.index)[0]
+        return self.runner.ask(MatchAsk(latent.sae, among, (latent.index,))).matches(latent.index)[0]
 
     def link(self, layer: FlowLayer, match: Match, target: LatentId, rank: int | None) -> None:
         gap = layer.gap if match.latent.sae == layer.previous else 0
@@ -62,7 +62,7 @@ class _Build:
 def predecessors(runner: Runner, layer: FlowLayer, latent: LatentId, top: int = 1) -> dict[Point, tuple[Match, ...]]:
     """The `top` nearest latents before a residual latent, at each point where there is a dictionary."""
     there = {point: sae for point in POINTS if (sae := layer.before(point)) is not None}
-    return {point: runner.matches(MatchAsk(latent.sae, sae, (latent.index,), top)).matches(latent.index) for point, sae in there.items()}
+    return {point: runner.ask(MatchAsk(latent.sae, sae, (latent.index,), top)).matches(latent.index) for point, sae in there.items()}
 
 
 def build(runner: Runner, suite: FlowSuite, ask: FlowAsk) -> FlowGraph:
@@ -200,7 +200,7 @@ def lit(runner: Runner, graph: FlowGraph, prompt: Prompt) -> LitGraph:
         EmptyPrompt, PromptTooLong: if the text cannot be read.
     """
     latents = [node.latent for node in graph.nodes]
-    capture = runner.capture(CaptureAsk(prompt, tuple(dict.fromkeys(latent.sae for latent in latents))))
+    capture = runner.ask(CaptureAsk(prompt, tuple(dict.fromkeys(latent.sae for latent in latents))))
     values = {latent: capture.activations[latent.sae].of_latent(latent.index) for latent in latents}
     return LitGraph(capture.tokens.texts, tuple(capture.tokens.special), values)
 

@@ -83,7 +83,7 @@ def predecessors_of(
     there = {point: sae for point in SOURCES if (sae := layer.before(point)) and catalog.get(sae).site.point is point}
     if not there:
         raise BadAsk(f"0 dictionaries come before {layer.resid}, so its latents have no predecessors here. Choose a later layer.")
-    tables = {point: runner.matches(MatchAsk(layer.resid, sae, None, top, by, seed=seed)) for point, sae in there.items()}
+    tables = {point: runner.ask(MatchAsk(layer.resid, sae, None, top, by, seed=seed)) for point, sae in there.items()}
     return Predecessors(layer.resid, layer.layer, tables)
 
 
@@ -174,7 +174,7 @@ def read(runner: Runner, rows: Sequence[SampledRow], saes: Iterable[SaeId], per_
     names = tuple(dict.fromkeys(saes))
     for start in range(0, len(rows), per_ask):
         part = tuple(rows[start : start + per_ask])
-        found = runner.activity(ActivityAsk(tuple(row.ids for row in part), tuple(row.positions for row in part), names))
+        found = runner.ask(ActivityAsk(tuple(row.ids for row in part), tuple(row.positions for row in part), names))
         yield _ordinary(part, found)
 
 

@@ -232,7 +232,7 @@ class _Study:
             variants = tuple(Variant(str(seed), edits, seed) for seed in seeds[start : start + _ROWS_AT_ONCE])
             ids: dict[str, list[int]] = {variant.label: [] for variant in variants}
             parts: dict[str, list[str]] = {variant.label: [] for variant in variants}
-            for delta in self.runner.generate(GenerationAsk(self.ask.prompt, variants, self.ask.sampling)):
+            for delta in self.runner.stream(GenerationAsk(self.ask.prompt, variants, self.ask.sampling)):
                 ids[delta.variant].append(delta.token_id)
                 parts[delta.variant].append(delta.text)
             answer += [(int(label), "".join(parts[label]), tuple(ids[label])) for label in ids]
@@ -240,7 +240,7 @@ class _Study:
 
     def loss(self, ids: tuple[int, ...]) -> float:
         """Per token under the unsteered model."""
-        score = self.runner.score(ScoreAsk(replace(self.ask.prompt, continuation=ids), top=0))
+        score = self.runner.ask(ScoreAsk(replace(self.ask.prompt, continuation=ids), top=0))
         return -sum(token.plain_logprob for token in score.tokens) / len(score.tokens)
 
     def scored(self, written: Sequence[tuple[int, str, tuple[int, ...]]], losses: Sequence[float]) -> tuple[ScoredText, ...]:
@@ -266,7 +266,7 @@ class _Study:
         if not text.strip():
             return 0.0
         held_out = self.ask.behaviour.held_out
-        capture = self.runner.capture(CaptureAsk(Prompt(text), tuple(dict.fromkeys(latent.sae for latent in held_out))))
+        capture = self.runner.ask(CaptureAsk(Prompt(text), tuple(dict.fromkeys(latent.sae for latent in held_out))))
         ordinary = list(capture.tokens.ordinary)
         return float(np.mean([capture.activations[latent.sae].of_latent(latent.index)[ordinary].mean() for latent in held_out]))
 

@@ -42,7 +42,7 @@ def without_predecessors(runner: Runner, graph: FlowGraph, latent: LatentId, pro
     """
     links = sorted(graph.into(latent), key=lambda link: -link.cosine)
     saes = tuple(dict.fromkeys(name.sae for name in (latent, *(link.source for link in links))))
-    capture = runner.capture(CaptureAsk(prompt, saes))
+    capture = runner.ask(CaptureAsk(prompt, saes))
     ask = RescaleAsk(capture.tokens.ids, position, (Rescale((), 1.0),), (latent,))  # refuses a position that is not there
 
     def fires(name: LatentId) -> bool:
@@ -52,7 +52,7 @@ def without_predecessors(runner: Runner, graph: FlowGraph, latent: LatentId, pro
     groups = [(link.source,) for link in active] + ([tuple(link.source for link in active)] if active else [])
     if groups:
         ask = RescaleAsk(ask.row, position, tuple(Rescale(group, 0.0) for group in groups), (latent,))
-    found = runner.rescale(ask)
+    found = runner.ask(ask)
     values = [float(value) for value in found.values[:, 0]]
     return Without(
         latent,

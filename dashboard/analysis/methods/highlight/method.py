@@ -114,7 +114,7 @@ def layer_counts(capture: Capture, saes: Sequence[SaeId]) -> tuple[LayerRow, ...
 def layer_relatives(runner: Runner, capture: Capture, latent: LatentId, saes: Sequence[SaeId]) -> tuple[LayerRow, ...]:
     """A latent's activation on each token in its own row, its nearest relative's in every other SAE's row."""
     others = tuple(sae for sae in saes if sae != latent.sae)
-    nearest = {n.latent.sae: n for n in runner.neighbours(NeighbourAsk(latent, others))} if others else {}
+    nearest = {n.latent.sae: n for n in runner.ask(NeighbourAsk(latent, others))} if others else {}
     rows: list[LayerRow] = []
     for sae in saes:
         shown, cosine = (latent, 1.0) if sae == latent.sae else (nearest[sae].latent, nearest[sae].cosine)
@@ -127,7 +127,7 @@ def report(runner: Runner, prompt: Prompt, sae: SaeId, top: int, only: int | Non
 
     `only` keeps one latent instead of the strongest `top`.
     """
-    capture = runner.capture(CaptureAsk(prompt, (sae,), fidelity=True))
+    capture = runner.ask(CaptureAsk(prompt, (sae,), fidelity=True))
     activations, fidelity, tokens = capture.activations[sae], capture.fidelity[sae], capture.tokens
     listed: list[dict[str, object]] = []
     for position, (text, token, special) in enumerate(zip(tokens.texts, tokens.ids, tokens.special, strict=True)):

@@ -121,7 +121,7 @@ def _answers(runner: Runner, block: Sequence[Question], settings: StudySettings,
     sampling = Sampling(settings.new_tokens, 1.0, seed=settings.seed)
     ask = AnsweringAsk(tuple(question.prompt for question in block), sampling, greedy=True, n_samples=k, stop_at_line=True)
     rows.extend([] for _ in block)
-    for n, answer in enumerate(runner.answer(ask), 1):
+    for n, answer in enumerate(runner.stream(ask), 1):
         question = block[answer.prompt]
         verdict = question.taken.grade(question.attribute, answer.text)
         rows[answer.prompt].append([answer.sample, answer.text, verdict.value])
@@ -134,7 +134,7 @@ def _choices(runner: Runner, block: Sequence[Question], settings: StudySettings,
     """The likeliest choice as [None, text, verdict, log-probabilities a token], question by question."""
     ask = ChoiceAsk(tuple(question.prompt for question in block), tuple(question.choices for question in block))
     rows.extend([] for _ in block)
-    for n, scores in enumerate(runner.weigh(ask), 1):
+    for n, scores in enumerate(runner.stream(ask), 1):
         verdict = Verdict.CORRECT if is_likeliest(scores.means, 0) else Verdict.ERROR
         shown = block[scores.prompt].choices[0 if verdict is Verdict.CORRECT else scores.best()]
         rows[scores.prompt].append([None, shown, verdict.value, list(scores.means)])

@@ -22,6 +22,7 @@ from scipy.stats import ttest_ind
 from dashboard.analysis.asks.edits import Where
 from dashboard.analysis.asks.many_texts import AttentionAsk, ChoiceAsk, MarkedText, Part
 from dashboard.analysis.asks.runner import Runner
+from dashboard.analysis.asks.weights import DosesAsk
 from dashboard.analysis.entities.answer_matching import Verdict
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.known.effects import (
@@ -219,7 +220,7 @@ def _self_reports(runner: Runner, asked: Sequence[Asked], trials: Sequence[Trial
     for trial in trials[:4]:
         edits = () if trial.latent is None else (added(trial.latent, amount, Part.MARKED_LAST),)
         odds = [0.0] * len(prompts)
-        for scores in runner.weigh(ChoiceAsk(tuple(prompts), (YES_NO,) * len(prompts), edits)):
+        for scores in runner.stream(ChoiceAsk(tuple(prompts), (YES_NO,) * len(prompts), edits)):
             odds[scores.prompt] = scores.logprobs[0] - scores.logprobs[1]
         rows.append([trial.condition.value, odds])
     return rows
@@ -247,7 +248,7 @@ def _attention(
 
     def weights(latents: Sequence[LatentId]) -> np.ndarray:
         edits = tuple(added(one, settings.attention_amount, Part.MARKED_LAST) for one in latents)
-        chunks = list(runner.attend(AttentionAsk(tuple(texts), edits)))
+        chunks = list(runner.stream(AttentionAsk(tuple(texts), edits)))
         order = np.argsort(np.concatenate([chunk.texts for chunk in chunks]))
         return np.concatenate([chunk.weights for chunk in chunks])[order].astype(np.float64)
 
@@ -278,7 +279,7 @@ def _welch_p(one: np.ndarray, other: np.ndarray, alternative: str) -> float:
 
 
 def _doses(runner: Runner, latents: Sequence[LatentId], settings: CausalitySettings, amount: float) -> tuple[tuple[str, float], ...]:
-    found = runner.doses(tuple(added(one, amount, settings.part).at(Where.PROMPT) for one in latents))
+    found = runner.ask(DosesAsk(tuple(added(one, amount, settings.part).at(Where.PROMPT) for one in latents)))
     return tuple((str(latent), dose.share_of_norm) for latent, dose in zip(latents, found, strict=True))
 
 

@@ -76,7 +76,7 @@ def read_noise(runner: Runner, plan: NoisePlan, columns: Columns, step: Step) ->
         if step.has(number):
             continue
         ask = ActivityAsk(tuple(plan.rows[place] for place in block), tuple(plan.positions[place] for place in block), columns.saes)
-        found = runner.activity(ask)
+        found = runner.ask(ask)
         fires = np.zeros(columns.n, dtype=np.int64)
         for sae, activity in found.of_sae.items():
             ordinary = activity.latent[~found.special[activity.sample]]
@@ -147,7 +147,7 @@ def read(runner: Runner, plan: ReadingPlan, step: Step) -> Iterator[float]:
         ask = ReadingAsk(texts, plan.columns.saes, plan.at, norm_sites(plan.columns), sites)
         chunks: list[dict[str, np.ndarray]] = []
         n_read = 0
-        for chunk in runner.read(ask):
+        for chunk in runner.stream(ask):
             chunks.append(_arrays(plan, chunk))
             n_read += len(chunk.texts)
             yield (number + n_read / len(block)) / len(blocks)

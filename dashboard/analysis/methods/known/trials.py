@@ -70,5 +70,5 @@ def answers(runner: Runner, asked: Sequence[Asked], trial: Trial, settings: Caus
     edits = () if trial.latent is None or is_without else (added(trial.latent, amount, settings.part),)
     without = trial.latent if is_without else None
     ask = AnsweringAsk(tuple(one.prompt for one in asked), Sampling(settings.new_tokens), edits=edits, without=without)
-    for answer in runner.answer(ask):
+    for answer in runner.stream(ask):
         yield answer.prompt, answer.text

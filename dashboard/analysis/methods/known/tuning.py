@@ -80,7 +80,7 @@ def _losses(runner: Runner, asked: Sequence[Asked], texts: Sequence[str]) -> lis
     places = [place for place, text in enumerate(texts) if text.strip()]
     found: list[float | None] = [None] * len(texts)
     ask = ChoiceAsk(tuple(asked[place].prompt for place in places), tuple((texts[place],) for place in places))
-    for scores in runner.weigh(ask) if places else ():
+    for scores in runner.stream(ask) if places else ():
         found[places[scores.prompt]] = -scores.means[0]
     return found
 

@@ -149,7 +149,7 @@ def _put(runner: Runner, asked: Sequence[_Asked], settings: UncertaintySettings,
             continue
         rows: list[Any] = [None] * len(block)
         ask = AnsweringAsk(tuple(one.prompt for one in block), Sampling(settings.new_tokens), stop_at_line=not settings.chat)
-        for n, answer in enumerate(runner.answer(ask), 1):
+        for n, answer in enumerate(runner.stream(ask), 1):
             one = block[answer.prompt]
             rows[answer.prompt] = [answer.text, one.taken.grade(one.attribute, answer.text).value]
             yield (number + n / len(block)) / len(blocks)
@@ -208,7 +208,7 @@ def _found(
         )
         for i in told.rows(Split.TEST)
     )
-    promoted = runner.promoted(PromotedAsk(latents[0].latent, N_PROMOTED))
+    promoted = runner.ask(PromotedAsk(latents[0].latent, N_PROMOTED))
     return Uncertainty(study.key, key, settings, record, tallies, tuple(latents), linear, test, promoted, tuple(notes))
 
 
@@ -259,7 +259,7 @@ def _judged(told: _Told, values: np.ndarray, seed: int) -> Detector | None:
 def _linear(runner: Runner, told: _Told, site: Site, seed: int) -> Detector | None:
     """On the residual before each answer, at the site of the best latent."""
     rows: dict[int, np.ndarray] = {}
-    for chunk in runner.read(ReadingAsk(tuple(one.prompt for one in told.asked), at=Spot.LAST, rows=(site,))):
+    for chunk in runner.stream(ReadingAsk(tuple(one.prompt for one in told.asked), at=Spot.LAST, rows=(site,))):
         rows |= {int(place): row for place, row in zip(chunk.texts, chunk.rows[site], strict=True)}
     parts = [
         Answers(np.array([rows[int(i)] for i in places]), told.wrong[places])

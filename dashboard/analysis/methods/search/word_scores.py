@@ -126,9 +126,9 @@ class Documents:
         """Ask the model what a query means."""
         check_query(query)
         plain = " ".join(query.split())
-        tokens = runner.capture(CaptureAsk(Prompt(f" {plain}"), ())).tokens
+        tokens = runner.ask(CaptureAsk(Prompt(f" {plain}"), ())).tokens
         ids = tuple(tokens.ids[place] for place in tokens.ordinary)
-        known = runner.vocabulary(VocabularyAsk(ids))
+        known = runner.ask(VocabularyAsk(ids))
         numbers = [self._number.get(compared(text), -1) for text in known.texts]
         weights = np.append(self._idf, self._idf.max(initial=1.0))[numbers]
         vector = weights @ (known.vectors - self._mean) if ids else np.zeros_like(self._mean)
@@ -141,7 +141,7 @@ class Documents:
         def listed(begin: str, what: str) -> dict[str, float]:
             # A score needs a token to score; only what could have stood in its place is looked at.
             ask = ScoreAsk(Prompt(begin.format(what), continuation=(token,)), top=_LISTED)
-            return {other.text: other.logprob for other in runner.score(ask).tokens[0].plain_top}
+            return {other.text: other.logprob for other in runner.ask(ask).tokens[0].plain_top}
 
         for begin in _LISTS:
             anything = listed(begin, _ANYTHING)

@@ -172,7 +172,7 @@ class _Terms:
     def __init__(self, runner: Runner, ids: Sequence[np.ndarray]) -> None:
         self._runner = runner
         self.ids = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *ids]))
-        known = runner.vocabulary(VocabularyAsk(tuple(self.ids.tolist())))
+        known = runner.ask(VocabularyAsk(tuple(self.ids.tolist())))
         self.token_texts, self.special, self._rows = np.array(known.texts, dtype=object), np.array(known.special, dtype=bool), known.vectors
         self.texts: list[str] = []
         self._made_of: list[tuple[int, ...]] = []
@@ -206,7 +206,7 @@ class _Terms:
     def completed(self, words: Sequence[tuple[int, ...]]) -> list[str]:
         """Texts of words whose characters are spread over tokens."""
         rows = tuple(tuple(self.ids[list(word)].tolist()) for word in words)
-        return ["".join(row.texts) for row in self._runner.trace(TraceAsk(rows, ()))] if rows else []
+        return ["".join(row.texts) for row in self._runner.ask(TraceAsk(rows, ()))] if rows else []
 
     def vectors(self) -> Float32[np.ndarray, "terms d_model"]:
         """Mean embedding row of each term's tokens."""

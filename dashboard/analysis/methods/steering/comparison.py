@@ -111,9 +111,9 @@ def collect(deltas: Iterable[TokenDelta]) -> dict[str, Written]:
 
 def compare(runner: Runner, ask: SteeringAsk) -> Comparison:
     """Write both texts and measure what changed."""
-    texts = collect(runner.generate(ask.generation))
+    texts = collect(runner.stream(ask.generation))
     plain, steered = texts[PLAIN], texts[STEERED]
-    return Comparison(plain, steered, runner.score(ask.score(plain)), runner.score(ask.score(steered)))
+    return Comparison(plain, steered, runner.ask(ask.score(plain)), runner.ask(ask.score(steered)))
 
 
 def first_difference(plain: Sequence[int], steered: Sequence[int]) -> int | None:
@@ -140,10 +140,10 @@ def subset_table(runner: Runner, ask: SteeringAsk) -> list[dict[str, Any]]:
     """What each subset of the edits makes of the prompt, written together: one row a subset, plain first."""
     by_label = subsets(ask.interventions)
     variants = tuple(Variant(label, edits) for label, edits in by_label.items())
-    texts = collect(runner.generate(GenerationAsk(ask.prompt, variants, ask.sampling)))
+    texts = collect(runner.stream(GenerationAsk(ask.prompt, variants, ask.sampling)))
     rows: list[dict[str, Any]] = []
     for label, edits in by_label.items():
-        score = runner.score(SteeringAsk(ask.prompt, edits, ask.sampling).score(texts[label]))
+        score = runner.ask(SteeringAsk(ask.prompt, edits, ask.sampling).score(texts[label]))
         rows.append(
             {
                 "edits": label,

@@ -320,13 +320,13 @@ def _measured(runner: Runner, ask: SweepAsk, rows: Sequence[tuple[_Setting, int]
     variants = tuple(Variant(str(place), setting.interventions, seed) for place, (setting, seed) in enumerate(rows))
     ids: dict[str, list[int]] = {variant.label: [] for variant in variants}
     parts: dict[str, list[str]] = {variant.label: [] for variant in variants}
-    for delta in runner.generate(GenerationAsk(ask.prompt, variants, ask.sampling)):
+    for delta in runner.stream(GenerationAsk(ask.prompt, variants, ask.sampling)):
         ids[delta.variant].append(delta.token_id)
         parts[delta.variant].append(delta.text)
     found: list[tuple[SeedText, TextScore]] = []
     for variant, (_, seed) in zip(variants, rows, strict=True):
         new, text = tuple(ids[variant.label]), "".join(parts[variant.label])
-        score = runner.score(ScoreAsk(replace(ask.prompt, continuation=new), variant.interventions, top=0))
+        score = runner.ask(ScoreAsk(replace(ask.prompt, continuation=new), variant.interventions, top=0))
         kl = sum(token.kl for token in score.tokens) / len(score.tokens)
         matched = None if ask.rule is None else ask.rule.matches(text)
         found.append((SeedText(seed, text, kl, score.perplexity, repeated_ngrams(new), matched), score))
@@ -336,7 +336,7 @@ def _measured(runner: Runner, ask: SweepAsk, rows: Sequence[tuple[_Setting, int]
 def _word_logprob(runner: Runner, ask: SweepAsk, setting: _Setting) -> float | None:
     if ask.word is None:
         return None
-    return runner.score(ScoreAsk(ask.prompt, setting.interventions, top=0, words=(ask.word,))).words[0][0]
+    return runner.ask(ScoreAsk(ask.prompt, setting.interventions, top=0, words=(ask.word,))).words[0][0]
 
 
 def _point(curve: str, factor: float, texts: Sequence[SeedText], doses: tuple[Dose, ...], word: float | None) -> Point:

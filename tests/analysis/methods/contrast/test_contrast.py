@@ -15,6 +15,7 @@ from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.contrast.method import Contrast, Pool, SeparatingLatent, contrast, pooled, promoted_tokens
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
+from tests.only_asked import OnlyAsked
 
 SAES = (SaeId("hand", "1"), SaeId("hand", "2"))
 FRIENDLY = ("The fox is quick.", "The dog sleeps over the fox and jumps.", "quick quick fox", "done, and the lazy dog is done")
@@ -35,18 +36,18 @@ def hand_made(text: str, dense: Mapping[SaeId, np.ndarray]) -> Capture:
     return Capture(tokens, activations, {})
 
 
-class HandRunner(Runner):
+class HandRunner(OnlyAsked):
     """Answers captures with what a function of the text says."""
 
     def __init__(self, dense_of: Callable[[str], Mapping[SaeId, np.ndarray]]) -> None:
         self._dense_of = dense_of
 
-    def capture(self, ask: CaptureAsk) -> Capture:
+    def ask(self, ask):
+        if isinstance(ask, PromotedAsk):
+            return (str(ask.direction),) * ask.top
+        assert isinstance(ask, CaptureAsk)
         dense = self._dense_of(ask.prompt.text)
         return hand_made(ask.prompt.text, {sae: dense[sae] for sae in ask.saes})
-
-    def promoted(self, ask: PromotedAsk) -> tuple[str, ...]:
-        return (str(ask.direction),) * ask.top
 
 
 def noise(text: str) -> dict[SaeId, np.ndarray]:
@@ -67,7 +68,7 @@ def numbers_of(runner: Runner, texts: Sequence[str], latent: LatentId) -> list[f
     """The mean over ordinary tokens, by hand."""
     rows: list[float] = []
     for text in texts:
-        capture = runner.capture(CaptureAsk(Prompt(text), (latent.sae,)))
+        capture = runner.ask(CaptureAsk(Prompt(text), (latent.sae,)))
         values = capture.activations[latent.sae].of_latent(latent.index)
         ordinary = [float(values[i]) for i, special in enumerate(capture.tokens.special) if not special]
         rows.append(sum(ordinary) / len(ordinary))

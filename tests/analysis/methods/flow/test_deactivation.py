@@ -8,7 +8,6 @@ import pytest
 
 from dashboard.analysis.asks.chosen_tokens import Activity, ActivityAsk, Rescale, RescaleAsk, Rescaled, SampledActivity
 from dashboard.analysis.asks.matching import MatchTable
-from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow.deactivation import EXHAUSTIVE, RANDOM_ACTIVE, Deactivation, DeactivationAsk, deactivate
@@ -17,6 +16,7 @@ from dashboard.analysis.methods.flow.samples import SOURCES, Predecessors, Sampl
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.text.corpus import Corpus, join
 from dashboard.analysis.tokens import Prompt
+from tests.only_asked import OnlyAsked
 
 RES, MLP, TARGET = SaeId("hand", "res"), SaeId("hand", "mlp"), SaeId("hand", "target")
 TINY_TARGET, TINY_RES = SaeId("tiny", "2.resid_post"), SaeId("tiny", "1.resid_post")
@@ -26,10 +26,13 @@ def matches(target: SaeId, among: SaeId, index: np.ndarray) -> MatchTable:
     return MatchTable(target, among, np.arange(len(index), dtype=np.int32), index.astype(np.int32), np.ones(index.shape))
 
 
-class CardRunner(Runner):
+class CardRunner(OnlyAsked):
     """One token, three targets: the first two have an active predecessor, the third none. z = 4, 2, 1; without them 0, 1."""
 
-    def activity(self, ask: ActivityAsk) -> SampledActivity:
+    def ask(self, ask):
+        return self._rescaled(ask) if isinstance(ask, RescaleAsk) else self._activity(ask)
+
+    def _activity(self, ask: ActivityAsk) -> SampledActivity:
         fires: Mapping[SaeId, list[int]] = {TARGET: [0, 1, 2], RES: [0, 1]}
 
         def of(sae: SaeId) -> Activity:
@@ -38,7 +41,7 @@ class CardRunner(Runner):
 
         return SampledActivity(np.array([False]), {sae: of(sae) for sae in ask.saes})
 
-    def rescale(self, ask: RescaleAsk) -> Rescaled:
+    def _rescaled(self, ask: RescaleAsk) -> Rescaled:
         old, new = np.array([4.0, 2.0, 1.0]), np.array([0.0, 1.0, 1.0])
         values = [[new[t.index] if t.index in {p.index for p in v.latents} else old[t.index] for t in ask.targets] for v in ask.variants]
         plain = np.array([old[t.index] for t in ask.targets], dtype=np.float32)
@@ -95,7 +98,7 @@ def test_every_trial_is_what_the_runner_gives_for_that_rescaling_alone(runner: L
     assert {trial.method for trial in found.trials} == {"cosine", "chance", RANDOM_ACTIVE, EXHAUSTIVE}
     for trial in found.trials[:: max(1, len(found.trials) // 40)]:
         row = tuple(int(i) for i in documents.document(trial.document))
-        alone = runner.rescale(RescaleAsk(row, trial.position, (Rescale(trial.latents, trial.factor),), (trial.target,), 2))
+        alone = runner.ask(RescaleAsk(row, trial.position, (Rescale(trial.latents, trial.factor),), (trial.target,), 2))
         assert trial.z_old == pytest.approx(float(alone.plain[0]), abs=1e-5) and trial.z_old > 0
         assert trial.z_new == pytest.approx(float(alone.values[0, 0]), abs=2e-5)
         assert (trial.loss_new is None) == (alone.losses is None)
@@ -109,7 +112,7 @@ def test_what_is_rescaled_are_the_active_predecessors_of_the_subset_and_every_su
         trials = list(group)
         row = tuple(int(i) for i in documents.document(key[0]))
         saes = (TINY_RES, SaeId("tiny", "1.mlp_out"))
-        seen = runner.activity(ActivityAsk((row,), ((key[1],),), saes)).of_sae
+        seen = runner.ask(ActivityAsk((row,), ((key[1],),), saes)).of_sae
         active = {LatentId(sae, int(i)) for sae in saes for i in seen[sae].latent}
         sizes = range(1, len(trials[0].active) + 1)
         assert [t.changed for t in trials] == [c for size in sizes for c in itertools.combinations(trials[0].active, size)]

@@ -11,7 +11,6 @@ import torch
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.matching import MatchAsk, MatchTable
 from dashboard.analysis.asks.model_card import ModelCard
-from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, UnknownLatent
@@ -26,18 +25,20 @@ from dashboard.analysis.sae.matching import nearest_rows
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt
 from tests.conftest import D_MODEL, TEXT, random_weights, save_sae
+from tests.only_asked import OnlyAsked
 
 RELEASE = "planted"
 POINTS = (Point.ATTN_OUT, Point.MLP_OUT, Point.RESID_POST)
 
 
-class Rows:
-    """A runner whose dictionaries are the rows given: no model. Only `matches` is asked."""
+class Rows(OnlyAsked):
+    """A runner whose dictionaries are the rows given: no model. Only counterparts are asked for."""
 
     def __init__(self, rows: Mapping[str, torch.Tensor]) -> None:
         self.rows = rows
 
-    def matches(self, ask: MatchAsk):
+    def ask(self, ask):
+        assert isinstance(ask, MatchAsk) and ask.latents is not None
         chosen = np.array(ask.latents, dtype=np.int32)
         found = nearest_rows(self.rows[ask.of.name][chosen.astype(np.int64)], self.rows[ask.among.name], ask.top)
         return MatchTable(ask.of, ask.among, chosen, found.index.astype(np.int32), found.cosine)
@@ -52,11 +53,6 @@ class Rows:
     def graph(self, seed: str, **how: object) -> FlowGraph:
         latent = name(seed)
         return build(self, self.suite(latent.sae.name), FlowAsk(latent, **how))  # pyright: ignore[reportArgumentType]
-
-
-# The protocol has questions that these rows cannot answer; they fail when asked.
-for question in {one for one in vars(Runner) if not one.startswith("_")} - {"matches"}:
-    setattr(Rows, question, lambda self, *_, question=question: pytest.fail(f"{question} was asked"))
 
 
 def name(short: str) -> LatentId:
@@ -257,7 +253,7 @@ def test_nodes_light_up_by_their_activations_on_the_text(chain: LocalRunner) -> 
     shown = lit(chain, graph, Prompt(TEXT))
     assert [*shown.values] == [node.latent for node in graph.nodes] and any(value.any() for value in shown.values.values())
     for latent, value in shown.values.items():
-        capture = chain.capture(CaptureAsk(Prompt(TEXT), (latent.sae,)))
+        capture = chain.ask(CaptureAsk(Prompt(TEXT), (latent.sae,)))
         np.testing.assert_array_equal(value, capture.activations[latent.sae].of_latent(latent.index))
         assert len(value) == len(shown.texts) == len(shown.special) and shown.texts == capture.tokens.texts
 

@@ -9,7 +9,6 @@ import scipy.stats
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.chosen_tokens import Activity, ActivityAsk, SampledActivity
 from dashboard.analysis.asks.matching import MatchTable
-from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow.coactivation import CoActivation, coactivation
@@ -30,6 +29,7 @@ from dashboard.analysis.methods.flow.samples import SOURCES, Predecessors, Sampl
 from dashboard.analysis.names import Point, SaeId
 from dashboard.analysis.text.corpus import Corpus, join
 from dashboard.analysis.tokens import Prompt
+from tests.only_asked import OnlyAsked
 
 RES, MLP, ATT, TARGET = (SaeId("hand", name) for name in ("res", "mlp", "att", "target"))
 N = 12
@@ -54,10 +54,11 @@ def corpus(n: int = 12, length: int = 20) -> Corpus:
     return join("hand", "m", [(("tale", "list", "code")[i % 3], rng.integers(2, 50, length).tolist()) for i in range(n)])
 
 
-class HandRunner(Runner):
+class HandRunner(OnlyAsked):
     """Random firings that depend on the tokens; ids below 4 are special."""
 
-    def activity(self, ask: ActivityAsk) -> SampledActivity:
+    def ask(self, ask):
+        assert isinstance(ask, ActivityAsk)
         ids = [row[position] for row, chosen in zip(ask.rows, ask.positions, strict=True) for position in chosen]
         places = [(row, position) for row, chosen in zip(ask.rows, ask.positions, strict=True) for position in chosen]
         found = {sae: self.dense(sae, places) for sae in ask.saes}
@@ -185,7 +186,7 @@ def test_on_the_tiny_model_the_groups_are_what_captures_of_the_texts_say(runner:
     documents = join("c", "m", [("a", list(ids[0])), ("b", list(ids[1]))])
     found = list(origins(runner, documents, [Predecessors(target, 2, tables)], SampleAsk(2, None)))[-1]
     assert len(found.row) == sum(map(len, ids))
-    captures = [runner.capture(CaptureAsk(Prompt(texts[row.document]), (target, before, mlp))) for row in found.rows]
+    captures = [runner.ask(CaptureAsk(Prompt(texts[row.document]), (target, before, mlp))) for row in found.rows]
     layer, checked = found.layers[0], 0
     for sample, latent, origin in zip(layer.sample, layer.latent, layer.origin, strict=True):
         acts = captures[found.row[sample]].activations

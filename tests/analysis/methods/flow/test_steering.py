@@ -151,10 +151,10 @@ def test_every_text_is_what_the_runner_writes_with_those_edits_and_its_loss_the_
     for point in found.points:
         for text in point.texts:
             variants = (Variant("alone", point.setting.edits(point.strength), text.seed),)
-            deltas = list(runner.generate(GenerationAsk(wanted.prompt, variants, wanted.sampling)))
+            deltas = list(runner.stream(GenerationAsk(wanted.prompt, variants, wanted.sampling)))
             assert text.text == "".join(delta.text for delta in deltas)
             ids = tuple(delta.token_id for delta in deltas)
-            score = runner.score(ScoreAsk(replace(wanted.prompt, continuation=ids), top=0))
+            score = runner.ask(ScoreAsk(replace(wanted.prompt, continuation=ids), top=0))
             assert text.nll == pytest.approx(-np.mean([token.plain_logprob for token in score.tokens]), abs=1e-5)
             assert text.coherence == pytest.approx(found.fluency.coherence(text.nll, text.repeated))
             assert text.behaviour == {"lexicon": WORDS.lexicon.score(text.text) if WORDS.lexicon else None}
@@ -184,7 +184,7 @@ def test_the_read_back_hears_held_out_latents_of_another_layer_in_the_unsteered_
     found = last(runner, wanted)
 
     def activity(text: str) -> float:
-        capture = runner.capture(CaptureAsk(Prompt(text), (held_out[0].sae,)))
+        capture = runner.ask(CaptureAsk(Prompt(text), (held_out[0].sae,)))
         ordinary = list(capture.tokens.ordinary)
         return float(np.mean([capture.activations[held_out[0].sae].of_latent(latent.index)[ordinary].mean() for latent in held_out]))
 

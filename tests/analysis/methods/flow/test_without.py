@@ -23,7 +23,7 @@ def graph_of(runner: LocalRunner, latent: LatentId) -> FlowGraph:
 
 def firing(runner: LocalRunner) -> tuple[LatentId, FlowGraph, int]:
     """A latent that fires on a token where one at least of its predecessors fires."""
-    acts = runner.capture(CaptureAsk(FOX, (SAE,))).activations[SAE]
+    acts = runner.ask(CaptureAsk(FOX, (SAE,))).activations[SAE]
     for position, index in zip(acts.position, acts.latent, strict=True):
         if position > 1:
             latent = LatentId(SAE, int(index))
@@ -38,7 +38,7 @@ def test_each_predecessor_that_fires_is_removed_once_and_all_of_them_together(ru
     found = without_predecessors(runner, graph, latent, FOX, position)
     sources = {link.source for link, _ in found.each}
     assert sources | set(found.silent) == {link.source for link in graph.into(latent)} and not sources & set(found.silent)
-    capture = runner.capture(CaptureAsk(FOX, tuple({name.sae for name in (latent, *sources)})))
+    capture = runner.ask(CaptureAsk(FOX, tuple({name.sae for name in (latent, *sources)})))
     assert found.before == pytest.approx(capture.activations[SAE].of_latent(latent.index)[position], rel=1e-4)
     assert all(capture.activations[name.sae].of_latent(name.index)[position] > 0 for name in sources)
     assert found.token == capture.tokens.texts[position]
@@ -47,10 +47,10 @@ def test_each_predecessor_that_fires_is_removed_once_and_all_of_them_together(ru
 def test_each_value_is_that_of_removing_the_one_alone_and_the_last_that_of_all(runner: LocalRunner) -> None:
     latent, graph, position = firing(runner)
     found = without_predecessors(runner, graph, latent, FOX, position)
-    ids = runner.capture(CaptureAsk(FOX, (SAE,))).tokens.ids
+    ids = runner.ask(CaptureAsk(FOX, (SAE,))).tokens.ids
 
     def left(*gone: LatentId) -> float:
-        return float(runner.rescale(RescaleAsk(ids, position, (Rescale(gone, 0.0),), (latent,))).values[0, 0])
+        return float(runner.ask(RescaleAsk(ids, position, (Rescale(gone, 0.0),), (latent,))).values[0, 0])
 
     assert [value for _, value in found.each] == pytest.approx([left(link.source) for link, _ in found.each], abs=2e-5)
     assert found.together == pytest.approx(left(*(link.source for link, _ in found.each)), abs=2e-5)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.analysis.asks.many_texts import ReadingAsk
 from dashboard.analysis.entities.kinds import EntityKind, read_kind
 from dashboard.analysis.entities.tables import EntityTable, read_entities
 from dashboard.analysis.methods.known.results import StudySettings
@@ -80,16 +81,23 @@ class Counting:
         self._runner, self._breaks_after = runner, breaks_after
 
     def __getattr__(self, name: str) -> Any:
-        ask = getattr(self._runner, name)
-        if not callable(ask):
-            return ask
+        return getattr(self._runner, name)
 
-        def counted(*arguments: Any) -> Any:
-            self.asked[name] += 1
-            if name == "read":
-                self.texts += arguments[0].texts
-            if self._breaks_after is not None and sum(self.asked.values()) > self._breaks_after:
-                raise KeyboardInterrupt
-            return ask(*arguments)
+    def describe(self) -> Any:
+        self._count("describe")
+        return self._runner.describe()
 
-        return counted
+    def ask(self, ask: Any) -> Any:
+        self._count(type(ask).__name__)
+        return self._runner.ask(ask)
+
+    def stream(self, ask: Any) -> Any:
+        if isinstance(ask, ReadingAsk):
+            self.texts += ask.texts
+        self._count(type(ask).__name__)
+        return self._runner.stream(ask)
+
+    def _count(self, kind: str) -> None:
+        self.asked[kind] += 1
+        if self._breaks_after is not None and sum(self.asked.values()) > self._breaks_after:
+            raise KeyboardInterrupt

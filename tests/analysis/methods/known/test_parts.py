@@ -94,7 +94,7 @@ def test_answers_are_those_of_the_model_with_the_latent_added_and_the_shared_mod
             start = one.prompt.index(one.name)
             prompts.append(MarkedText(one.prompt, (start, start + len(one.name)), chat=True))
         edits = (PartEdit(latent, Op.ADD, 2.0, Unit.NORM, Part.MARKED_LAST_ON),) if latent else ()
-        texts = {answer.prompt: answer.text for answer in runner.answer(AnsweringAsk(tuple(prompts), Sampling(4), edits=edits))}
+        texts = {answer.prompt: answer.text for answer in runner.stream(AnsweringAsk(tuple(prompts), Sampling(4), edits=edits))}
         assert [texts[place] for place in range(len(own))] == [one.text for one in own]
     assert all(share == pytest.approx(2.0, rel=1e-3) for _, share in found.doses)
 
@@ -112,7 +112,7 @@ def test_attention_and_self_report_are_recomputed_from_the_runner(runner: LocalR
             relation = {"home": "lives in", "age": "is aged"}[one.attribute]
             texts.append(MarkedText(f"{before}{one.name} {relation}", (len(before), len(before) + len(one.name))))
         weights = [
-            np.concatenate([chunk.weights[np.argsort(chunk.texts)] for chunk in runner.attend(AttentionAsk(tuple(texts), edits))])
+            np.concatenate([chunk.weights[np.argsort(chunk.texts)] for chunk in runner.stream(AttentionAsk(tuple(texts), edits))])
             for edits in ((), (PartEdit(test.latent, Op.ADD, 2.0, Unit.NORM, Part.MARKED_LAST),))
         ]
         change = (weights[1] - weights[0]).mean(0)
@@ -132,7 +132,7 @@ def test_causality_killed_and_resumed_equals_straight_and_twice_asks_nothing(run
     resumed = Counting(runner)
     found = tried(resumed, store, made)
     assert replace(found, record=straight.record) == straight
-    assert resumed.asked["answer"] == counting.asked["answer"] - 2
+    assert resumed.asked["AnsweringAsk"] == counting.asked["AnsweringAsk"] - 2
     assert study.find_causality(store, made.key) == found
 
 
@@ -173,7 +173,7 @@ def test_the_amount_is_tuned_on_validation_and_reported_on_test(runner: LocalRun
         file.unlink()
     resumed = Counting(runner)
     assert replace(tried(resumed, store, made, settings), record=found.record) == found
-    assert resumed.asked["answer"] == 2 < counting.asked["answer"]
+    assert resumed.asked["AnsweringAsk"] == 2 < counting.asked["AnsweringAsk"]
 
 
 def test_a_hand_label_changes_the_rates_and_can_be_taken_back(runner: LocalRunner, store, made) -> None:

@@ -71,7 +71,7 @@ def test_counts_equal_one_capture_an_entity_and_add_up(runner: LocalRunner, tabl
     activations = {one.latent.sae: one.values for one in study.activations(store, found, third)}
     for place, entity in enumerate(found.entities):
         prompt = Prompt(entity.text[: entity.end])
-        capture = runner.capture(CaptureAsk(prompt, site_saes))
+        capture = runner.ask(CaptureAsk(prompt, site_saes))
         cell = (found.counts.kinds.index(entity.kind), LABELS.index(entity.label.knowledge), SPLITS.index(entity.split))
         n[cell] += 1
         for sae in site_saes:

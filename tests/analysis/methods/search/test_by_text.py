@@ -274,7 +274,7 @@ def test_a_search_without_an_sae_is_refused() -> None:
 
 
 def test_a_report_of_the_tiny_model_is_what_plain_reading_gives(runner: LocalRunner, site_saes: tuple[SaeId, ...]) -> None:
-    capture = runner.capture(CaptureAsk(Prompt("The quick brown fox"), site_saes))
+    capture = runner.ask(CaptureAsk(Prompt("The quick brown fox"), site_saes))
     known, unknown = read_histories(runner.catalog.get(sae) for sae in site_saes)
     assert known == {} and {*unknown} == {*site_saes}
     own = LatentId(site_saes[0], 3)

@@ -96,7 +96,7 @@ def inside(character: str) -> bool:
 def word_at(own: LocalRunner, corpus: Corpus, position: int) -> str:
     """The word around a token, from the characters of its whole document."""
     document = corpus.document_at(position)
-    (row,) = own.trace(TraceAsk((tuple(corpus.document(document).tolist()),), ()))
+    (row,) = own.ask(TraceAsk((tuple(corpus.document(document).tolist()),), ()))
     at = position - int(corpus.starts[document])
     start, end = len("".join(row.texts[:at])), len("".join(row.texts[: at + 1]))
     text = "".join(row.texts)
@@ -239,13 +239,13 @@ def test_cosines_are_those_of_dense_arithmetic(documents: Documents) -> None:
 
 def test_what_a_query_means_is_what_the_model_says(own: LocalRunner, documents: Documents) -> None:
     meant = documents.meant(own, "the dog")
-    known = own.vocabulary(VocabularyAsk(tuple(own.model.tokenizer(" the dog", add_special_tokens=False)["input_ids"])))
+    known = own.ask(VocabularyAsk(tuple(own.model.tokenizer(" the dog", add_special_tokens=False)["input_ids"])))
     assert np.linalg.norm(meant.vector) == pytest.approx(1.0, abs=1e-5)
     assert meant.vector @ (known.vectors.mean(0) - documents.words.vectors.mean(0)) > 0
 
     def next_tokens(what: str) -> dict[str, float]:
         prompt = Prompt(f"A list of {what}:\n-", continuation=(own.model.bos_id,))
-        return {token.text: token.logprob for token in own.score(ScoreAsk(prompt, top=60)).tokens[0].plain_top}
+        return {token.text: token.logprob for token in own.ask(ScoreAsk(prompt, top=60)).tokens[0].plain_top}
 
     of_dogs, of_things = next_tokens("the dog"), next_tokens("things")
     rising = {compared(text) for text, logprob in of_dogs.items() if logprob > of_things.get(text, min(of_things.values()))}
@@ -291,7 +291,7 @@ def test_nothing_to_search_finds_nothing(own: LocalRunner) -> None:
 
 def test_a_vocabulary_is_the_models_own_embedding(own: LocalRunner) -> None:
     ids = tuple(own.model.tokenizer(" the dog", add_special_tokens=False)["input_ids"])
-    known = own.vocabulary(VocabularyAsk((*ids, own.model.bos_id)))
+    known = own.ask(VocabularyAsk((*ids, own.model.bos_id)))
     assert "".join(known.texts[:-1]) == " the dog"
     assert known.special == (False,) * len(ids) + (True,)
     table = own.model.bare.get_input_embeddings().weight.detach().float().numpy()

@@ -4,7 +4,6 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +35,7 @@ def last(runner: LocalRunner, ask: SweepAsk, n_rows_at_once: int = 16) -> SweepP
 
 def alone(runner: LocalRunner, ask: SweepAsk, curve: Curve, factor: float, seed: int) -> list[TokenDelta]:
     edits = tuple(replace(edit, amount=edit.amount * factor) for edit in curve.interventions) if factor else ()
-    return list(runner.generate(GenerationAsk(ask.prompt, (Variant("alone", edits, seed),), ask.sampling)))
+    return list(runner.stream(GenerationAsk(ask.prompt, (Variant("alone", edits, seed),), ask.sampling)))
 
 
 def at(points: tuple[Point, ...], curve: str, factor: float) -> Point:
@@ -50,9 +49,10 @@ class Recorder(LocalRunner):
         self.__dict__ = runner.__dict__
         self.asked: list[GenerationAsk] = []
 
-    def generate(self, ask: GenerationAsk) -> Iterator[TokenDelta]:
-        self.asked.append(ask)
-        return super().generate(ask)
+    def stream(self, ask):
+        if isinstance(ask, GenerationAsk):
+            self.asked.append(ask)
+        return super().stream(ask)
 
 
 def test_every_text_and_figure_is_what_the_runner_gives_for_that_variant_alone(runner: LocalRunner) -> None:
@@ -66,7 +66,7 @@ def test_every_text_and_figure_is_what_the_runner_gives_for_that_variant_alone(r
                 deltas = alone(runner, ASK, curve, factor, text.seed)
                 ids = tuple(delta.token_id for delta in deltas)
                 assert text.text == "".join(delta.text for delta in deltas)
-                score = runner.score(ScoreAsk(replace(ASK.prompt, continuation=ids), curve.at(factor)))
+                score = runner.ask(ScoreAsk(replace(ASK.prompt, continuation=ids), curve.at(factor)))
                 assert text.kl == pytest.approx(sum(token.kl for token in score.tokens) / len(ids), abs=1e-5)
                 assert text.perplexity == pytest.approx(score.perplexity, rel=1e-4)
                 assert text.repeated == repeated_ngrams(ids)
@@ -79,7 +79,7 @@ def test_the_word_is_scored_as_the_first_new_token_whatever_the_seeds_wrote(runn
     dog = runner.model.tokenizer(" dog", add_special_tokens=False)["input_ids"][0]
     for point in last(runner, ASK).points:
         curve = next(curve for curve in ASK.curves if curve.label == point.curve)
-        first = runner.score(ScoreAsk(replace(ASK.prompt, continuation=(dog,)), curve.at(point.factor))).tokens[0]
+        first = runner.ask(ScoreAsk(replace(ASK.prompt, continuation=(dog,)), curve.at(point.factor))).tokens[0]
         assert point.word_logprob == pytest.approx(first.logprob, abs=1e-4)
 
 
