@@ -10,14 +10,14 @@ from dashboard.analysis.asks.capture import Capture, CaptureAsk, Fidelity
 from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods.highlight import method as highlight
 from dashboard.analysis.names import LatentId
-from dashboard.ui.highlight import inputs as controls
-from dashboard.ui.highlight import inputs as highlight_inputs
-from dashboard.ui.highlight import present
+from dashboard.ui.highlight import inputs, present
 from dashboard.ui.parts import cautions, figures
 from dashboard.ui.shell import failures, sidebar
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog, get_engine
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.view import fits_link
+from dashboard.ui.views import highlight as views
+from dashboard.ui.views.highlight import PAGE, HighlightView
 
 catalog, engine = get_catalog(), get_engine()
 
@@ -32,7 +32,7 @@ def fidelity_figures(fidelity: Fidelity) -> None:
         column.metric(name, figures.figure(value, digits), help=TERMS[name])
 
 
-def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | None) -> None:
+def token_card(view: HighlightView, capture: Capture, latent: LatentId | None) -> None:
     """What fires on the clicked token."""
     if view.position is None:
         st.info("Click a token, or go to it with Tab and the arrows, to list the latents that fire on it.", icon=":material/touch_app:")
@@ -44,16 +44,16 @@ def token_card(view: state.HighlightState, capture: Capture, latent: LatentId | 
         st.caption(TERMS["special token"])
     if not firing:
         st.caption("No latent of this SAE fires here.")
-    controls.firing_list(firing, latent, view)
+    inputs.firing_list(firing, latent, view)
 
 
-def layers(view: state.HighlightState, capture: Capture) -> None:
+def layers(view: HighlightView, capture: Capture) -> None:
     """Every SAE of the release on every token: the relatives of the chosen latent, or how many latents fire."""
     focus = view.latent or (view.pins[-1] if view.pins else None)
     heading, choice = st.columns([3, 2], vertical_alignment="center")
     with choice:
-        controls.map_choice(disabled=focus is None)
-    if view.map_shows == state.COUNTS:
+        inputs.map_choice(disabled=focus is None)
+    if view.map_shows == views.COUNTS:
         focus = None
     title, term = (f"Relatives of {focus.sae.name}/{focus.index}", "relative") if focus else ("Latents that fire, layer by layer", "L0")
     heading.markdown(f"**{title}**", help=TERMS[term])
@@ -64,14 +64,14 @@ def layers(view: state.HighlightState, capture: Capture) -> None:
         capture.tokens.texts,
         capture.tokens.special,
         selected=view.position,
-        key=state.MAP,
-        on_pick=lambda: state.pick_cell(catalog),
+        key=PAGE.key("map"),
+        on_pick=views.pick_cell,
     )
 
 
-def answer(view: state.HighlightState) -> None:
+def answer(view: HighlightView) -> None:
     """Strip, figures, map and card."""
-    if not state.fits_url(view.prompt):
+    if not fits_link(view.text):
         st.caption("This text is too long for a link: the address bar holds everything but the text.")
     needed = dict.fromkeys([view.sae, *(latent.sae for latent in (view.latent, *view.pins) if latent)])
     saes = dict.fromkeys([*(spec.id for spec in catalog.release_of(view.sae)), *needed])
@@ -91,9 +91,9 @@ def answer(view: state.HighlightState) -> None:
         token_card(view, capture, latent)
     with left:
         cells, scale, lanes = present.strip(capture, latent, view.pins)
-        token_strip(cells, scale, lanes, selected=view.position, key=state.STRIP, on_pick=state.pick_token, on_unpin=state.toggle_pin)
+        token_strip(cells, scale, lanes, selected=view.position, key=PAGE.key("strip"), on_pick=views.pick_token, on_unpin=views.toggle_pin)
         if latent:
-            controls.steer_button(latent, present.where_it_fires(capture, latent))
+            inputs.steer_button(latent, present.where_it_fires(capture, latent))
         with failures.shown():
             measured = failures.answer(engine.ticket(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
             fidelity_figures(measured.fidelity[view.sae])
@@ -104,13 +104,12 @@ def answer(view: state.HighlightState) -> None:
             st.code(present.as_csv(capture, columns), language=None)
 
 
-problems = state.open_url(catalog)
-highlight_inputs.sae_picker(catalog)
+PAGE.open(catalog)
+inputs.sae_picker(catalog)
 st.title("Which latents fire on this text?")
-controls.prompt_box(catalog)
-for problem in problems:
-    st.warning(failures.plain(problem), icon=":material/link_off:")
-view = state.highlight_state()
+inputs.prompt_box(catalog)
+PAGE.tell()
+view = PAGE.view
 with failures.shown():
     if not view.prompt.text:
         raise EmptyPrompt
@@ -118,4 +117,4 @@ with failures.shown():
 with failures.shown():
     sidebar.model_card(engine.describe())
 sidebar.keys()
-state.write_url(view)
+PAGE.write()

@@ -13,12 +13,12 @@ from dashboard.ui import steer_url
 from dashboard.ui.parts import cautions
 from dashboard.ui.shell import failures, sidebar
 from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_vectors
+from dashboard.ui.shell.view import fits_url
 from dashboard.ui.steer import exports as steer_exports
 from dashboard.ui.steer import inputs as steer_controls
 from dashboard.ui.steer import present as present_steer
 from dashboard.ui.steer import streaming
 from dashboard.ui.steer import tabs as steer_more
-from dashboard.ui.views import highlight as state
 from dashboard.ui.views import steer
 from dashboard.ui.views import steer_presets as presets
 
@@ -76,7 +76,7 @@ with failures.shown():
     steer_url.write_url(view)
     if not view.ask.prompt.text:
         raise EmptyPrompt
-    if not state.fits_url(view.ask.prompt):
+    if not fits_url(view.ask.prompt):
         st.caption("This prompt is too long for a link: the address bar holds everything but the prompt.")
     if caption := presets.caption_of(view.ask.prompt.text, view.ask.interventions):
         st.caption(failures.plain(caption))

@@ -9,7 +9,8 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui.parts import sae_sources as sources
 from dashboard.ui.shell import address
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import has_acted
+from dashboard.ui.shell.view import fits_url, text_of
 from dashboard.ui.views import search
 
 _MAX_TOKENS = 500
@@ -25,12 +26,12 @@ def open_url(catalog: Catalog) -> list[str]:
     if url.get(search.FIND_IN_URL) == [search.WORD_IN_URL]:  # of the other search, which was open until now
         url = {}
         arrived = True
-    if _BAR.stands(url, acted=state.has_acted()) and search.TEXT in kept:
+    if _BAR.stands(url, acted=has_acted()) and search.TEXT in kept:
         return _BAR.problems()
     if not url and arrived and search.TEXT in kept:
         return _BAR.took(url)
     problems: list[str] = []
-    text = state.text_of(url, "prompt", search.TEXT)
+    text = text_of(url, "prompt", search.TEXT)
     search.clear()
     kept[search.TEXT] = text
     if not url.keys() - {search.FIND_IN_URL}:
@@ -69,11 +70,11 @@ def write_url(view: search.SearchState, read: search.Reading, positions: tuple[i
     """Make the address bar say what is on the screen: the text that was read, not one that is still being typed."""
     prompt = read.ask.prompt
     url: dict[str, list[str]] = {}
-    if state.fits_url(prompt):
+    if fits_url(prompt):
         url["prompt"] = [prompt.text]
     if prompt.chat:
         url["chat"] = ["1"]
-    if read.ask.without and state.fits_url(Prompt(prompt.text + read.ask.without)):
+    if read.ask.without and fits_url(Prompt(prompt.text + read.ask.without)):
         url["without"] = [read.ask.without]
     if view.by is not By.RARITY:
         url["by"] = [view.by.value]

@@ -13,7 +13,8 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui.shell import address
 from dashboard.ui.shell.resources import choice, get_catalog, get_vectors
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import has_acted
+from dashboard.ui.shell.view import fits_url, text_of
 from dashboard.ui.views import steer
 from dashboard.ui.views.steer_presets import PRESETS, presets_of
 
@@ -27,7 +28,7 @@ def open_url(catalog: Catalog, vectors: dict[str, NamedVector]) -> list[str]:
     Where the tab comes from another page, what it left here stays, and `?latent=` is added to it.
     """
     url = address.read()
-    if _BAR.stands(url, acted=state.has_acted()):
+    if _BAR.stands(url, acted=has_acted()):
         return _BAR.problems()
     return _take(url, catalog, vectors, adds=address.arrived())
 
@@ -56,7 +57,7 @@ def _take(url: dict[str, list[str]], catalog: Catalog, vectors: dict[str, NamedV
             return _BAR.took(url)
         kept[steer.ROWS] = ()
     else:
-        prompt = state.text_of(url, "prompt", steer.PROMPT)
+        prompt = text_of(url, "prompt", steer.PROMPT)
         steer.clear()
         kept[steer.PROMPT] = prompt
         if "prompt" not in url and not prompt:
@@ -93,7 +94,7 @@ def query(view: steer.SteerState) -> dict[str, list[str]]:
     """What the address says of what is on the screen. A prompt that is too long for a link is left out."""
     ask = view.ask
     url: dict[str, list[str]] = {}
-    if state.fits_url(ask.prompt):
+    if fits_url(ask.prompt):
         url["prompt"] = [ask.prompt.text]
     if ask.prompt.chat:
         url["chat"] = ["1"]

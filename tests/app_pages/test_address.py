@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui.views import flow
-from dashboard.ui.views import highlight as state
+from dashboard.ui.views import flow, highlight
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views import lists as list_state
 from dashboard.ui.views import search as search_state
@@ -73,7 +72,7 @@ WAYS = {
     "lists to steer": ("lists", {"name": "two"}, press(list_state.STEER), "steer"),
 }
 FIRST_CHANGES: dict[str, Callable[[AppTest], AppTest]] = {
-    "highlight": lambda app: app.text_area(state.PROMPT).set_value(FOX).run(),
+    "highlight": lambda app: app.text_area(highlight.PAGE.key("text")).set_value(FOX).run(),
     "latent": press(latent_state.NEXT),
     "search": lambda app: app.toggle(search_state.COMMON).set_value(True).run(),
     "flow": lambda app: app.toggle(flow.PAGE.key("every_layer")).set_value(True).run(),
@@ -148,7 +147,7 @@ def test_a_page_that_was_used_again_in_between_shows_what_it_showed_when_it_was_
 
 LONG = "The quick brown fox. " * 500
 TEXTS = {
-    "highlight": (state.PROMPT, state.CHAT),
+    "highlight": (highlight.PAGE.key("text"), highlight.PAGE.key("chat")),
     "latent": (latent_state.TEST, latent_state.CHAT),
     "steer": (steer_state.PROMPT, steer_state.CHAT),
 }

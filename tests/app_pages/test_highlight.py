@@ -105,7 +105,7 @@ def test_another_layer_keeps_the_prompt_and_the_pins(open_page: Open) -> None:
 def test_the_map_can_show_counts_while_a_latent_is_chosen_and_the_link_says_so(open_page: Open) -> None:
     app = open_page(prompt="The fox", latent="tiny/1.resid_post/3", map="counts")
     assert all(" " not in row["key"] for row in drawn(app, "layer_map")["rows"]) and app.query_params["map"] == "counts"
-    app.segmented_control(key="map_shows").set_value("Relatives").run()
+    app.segmented_control(key="highlight:map_shows").set_value("Relatives").run()
     assert any(" " in row["key"] for row in drawn(app, "layer_map")["rows"]) and "map" not in app.query_params
 
 
@@ -114,14 +114,14 @@ def test_wandering_through_layers_keeps_every_choice(open_page: Open) -> None:
     for layer in (1, 2, 1, 2):
         app.select_slider[0].set_value(layer).run()
         assert not app.exception and not app.error and app.text_area[0].value == "The fox"
-    app.segmented_control(key="point").set_value("resid_post").run()
+    app.segmented_control(key="highlight:point").set_value("resid_post").run()
     assert not app.exception and app.query_params["sae"].startswith("tiny/2.")
 
 
 def test_two_saes_of_one_site_can_be_told_apart(open_page: Open) -> None:
     app = open_page(prompt="The fox", sae="tiny/2.exact")
-    assert app.selectbox(key="sae").value == "tiny/2.exact" and app.query_params["sae"] == "tiny/2.exact"
-    app.selectbox(key="sae").set_value("tiny/2.resid_post").run()
+    assert app.selectbox(key="highlight:sae").value == "tiny/2.exact" and app.query_params["sae"] == "tiny/2.exact"
+    app.selectbox(key="highlight:sae").set_value("tiny/2.resid_post").run()
     assert drawn(app, "token_strip")["scale"]["label"].startswith("tiny/2.resid_post/")
 
 

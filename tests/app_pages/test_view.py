@@ -119,7 +119,7 @@ def test_what_is_the_tabs_alone_stays_whatever_an_address_says(runner: LocalRunn
 def test_a_view_completes_what_an_address_leaves_open_and_may_complain(runner: LocalRunner) -> None:
     @dataclass(frozen=True)
     class Completed(Shown):
-        def completed(self, named: Collection[str], catalog: Catalog, before: "Completed | None") -> tuple["Completed", list[str]]:
+        def completed(self, named: Collection[str], catalog: Catalog, before: Any) -> tuple["Completed", list[str]]:
             del catalog, before
             return replace(self, of=self.seed.sae), [f"{sorted(named)}"]
 

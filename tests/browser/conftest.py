@@ -11,7 +11,7 @@ from tests.browser.find_chromium import CURE, find
 from tests.browser.serving import served
 
 IDLE = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
-TOKEN = ".st-key-strip [data-position]"
+TOKEN = ".st-key-highlight-strip [data-position]"
 ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 TIMEOUT_MS = 60_000
 
@@ -81,7 +81,7 @@ def open_page(browser: Browser, server: str) -> Iterator[Open]:
 
 def token(page: Page, position: int):
     """One token of the strip."""
-    return page.locator(f'.st-key-strip [data-position="{position}"]')
+    return page.locator(f'.st-key-highlight-strip [data-position="{position}"]')
 
 
 def settle(page: Page) -> None:
@@ -103,5 +103,5 @@ def shaded(page: Page) -> list[str]:
 
 def expect_legend(page: Page, latent: str) -> None:
     """The strip is shaded by this latent."""
-    expect(page.locator(".st-key-strip .legend")).to_contain_text(latent)
+    expect(page.locator(".st-key-highlight-strip .legend")).to_contain_text(latent)
     settle(page)

@@ -20,24 +20,24 @@ PARIS = "The capital of France is Paris."
 
 
 def first_row(page):
-    return page.locator(".st-key-latents .row").first
+    return page.locator(".st-key-highlight-latents .row").first
 
 
 def test_first_open_is_a_worked_example_that_says_what_is_seen(open_page: Open) -> None:
     page = open_page()
     expect(page.get_by_text(re.compile(r"fires on \d+ of \d+ tokens of this text"))).to_be_visible()
-    expect(page.locator(".st-key-latents .row.shown")).to_have_count(1)
+    expect(page.locator(".st-key-highlight-latents .row.shown")).to_have_count(1)
     expect(page.get_by_test_id("stSidebar")).to_contain_text("device")
 
 
 def test_a_click_on_a_token_lists_the_latents_that_the_command_line_lists(open_page: Open) -> None:
     page = open_page(f"?sae=smollm2-135m/19.resid_post&prompt={quote(PARIS)}")
     token(page, 6).click()
-    expect(page.locator(".st-key-latents .row")).not_to_have_count(0)
+    expect(page.locator(".st-key-highlight-latents .row")).not_to_have_count(0)
     settle(page)
     listed = [
         (row.get_attribute("data-latent"), row.locator(".value").get_attribute("title"))
-        for row in page.locator(".st-key-latents .row").all()[:5]
+        for row in page.locator(".st-key-highlight-latents .row").all()[:5]
     ]
     command = [sys.executable, "-m", "dashboard", "highlight", PARIS, "--sae", "smollm2-135m/19.resid_post", "--json"]
     answer = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
@@ -47,34 +47,34 @@ def test_a_click_on_a_token_lists_the_latents_that_the_command_line_lists(open_p
 
 def test_a_click_on_a_latent_shades_the_strip_by_it_and_pins_stay(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&token=6")
-    rows = page.locator(".st-key-latents .row")
+    rows = page.locator(".st-key-highlight-latents .row")
     second = rows.nth(1).get_attribute("data-latent")
     rows.nth(1).locator(".open .name").click()
     expect_legend(page, second)
     first = rows.nth(0).get_attribute("data-latent")
     rows.nth(0).locator(".pin").click()
-    expect(page.locator(".st-key-strip .lane")).to_contain_text(first)
+    expect(page.locator(".st-key-highlight-strip .lane")).to_contain_text(first)
     settle(page)
     rows.nth(2).locator(".pin").click()
-    expect(page.locator(".st-key-strip .lane")).to_have_count(2)
+    expect(page.locator(".st-key-highlight-strip .lane")).to_have_count(2)
     expect(token(page, 6)).to_have_css("box-shadow", re.compile("oklab|rgb|color"))
     settle(page)
-    page.locator(".st-key-strip .lane").first.click()
-    expect(page.locator(".st-key-strip .lane")).to_have_count(1)
+    page.locator(".st-key-highlight-strip .lane").first.click()
+    expect(page.locator(".st-key-highlight-strip .lane")).to_have_count(1)
 
 
 def test_the_link_opens_the_same_view_in_another_browser(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&token=6")
-    page.locator(".st-key-latents .row").nth(2).locator(".pin").click()
-    expect(page.locator(".st-key-strip .lane")).to_have_count(1)
+    page.locator(".st-key-highlight-latents .row").nth(2).locator(".pin").click()
+    expect(page.locator(".st-key-highlight-strip .lane")).to_have_count(1)
     settle(page)
-    page.locator(".st-key-latents .row").nth(1).locator(".name").click()
-    expect(page.locator(".st-key-latents .row").nth(1)).to_have_class(re.compile("shown"))
+    page.locator(".st-key-highlight-latents .row").nth(1).locator(".name").click()
+    expect(page.locator(".st-key-highlight-latents .row").nth(1)).to_have_class(re.compile("shown"))
     settle(page)
     other = open_page("?" + page.url.split("?", 1)[1])
     assert shaded(other) == shaded(page)
-    assert other.locator(".st-key-latents").inner_text() == page.locator(".st-key-latents").inner_text()
-    assert other.locator(".st-key-map").inner_text() == page.locator(".st-key-map").inner_text()
+    assert other.locator(".st-key-highlight-latents").inner_text() == page.locator(".st-key-highlight-latents").inner_text()
+    assert other.locator(".st-key-highlight-map").inner_text() == page.locator(".st-key-highlight-map").inner_text()
 
 
 @pytest.mark.parametrize("gap_ms", [0, 60, 200, 350])
@@ -91,7 +91,7 @@ def test_of_quick_clicks_the_last_one_wins(open_page: Open, gap_ms: int) -> None
 
 def test_a_token_beyond_the_prompt_leaves_the_page_whole(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&token=400")
-    expect(page.locator(".st-key-map .cells")).to_have_count(36)
+    expect(page.locator(".st-key-highlight-map .cells")).to_have_count(36)
     expect(page.locator(f'{TOKEN}[tabindex="0"]')).to_have_count(1)
 
 
@@ -107,14 +107,14 @@ def test_back_returns_to_the_view_before(open_page: Open) -> None:
 def test_hover_tells_the_value_to_four_decimals(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}")
     token(page, 6).hover()
-    expect(page.locator(".st-key-strip .tip")).to_contain_text(re.compile(r"\d+\.\d{4}"))
+    expect(page.locator(".st-key-highlight-strip .tip")).to_contain_text(re.compile(r"\d+\.\d{4}"))
 
 
 def test_special_tokens_are_shown_but_out_of_the_scale(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}")
     expect(token(page, 0)).to_have_class(re.compile("special"))
     expect(token(page, 0)).to_have_css("background-color", "rgba(0, 0, 0, 0)")
-    legend = page.locator(".st-key-strip .legend").inner_text().replace(",", "")
+    legend = page.locator(".st-key-highlight-strip .legend").inner_text().replace(",", "")
     values = [float(re.search(r"([\d,]+\.\d{4})", label).group(1).replace(",", "")) for label in shaded(page)]
     assert f"{max(values[1:]):.2f}" in legend
 
@@ -129,7 +129,7 @@ def test_characters_across_token_borders_are_whole(open_page: Open) -> None:
 
 def test_the_map_goes_to_another_layer(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&sae=smollm2-135m/15.resid_post")
-    line = page.locator('.st-key-map [data-row^="smollm2-135m/11.resid_post"]')
+    line = page.locator('.st-key-highlight-map [data-row^="smollm2-135m/11.resid_post"]')
     line.scroll_into_view_if_needed()
     box = line.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 6.5 / 8, box["y"] + box["height"] / 2)
@@ -149,21 +149,21 @@ def test_everything_works_from_the_keyboard(open_page: Open) -> None:
     expect(first_row(page)).to_be_visible()
     first_row(page).locator(".open").focus()
     page.keyboard.press("p")
-    expect(page.locator(".st-key-strip .lane")).to_have_count(1)
+    expect(page.locator(".st-key-highlight-strip .lane")).to_have_count(1)
     settle(page)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(page.locator(".st-key-latents .row").nth(1)).to_have_class(re.compile("shown"))
+    expect(page.locator(".st-key-highlight-latents .row").nth(1)).to_have_class(re.compile("shown"))
 
 
 def test_markup_in_a_prompt_is_text(open_page: Open) -> None:
     text = "<script>alert(1)</script><img src=x onerror=alert(2)> **bold** $x$"
     page = open_page()
     type_prompt(page, text)
-    expect(page.locator(".st-key-strip .strip")).to_contain_text("onerror=alert(2)")
+    expect(page.locator(".st-key-highlight-strip .strip")).to_contain_text("onerror=alert(2)")
     settle(page)
     assert "".join(cell.inner_text() for cell in page.locator(TOKEN).all()[1:]) == text
-    assert page.locator(".st-key-strip img, .st-key-strip script").count() == 0
+    assert page.locator(".st-key-highlight-strip img, .st-key-highlight-strip script").count() == 0
     hostile = open_page(f"?latent={quote('<img src=x onerror=alert(1)>/x/1')}")
     expect(hostile.get_by_test_id("stAlert").first).to_contain_text("<img src=x")
 

@@ -48,7 +48,7 @@ def test_the_strongest_examples_come_strongest_first_on_the_scale_of_the_legend(
 def test_a_click_on_a_latent_of_the_highlight_page_leads_here_and_back(open_page: Open) -> None:
     page = open_page(f"?prompt={quote(PARIS)}&token=6")
     before = shaded(page)
-    row = page.locator(".st-key-latents .row").nth(1)
+    row = page.locator(".st-key-highlight-latents .row").nth(1)
     latent = row.get_attribute("data-latent") or ""
     row.locator(".link").click()
     page.wait_for_url(re.compile(f"/latent.*{quote(latent, safe='')}"))

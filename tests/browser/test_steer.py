@@ -129,7 +129,7 @@ def test_a_latent_comes_from_the_highlight_page_and_its_text_is_there_on_return(
     settle(page)
     assert f"edit={LATENT}:add" in page.url.replace("%2F", "/").replace("%3A", ":")
     page.get_by_role("link", name="Highlight").click()
-    page.wait_for_selector(".st-key-strip [data-position]")
+    page.wait_for_selector(".st-key-highlight-strip [data-position]")
     settle(page)
     expect(page.get_by_role("textbox", name="Text")).to_have_value("Lisbon and Porto")
 

@@ -21,7 +21,7 @@ from dashboard.ui.parts import latent_rows
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_corpus, get_engine
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latents
 
 FIRST = 10
@@ -72,7 +72,7 @@ def _tests(view: latents.LatentState, facts: LatentFacts | None) -> Scale:
     now = [_capture(view.test, latent)] if view.test.text else []
     scale = latent_rows.scale_of(latent, facts, now)
     rows = present_latent.test_rows(latent, now)
-    example_list(rows, scale, legend=True, wrapped=True, action="", key=latents.TESTS, on_act=state.note_change)
+    example_list(rows, scale, legend=True, wrapped=True, action="", key=latents.TESTS, on_act=note_change)
     earlier = tuple(test for test in view.tested if test != view.test)
     if earlier:
         with st.expander(f"Earlier tests ({len(earlier)})", key=latents.EARLIER, on_change="rerun") as kept, failures.shown():
@@ -99,7 +99,7 @@ def _bands(reading: _Reading) -> None:
     heading, switch = st.columns([3, 2], vertical_alignment="bottom")
     switch.segmented_control(
         "Shown", (latents.SNIPPET, latents.FULL), key=latents.SHOWN, required=True, label_visibility="collapsed",
-        on_change=state.note_change, persist_state="session", width="stretch",
+        on_change=note_change, persist_state="session", width="stretch",
     )  # fmt: skip
     if view.bin is not None:
         _one_bin(reading, heading, view.bin)

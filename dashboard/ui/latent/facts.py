@@ -18,7 +18,7 @@ from dashboard.ui.parts.naming import names
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_engine
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latents
 
 
@@ -52,7 +52,7 @@ def _statistics(view: latents.LatentState, facts: LatentFacts) -> None:
     share, counted = figures.density(frequency(facts))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("**How often it fires**", help=TERMS["density"], width="content")
-        st.toggle("Log", key=latents.LOG, persist_state="session", on_change=state.note_change)
+        st.toggle("Log", key=latents.LOG, persist_state="session", on_change=note_change)
     st.markdown(f"{failures.plain(share)} :gray[{failures.plain(counted)}]")
     if not facts.is_dead:
         follows = str(view.latent)

@@ -19,8 +19,8 @@ from dashboard.ui.latent.examples import strongest_text
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_notebook
-from dashboard.ui.views import flow
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
+from dashboard.ui.views import flow, highlight
 from dashboard.ui.views import latent as latents
 
 _NEURONPEDIA = "www.neuronpedia.org"
@@ -55,12 +55,10 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: Late
 
 def _highlight(view: latents.LatentState, facts: LatentFacts | None) -> None:
     """Leave for the highlight page with the tested text, or with the one in which the latent fires most."""
-    if view.test.text and state.fits_url(view.test):
-        state.show(view.latent, view.test)
-    elif facts is not None and (text := strongest_text(facts)):
-        state.show(view.latent, Prompt(text))
-    else:
-        state.show(view.latent)
+    test = view.test if view.test.text else None
+    if test is None and facts is not None and (text := strongest_text(facts)):
+        test = Prompt(text)
+    highlight.PAGE.go(highlight.of_latent(view.latent, test))
 
 
 def _vector(catalog: Catalog, latent: LatentId) -> None:
@@ -120,7 +118,7 @@ def _other_sae(latent: LatentId) -> None:
 
 def _write_note(latent: LatentId) -> None:
     """Callback: keep label and note."""
-    state.note_change()
+    note_change()
     kept = st.session_state
     try:
         get_notebook().write_note(latent, Note(kept[f"{latents.LABEL}_{latent}"], kept[f"{latents.NOTE}_{latent}"]))
@@ -130,7 +128,7 @@ def _write_note(latent: LatentId) -> None:
 
 def _add_to_list(latent: LatentId) -> None:
     """Callback: add the latent to a list, which is made if it is new."""
-    state.note_change()
+    note_change()
     name, book = st.session_state[latents.LISTS], get_notebook()
     st.session_state[latents.LISTS] = None
     if not name:

@@ -10,7 +10,7 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui import steer_url
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_notebook
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import lists
 from dashboard.ui.views.steer import MAX_EDITS
 
@@ -69,8 +69,8 @@ def adding(view: lists.ListState, catalog: Catalog) -> None:
         st.form_submit_button("Add", on_click=lists.add, args=(view, catalog), icon=":material/add:")
     with options, st.container(horizontal=True, horizontal_alignment="right"):
         common_help = "Shade all rows on the scale of the strongest; off: each on the scale of its own largest activation."
-        st.toggle("Common scale", key=lists.COMMON, on_change=state.note_change, help=common_help, **_KEPT)
-        st.toggle("Wrap", key=lists.WRAP, on_change=state.note_change, help="Break the text into lines.", **_KEPT)
+        st.toggle("Common scale", key=lists.COMMON, on_change=note_change, help=common_help, **_KEPT)
+        st.toggle("Wrap", key=lists.WRAP, on_change=note_change, help="Break the text into lines.", **_KEPT)
 
 
 def in_and_out(view: lists.ListState, catalog: Catalog) -> None:

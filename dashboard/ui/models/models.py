@@ -15,7 +15,7 @@ from dashboard.analysis.settings import Dtype
 from dashboard.ui.shell import choosing, failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import catalog_of, choice, choices, get_downloads, get_pool, own_settings
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import models as bring
 
 _POLL_S = 0.7
@@ -53,7 +53,7 @@ def another() -> None:
         on_change=_take_family,
     )  # fmt: skip
     given = field.text_input(
-        "Hugging Face name or folder", key=bring.GIVEN, placeholder="google/gemma-3-270m or /my/model", on_change=state.note_change
+        "Hugging Face name or folder", key=bring.GIVEN, placeholder="google/gemma-3-270m or /my/model", on_change=note_change
     ).strip()
     family = _BY_TITLE[picked] if picked and _BY_TITLE[picked].model == given else None
     if family is not None:

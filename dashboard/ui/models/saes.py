@@ -20,7 +20,7 @@ from dashboard.ui.parts import cautions, figures
 from dashboard.ui.shell import choosing, failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_jobs, own_settings, renew_catalogs
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views import models as kept
 
@@ -81,7 +81,7 @@ def directory() -> None:
             return
         st.session_state.setdefault(kept.QUERY, next((one.query for one in FAMILIES if _is_of(one.model, own)), ""))
         words, only = st.columns([5, 2], vertical_alignment="bottom")
-        query = words.text_input("Words in release, id, model or Neuronpedia id", key=kept.QUERY, on_change=state.note_change)
+        query = words.text_input("Words in release, id, model or Neuronpedia id", key=kept.QUERY, on_change=note_change)
         mine = only.toggle(f"Only of {failures.plain(str(own))}", True, key=kept.OWN)
         with st.spinner("reading the directory"):
             found = [one for one in find(query) if not mine or _is_of(one.model, own)]

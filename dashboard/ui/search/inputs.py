@@ -11,7 +11,7 @@ from dashboard.ui.search import present as present_search
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_notebook
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import search
 
 _KEPT: dict[str, Any] = {"persist_state": "session"}
@@ -30,12 +30,12 @@ def text_box() -> None:
     """The text, its mode, and examples."""
     box, options = st.columns([5, 1], vertical_alignment="bottom")
     box.text_area(
-        "Text", key=search.TEXT, height=80, label_visibility="collapsed", on_change=state.note_change,
+        "Text", key=search.TEXT, height=80, label_visibility="collapsed", on_change=note_change,
         placeholder="Type a sentence, then Read", **_KEPT,
     )  # fmt: skip
     with options:
         chat_help = "Read the text as a user message, through the model's chat template."
-        st.toggle("Chat", key=search.CHAT, on_change=state.note_change, help=chat_help, **_KEPT)
+        st.toggle("Chat", key=search.CHAT, on_change=note_change, help=chat_help, **_KEPT)
         st.button("Read", key=search.READ, on_click=search.read_now, width="stretch")
     with st.container(horizontal=True):
         for name in search.EXAMPLES:
@@ -50,13 +50,13 @@ def more(catalog: Catalog, n_chosen: int) -> None:
         with saes:
             sources.inputs(catalog, search.SOURCES_KEYS, search.reranked)
         second.text_area(
-            "In the text above (A) but not in this one (B)", key=search.WITHOUT, height=80, on_change=state.note_change,
+            "In the text above (A) but not in this one (B)", key=search.WITHOUT, height=80, on_change=note_change,
             placeholder="Empty: no comparison", **_KEPT,
             help="Latents are ranked by their score in A minus their score in B, 0 where they do not fire.",
         )  # fmt: skip
         names = [known.name for known in get_notebook().lists()]
         second.selectbox(
-            "List that “+ list” fills", names, index=None, key=search.LIST, accept_new_options=True, on_change=state.note_change,
+            "List that “+ list” fills", names, index=None, key=search.LIST, accept_new_options=True, on_change=note_change,
             placeholder=search.FIRST_LIST, **_KEPT,
         )  # fmt: skip
 
@@ -74,7 +74,7 @@ def ranking() -> None:
         )
         st.toggle("Special tokens", key=search.SPECIAL, help=f"Count them too. {TERMS['special token']}", **shared)
         common_help = "Shade all rows on the scale of the strongest; off: each on the scale of its own largest activation."
-        st.toggle("Common scale", key=search.COMMON, on_change=state.note_change, help=common_help, **_KEPT)
+        st.toggle("Common scale", key=search.COMMON, on_change=note_change, help=common_help, **_KEPT)
 
 
 def leaf(page: int, n_pages: int) -> None:

@@ -17,7 +17,7 @@ from dashboard.ui.parts import sae_sources as sources
 from dashboard.ui.search import word_present as present_word
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_notebook, get_word_search
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views import search, words
 
@@ -61,7 +61,7 @@ def _inputs() -> None:
         )
         names = [known.name for known in get_notebook().lists()]
         st.selectbox(
-            "List to fill", names, index=None, key=words.LIST, accept_new_options=True, on_change=state.note_change,
+            "List to fill", names, index=None, key=words.LIST, accept_new_options=True, on_change=note_change,
             placeholder=search.FIRST_LIST, width=190, **_KEPT,
         )  # fmt: skip
     with st.container(horizontal=True):
@@ -100,4 +100,4 @@ def _results(view: words.WordState, found: WordAnswer, catalog: Catalog) -> None
     if opened:
         latent_state.show(LatentId.parse(opened))
     if n_parts > 1:
-        st.pagination(n_parts, key=words.PART, on_change=state.note_change, **_KEPT)
+        st.pagination(n_parts, key=words.PART, on_change=note_change, **_KEPT)

@@ -60,11 +60,11 @@ class Part:
 class View:
     """Base of what pages show."""
 
-    def completed(self, named: Collection[str], catalog: Catalog, before: Self | None) -> tuple[Self, list[str]]:
+    def completed(self, named: Collection[str], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
         """The view as the page shows it, and what is wrong in it, for people.
 
         Args:
-            named: parameters that the address names, or that the tab keeps because they were too long for it.
+            named: parameters that the address gives a value, or that the tab keeps because they were too long for it.
             before: what the tab showed; None on first open.
         """
         del named, catalog, before
@@ -202,10 +202,10 @@ def parse(base: V, url: Url, catalog: Catalog, before: V | None = None) -> tuple
     named: set[str] = set()
     for one, own in parts(base):
         said = [said for said in url.get(own.name, ()) if said or own.is_text] if own.name else []
-        if said:
+        if said and (found := _values(own, said, catalog, problems)):
             named.add(own.name)
-            new |= _values(one.name, own, said, catalog, problems)
-        elif before is not None and (own.name in kept or own.beside in kept):
+            new[one.name] = found if own.most else found[0]
+        elif not said and before is not None and (own.name in kept or own.beside in kept):
             named.add(own.name)
             new[one.name] = getattr(before, one.name)
     view, more = replace(base, **new).completed(named, catalog, before)
@@ -236,8 +236,8 @@ def _left_out(view: View) -> set[str]:
     return {own.name for one, own in parts(view) if own.is_text and getattr(view, one.name)} - query(view).keys()
 
 
-def _values(field_name: str, own: Part, said: Sequence[str], catalog: Catalog, problems: list[str]) -> dict[str, Any]:
-    """The value of a field by its name; nothing where all of it is wrong."""
+def _values(own: Part, said: Sequence[str], catalog: Catalog, problems: list[str]) -> tuple[Any, ...]:
+    """The values of a field; none where all of it is wrong."""
     found: list[Any] = []
     wrong: list[str] = []
     for one in said[:_MAX_VALUES] if own.most else said[-1:]:
@@ -248,9 +248,7 @@ def _values(field_name: str, own: Part, said: Sequence[str], catalog: Catalog, p
         except ValueError as error:
             wrong.append(f"{own.name}={one[:20]!r} is {error}.")
     problems += wrong[:_MAX_COMPLAINTS]
-    if own.most:
-        return {field_name: tuple(dict.fromkeys(found))[: own.most]}
-    return {field_name: found[0]} if found else {}
+    return tuple(dict.fromkeys(found))[: own.most or 1]
 
 
 def _latent(said: str, catalog: Catalog) -> LatentId:

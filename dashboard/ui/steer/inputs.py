@@ -23,8 +23,8 @@ from dashboard.ui.parts.naming import names
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_engine
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.steer import present as present_steer
-from dashboard.ui.views import highlight as state
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views import steer
 from dashboard.ui.views.steer_presets import presets_of
@@ -112,7 +112,7 @@ def add_box(
                     if problem := steer.add_named(catalog, known):
                         st.warning(failures.plain(problem))
                     else:
-                        state.note_change()
+                        note_change()
                         st.rerun()
         with firing, failures.shown():
             _firing_box(catalog, view.ask.prompt)
@@ -132,7 +132,7 @@ def _firing_box(catalog: Catalog, prompt: Prompt) -> None:
     firing = highlight.strongest(capture.activations[sae], capture.tokens, 8)
     add = partial(steer.add_active, catalog)
     rows = latent_rows.latent_rows(firing, None, (), names(catalog))
-    if opened := latent_list(rows, key=steer.ACTIVE, on_show=add, on_pin=add, on_open=state.note_change, keep="add"):
+    if opened := latent_list(rows, key=steer.ACTIVE, on_show=add, on_pin=add, on_open=note_change, keep="add"):
         latent_state.show(LatentId.parse(opened), prompt)
 
 
@@ -181,7 +181,7 @@ def settings(view: steer.SteerState) -> None:
         with failures.shown():
             tokens = get_engine().ask(CaptureAsk(view.ask.prompt, ())).tokens
             cells, scale = present_steer.edited_tokens(tokens, view.place)
-            token_strip(cells, scale, selected=None, key=steer.PROMPT_STRIP, on_pick=steer.pick_place, on_unpin=state.note_change)
+            token_strip(cells, scale, selected=None, key=steer.PROMPT_STRIP, on_pick=steer.pick_place, on_unpin=note_change)
     with sampling, st.popover("Sampling", icon=":material/casino:", width="stretch"):
         st.slider("New tokens", 1, MAX_NEW_TOKENS, key=steer.TOKENS, **shared)
         st.slider(
@@ -203,7 +203,7 @@ def settings(view: steer.SteerState) -> None:
         key=steer.SHADE,
         format_func=lambda name: name or "nothing",
         accept_new_options=True,
-        on_change=state.note_change,
+        on_change=note_change,
         persist_state="session",
         help=TERMS["shade"],
     )

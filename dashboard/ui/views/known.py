@@ -14,7 +14,7 @@ from dashboard.analysis.tokens import Prompt
 from dashboard.ui.parts.clicks import _row
 from dashboard.ui.parts.sae_sources import SourceKeys
 from dashboard.ui.shell import address
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import has_acted, note_change
 
 TYPES, WAY, EXTENT, UPLOADS, RUN, REMOVE = (
     "known_types", "known_way", "known_extent", "known_uploads", "known_run", "known_remove",
@@ -79,13 +79,13 @@ def take(view: KnownState) -> None:
 
 def change(**new: Any) -> None:
     """Callback: show something else of the study."""
-    state.note_change()
+    note_change()
     take(replace(known_state(), **new))
 
 
 def change_next(**new: Any) -> NoReturn:
     """Show something else of the study in the next run, which begins at once: for the body of a page, where widgets stand already."""
-    state.note_change()
+    note_change()
     st.session_state[_VIEW] = replace(known_state(), **new)
     st.rerun()
 
@@ -117,7 +117,7 @@ def open_url() -> list[str]:
     Where the tab comes from another page, an address that says nothing leaves everything as it was.
     """
     kept, url = st.session_state, address.read()
-    is_same = _BAR.stands(url, acted=state.has_acted()) or (address.arrived() and not url)
+    is_same = _BAR.stands(url, acted=has_acted()) or (address.arrived() and not url)
     if is_same and _VIEW in kept:
         take(kept[_VIEW])
         return _BAR.problems()
@@ -199,7 +199,7 @@ def pick_shown(key: str) -> None:
     """Callback of a figure of the chosen latent: a click opens it."""
     event = st.session_state.get(key)
     if event and event["selection"]["points"]:
-        state.note_change()
+        note_change()
         ask_to_open(LatentId.parse(known_state().chosen))
 
 

@@ -14,7 +14,9 @@ from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui.shell import address
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.examples import EXAMPLES
+from dashboard.ui.shell.tab import has_acted, note_change
+from dashboard.ui.shell.view import fits_url, text_of
 
 PAGE = "app_pages/latent.py"
 SAE, NAME, TEST, CHAT, LOG, SHOWN = "latent_sae", "latent_name", "latent_test", "latent_chat", "latent_log", "latent_shown"
@@ -27,7 +29,7 @@ LOGITS, BINS, LOGIT_BINS, TESTS, BAND, FURTHER = "logits", "bins", "logit_bins",
 EARLIER, EARLIER_TESTS = "latent_earlier", "earlier_tests"
 WITHIN, ACROSS, TOGETHER = "within", "across", "together"
 MAX_TESTS = 5
-_EXAMPLE = next(iter(state.EXAMPLES.values()))
+_EXAMPLE = next(iter(EXAMPLES.values()))
 _LATENT, _BIN, _TESTED = "latent_shown_now", "latent_bin", "latent_tested"
 _SAID = "latent_said"
 _BAR = address.Bar("latent")
@@ -60,7 +62,7 @@ def latent_state() -> LatentState:
 def show(latent: LatentId, test: Prompt | None = None) -> None:
     """Leave for the page of a latent, taking a text along to test it on; without one the page keeps its own."""
     kept = st.session_state
-    if test is None or not test.text or not state.fits_url(test):
+    if test is None or not test.text or not fits_url(test):
         test = Prompt(kept.get(TEST, ""), kept.get(CHAT, False))
     view = LatentState(latent, test, (), kept.get(LOG, False), kept.get(SHOWN) == FULL, None)
     address.go(PAGE, query(view))
@@ -68,13 +70,13 @@ def show(latent: LatentId, test: Prompt | None = None) -> None:
 
 def go(latent: LatentId) -> None:
     """Callback: show another latent."""
-    state.note_change()
+    note_change()
     st.session_state[_LATENT], st.session_state[_BIN] = str(latent), None
 
 
 def go_named(catalog: Catalog, latent: LatentId) -> None:
     """Callback of the name box: an index of the same SAE, or a whole name."""
-    state.note_change()
+    note_change()
     text = str(st.session_state[NAME]).strip()
     try:
         whole = text if "/" in text else f"{latent.sae}/{text}"
@@ -111,7 +113,7 @@ def another(spec: SaeSpec, latent: LatentId, draw: random.Random) -> LatentId:
 
 def pick_bin() -> None:
     """Callback of the histogram: only examples of this bin; the same bin again: all."""
-    state.note_change()
+    note_change()
     picked = st.session_state[BINS].get("picked")
     if picked is not None:
         st.session_state[_BIN] = None if st.session_state[_BIN] == int(picked) else int(picked)
@@ -119,20 +121,20 @@ def pick_bin() -> None:
 
 def show_all() -> None:
     """Callback: examples of every bin."""
-    state.note_change()
+    note_change()
     st.session_state[_BIN] = None
 
 
 def tested() -> None:
     """Callback of the test box: remember what was tested."""
-    state.note_change()
+    note_change()
     kept = st.session_state
     _remember_test(Prompt(kept[TEST], kept[CHAT]))
 
 
 def test_again(earlier: Sequence[Prompt]) -> None:
     """Callback of the tests made before: put one of them back into the box."""
-    state.note_change()
+    note_change()
     acted = st.session_state[EARLIER_TESTS].get("acted")
     if acted is not None:
         _take_test(earlier[int(acted)])
@@ -140,7 +142,7 @@ def test_again(earlier: Sequence[Prompt]) -> None:
 
 def test_example(key: str, texts: Mapping[str, str]) -> None:
     """Callback of a band: put the text of one of its examples into the box."""
-    state.note_change()
+    note_change()
     acted = st.session_state[key].get("acted")
     if acted is not None:
         _take_test(Prompt(texts[str(acted)]))
@@ -163,12 +165,12 @@ def open_url(catalog: Catalog) -> list[str]:
     """
     url = address.read()
     kept = st.session_state
-    if _BAR.stands(url, acted=state.has_acted()):
+    if _BAR.stands(url, acted=has_acted()):
         return _BAR.problems()
     if address.arrived() and _LATENT in kept and not url:
         return _BAR.took(url)
     problems: list[str] = []
-    test = state.text_of(url, "test", TEST, "" if "latent" in url else _EXAMPLE.text)
+    test = text_of(url, "test", TEST, "" if "latent" in url else _EXAMPLE.text)
     chat = url.get("chat") == ["1"] if "test" in url else bool(kept.get(CHAT)) and test == kept.get(TEST)
     _clear(catalog)
     _take_test(Prompt(test, chat))
@@ -192,7 +194,7 @@ def open_url(catalog: Catalog) -> list[str]:
 def query(view: LatentState) -> dict[str, list[str]]:
     """What the address says of all that. A test that is too long for a link is left out."""
     url: dict[str, list[str]] = {"latent": [str(view.latent)]}
-    if view.test.text and state.fits_url(view.test):
+    if view.test.text and fits_url(view.test):
         url["test"] = [view.test.text]
         if view.test.chat:
             url["chat"] = ["1"]

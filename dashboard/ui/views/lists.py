@@ -15,8 +15,9 @@ from dashboard.analysis.notebook.list_forms import Imported, import_list, unpack
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui.shell import address
+from dashboard.ui.shell.examples import EXAMPLES
 from dashboard.ui.shell.resources import get_notebook
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import has_acted, note_change
 
 CHOICE, TITLE, DESCRIPTION, TEXT, COMMON, WRAP, ROWS, PART = (
     "list_choice", "list_title", "list_description", "list_text", "list_common", "list_wrap", "list_rows", "list_part",
@@ -54,7 +55,7 @@ class ListState:
 def example(catalog: Catalog) -> LatentList:
     """A list to look at where there is none yet: what the first page's examples are about."""
     entries: dict[LatentId, ListEntry] = {}
-    chosen = dict(list(state.EXAMPLES.items())[:3])
+    chosen = dict(list(EXAMPLES.items())[:3])
     for name, shown in chosen.items():
         try:
             latent = catalog.latent(LatentId.parse(shown.latent))
@@ -73,7 +74,7 @@ def open_url(catalog: Catalog) -> list[str]:
     kept.setdefault(WRAP, True)
     kept.setdefault(PART, 1)
     kept.setdefault(_DELETING, False)
-    if _BAR.stands(url, acted=state.has_acted()) and CHOICE in kept:
+    if _BAR.stands(url, acted=has_acted()) and CHOICE in kept:
         return _BAR.problems()
     if not url and CHOICE in kept:
         return _BAR.took(url)
@@ -128,7 +129,7 @@ def write_url(view: ListState, link: str | None) -> None:
 
 def choose() -> None:
     """Callback of the chooser: go to a list; a name that is new makes one."""
-    state.note_change()
+    note_change()
     kept, book = st.session_state, get_notebook()
     name = kept[CHOICE]
     kept[PART], kept[_DELETING] = 1, False
@@ -147,7 +148,7 @@ def choose() -> None:
 
 def keep(latents: LatentList) -> None:
     """Callback: put a list of the tab into the notebook, under another name if its own is taken."""
-    state.note_change()
+    note_change()
     kept, book = st.session_state, get_notebook()
     names = {known.name for known in book.lists()}
     name, number = latents.name, 2
@@ -163,7 +164,7 @@ def keep(latents: LatentList) -> None:
 
 def change(view: ListState, to: Callable[[LatentList], LatentList]) -> bool:
     """Change the list that is shown, where it is. False if that could not be; what was wrong is said."""
-    state.note_change()
+    note_change()
     kept = st.session_state
     try:
         if view.is_kept:
@@ -218,7 +219,7 @@ def write_note(view: ListState) -> None:
 
 def add(view: ListState, catalog: Catalog) -> None:
     """Callback of the form: add latents by their names, separated by spaces or commas."""
-    state.note_change()
+    note_change()
     names = st.session_state[ADD].replace(",", " ").split()
     try:
         entries = [ListEntry(catalog.latent(LatentId.parse(name))) for name in names]
@@ -231,7 +232,7 @@ def add(view: ListState, catalog: Catalog) -> None:
 
 def ask_to_delete(wanted: bool) -> None:
     """Callback: somebody wants to delete the list, or has thought better of it."""
-    state.note_change()
+    note_change()
     st.session_state[_DELETING] = wanted
 
 
@@ -250,7 +251,7 @@ def delete(name: str) -> None:
 
 def turn() -> None:
     """Callback of the leafing."""
-    state.note_change()
+    note_change()
 
 
 def upload_key() -> str:
@@ -292,7 +293,7 @@ def said() -> list[str]:
 
 
 def _take(read: Callable[[], Imported]) -> bool:
-    state.note_change()
+    note_change()
     try:
         imported = read()
     except AnalysisError as error:

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.analysis.model.sizing import ModelSize
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 
 GIVEN, FAMILY, LOOK, TAKE, BOS, DTYPE, DOWNLOAD_CANCEL = (
     "bring_given", "bring_family", "bring_look", "bring_take", "bring_bos", "bring_dtype", "bring_download_cancel",
@@ -61,7 +61,7 @@ def row_of(key: str) -> int | None:
 
 def take_family(model: str) -> None:
     """Callback: put the model of a family into the box."""
-    state.note_change()
+    note_change()
     if model:
         st.session_state[GIVEN] = model
     keep_looked("", None)

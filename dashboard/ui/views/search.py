@@ -14,7 +14,7 @@ from dashboard.analysis.tokens import Prompt
 from dashboard.ui.parts.sae_sources import SourceKeys, Sources
 from dashboard.ui.shell import address
 from dashboard.ui.shell.resources import get_notebook
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 
 FIND, BY_TEXT, BY_WORD = "search_find", "By text", "By word"
 FIND_IN_URL, WORD_IN_URL = "find", "word"
@@ -116,13 +116,13 @@ def follow_find() -> None:
 
 def found() -> None:
     """Callback: a person opened the other search, whatever the address still names."""
-    state.note_change()
+    note_change()
     st.session_state[_FIND_SEEN] = address.read().get(FIND_IN_URL, [""])[-1]
 
 
 def turn(key: str) -> None:
     """Callback of the leafing."""
-    state.note_change()
+    note_change()
     st.session_state[PAGE] = int(st.session_state[key])
 
 
@@ -174,7 +174,7 @@ def stale(read: Reading, wanted: ReadAsk) -> str:
 
 def read_now() -> None:
     """Callback: read what the boxes say."""
-    state.note_change()
+    note_change()
     st.session_state[READ_NOW] = True
 
 
@@ -187,7 +187,7 @@ def use_example(name: str) -> None:
 
 def reranked() -> None:
     """Callback of everything that changes the ranking: it is looked at from its beginning."""
-    state.note_change()
+    note_change()
     st.session_state[PAGE] = 1
 
 
@@ -216,7 +216,7 @@ def pick_layer() -> None:
 
 def toggle_listed(into: str) -> None:
     """Callback of the rows: put a latent into a list, or take it out."""
-    state.note_change()
+    note_change()
     name = st.session_state[RESULTS].get("listed")
     if not name:
         return

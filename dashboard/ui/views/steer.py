@@ -15,7 +15,7 @@ from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.vectors import VectorFolder
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt, TokenSpan
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views.steer_presets import Preset
 
 PROMPT, CHAT, WHERE, START, END = "steer_prompt", "steer_chat", "steer_where", "steer_start", "steer_end"
@@ -120,7 +120,7 @@ def _where() -> Where | TokenSpan:
 
 def use_preset(preset: Preset) -> None:
     """Callback: go to a preset."""
-    state.note_change()
+    note_change()
     take(preset.ask)
 
 
@@ -144,7 +144,7 @@ def add_named(catalog: Catalog, vectors: dict[str, NamedVector]) -> str | None:
 
 def add_active(catalog: Catalog) -> None:
     """Callback of the list of active latents."""
-    state.note_change()
+    note_change()
     component = st.session_state[ACTIVE]
     if name := component.get("shown") or component.get("pinned"):
         try_add(str(name), catalog, {})
@@ -152,7 +152,7 @@ def add_active(catalog: Catalog) -> None:
 
 def remove(row: Row) -> None:
     """Callback: take an edit away."""
-    state.note_change()
+    note_change()
     st.session_state[ROWS] = tuple(other for other in rows() if other != row)
 
 
@@ -177,13 +177,13 @@ def other_unit(row: Row) -> None:
 
 def changed() -> None:
     """Callback of every other input: what was picked or stopped belongs to the text before."""
-    state.note_change()
+    note_change()
     st.session_state[PICKED] = st.session_state[_STOPPED] = None
 
 
 def pick() -> None:
     """Callback of the two texts: choose a token."""
-    state.note_change()
+    note_change()
     if picked := st.session_state[PAIR].get("picked"):
         st.session_state[PICKED] = (str(picked["side"]), int(picked["index"]))
 
@@ -210,7 +210,7 @@ def pick_place() -> None:
 
 def stop() -> None:
     """Callback: keep what has been written."""
-    state.note_change()
+    note_change()
     st.session_state[_STOPPED] = st.session_state.get(_PARTIAL)
 
 
@@ -227,7 +227,7 @@ def stopped(ask: SteeringAsk) -> dict[str, Written] | None:
 
 def open_run(data: dict[str, Any], vectors: VectorFolder, model: str) -> None:
     """Callback: go to a saved run. Its vectors come back with it, under another name where theirs means something else now."""
-    state.note_change()
+    note_change()
     ask = ask_of(data)
     edits: list[Intervention] = []
     for edit in ask.interventions:

@@ -11,7 +11,7 @@ from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui.parts.sae_sources import SourceKeys, Sources, from_url
 from dashboard.ui.shell import address
 from dashboard.ui.shell.resources import get_notebook
-from dashboard.ui.views import highlight as state
+from dashboard.ui.shell.tab import has_acted, note_change
 from dashboard.ui.views import search
 
 QUERY, HOW, ROWS, LIST, PART, SOURCES = "word_query", "word_how", "word_rows", "word_list", "word_part", "word_sources"
@@ -40,7 +40,7 @@ class WordState:
 def open_url(catalog: Catalog) -> list[str]:
     """Take over what the URL says when a tab opens it or goes back to it; returns what in it was wrong, for people."""
     kept, url = st.session_state, address.read()
-    if (_BAR.stands(url, acted=state.has_acted()) or "word" not in url) and QUERY in kept:
+    if (_BAR.stands(url, acted=has_acted()) or "word" not in url) and QUERY in kept:
         return _BAR.problems()
     kept[QUERY] = url.get("word", [EXAMPLES[0]])[-1]
     kept[HOW] = _HOWS.get(url.get("how", ["meaning"])[-1], MEANING)
@@ -73,7 +73,7 @@ def use_example(query: str) -> None:
 
 def changed() -> None:
     """Callback of the inputs: another answer is looked at from its beginning."""
-    state.note_change()
+    note_change()
     st.session_state[PART] = 1
 
 
@@ -87,7 +87,7 @@ def turn_to(n_parts: int) -> int:
 
 def toggle_listed(into: str) -> None:
     """Callback of the rows: put a latent into a list, which is made if it is new, or take it out."""
-    state.note_change()
+    note_change()
     picked = st.session_state[ROWS].get("listed")
     if not picked:
         return
