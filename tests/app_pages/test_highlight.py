@@ -127,7 +127,7 @@ def test_two_saes_of_one_site_can_be_told_apart(open_page: Open) -> None:
 
 def test_a_failing_engine_is_one_message(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page(prompt="The fox")
-    monkeypatch.setattr(type(runner), "capture", lambda self, ask: 1 / 0)
+    monkeypatch.setattr(type(runner), "ask", lambda self, ask: 1 / 0)
     app.text_area[0].set_value("Something new").run()
     assert "ZeroDivisionError" in told(app) and not app.exception
     monkeypatch.undo()

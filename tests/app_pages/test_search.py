@@ -85,7 +85,7 @@ def test_chosen_tokens_rank_without_another_reading(open_page: Open, runner: Loc
     app = opened(open_page, by="sum")
     every = names(app)
     with monkeypatch.context() as asked:
-        asked.setattr(type(runner), "capture", lambda self, ask: pytest.fail("the model was asked again"))
+        asked.setattr(type(runner), "ask", lambda self, ask: pytest.fail("the model was asked again"))
         app.session_state["search_chosen"] = (2, 3)
         app.segmented_control(key="search_by").set_value(By.SUM).run()
     assert names(app) == ranked(runner, RankAsk(By.SUM, (2, 3)))[:50] != every

@@ -152,7 +152,7 @@ class SparseRows:
         chosen = np.asarray(rows, dtype=np.int64)
         lengths = np.diff(self.start)[chosen]
         start = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-        at: np.ndarray = np.arange(start[-1]) + np.repeat(self.start[chosen] - start[:-1], lengths)
+        at: Int64[np.ndarray, " active"] = np.arange(int(start[-1])) + np.repeat(self.start[chosen] - start[:-1], lengths)
         return SparseRows(self.n_latents, start, self.latent[at], self.value[at])
 
     def dense(self) -> Float32[np.ndarray, "rows latents"]:
