@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.analysis.errors import BadName
-from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, hook_of_site, site_of_hook
+from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, hook_of_site, point_of_code, point_of_module, site_of_hook
 
 words = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,12}", fullmatch=True)
 sites = st.builds(Site, st.integers(0, 999), st.sampled_from(sorted({*Point} - {Point.EMBED}))) | st.just(Site(0, Point.EMBED))
@@ -35,11 +35,30 @@ def test_a_model_is_read_as_it_is_printed(repo: str, revision: str | None) -> No
     assert ModelId.parse(str(model)) == model
 
 
+def test_sites_come_in_the_order_of_a_forward_pass_whatever_their_names() -> None:
+    order = ["0.embed", "0.resid_post", "3.attn_z", "3.attn_out", "3.resid_mid", "3.mlp_post", "3.mlp_out", "3.resid_post", "4.attn_z"]
+    places = [Site.parse(text).forward_order for text in order]
+    assert places == sorted(places) and len(set(places)) == len(places)
+
+
+def test_no_hook_module_or_code_stands_for_two_points() -> None:
+    hooks = [hook for point in Point for hook in {point.row.recorded, *point.row.aliases}]
+    modules = [module for point in Point for module in point.row.modules]
+    codes = [code for point in Point for code in point.row.codes]
+    for names in (hooks, modules, codes):
+        assert len(set(names)) == len(names)
+    assert point_of_module("mlp") is point_of_code("m") is Point.MLP_OUT and point_of_module("") is Point.RESID_POST
+    assert point_of_module("mlp.act_fn") is None
+    with pytest.raises(BadName, match="one of att, a, mlp, m, res, r"):
+        point_of_code("x")
+
+
 def test_resid_pre_is_the_residual_stream_after_the_layer_before() -> None:
     assert Site.parse("16.resid_pre") == Site(15, Point.RESID_POST)
     assert Site.parse("0.resid_pre") == Site(0, Point.EMBED)
     assert site_of_hook("blocks.7.hook_resid_pre") == Site(6, Point.RESID_POST)
     assert site_of_hook("blocks.7.hook_mlp_out") == Site(7, Point.MLP_OUT)
+    assert site_of_hook("blocks.7.mlp.hook_post") == Site(7, Point.MLP_POST)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +75,7 @@ def test_what_is_not_a_latent_is_refused_with_the_form(text: str) -> None:
         LatentId.parse(text)
 
 
-@pytest.mark.parametrize("hook", ["None", "blocks.x.hook_resid_post", "blocks.3.mlp.hook_post", "transformer.h.3"])
+@pytest.mark.parametrize("hook", ["None", "blocks.x.hook_resid_post", "blocks.3.mlp.hook_pre", "transformer.h.3"])
 def test_a_hook_that_is_no_site_of_ours_is_refused(hook: str) -> None:
     with pytest.raises(BadName):
         site_of_hook(hook)

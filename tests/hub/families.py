@@ -16,7 +16,7 @@ from transformers import (
     Qwen3Config,
 )
 
-D, N, LAYERS, HEADS, D_HEAD = 32, 64, 5, 4, 16
+D, N, LAYERS, HEADS, D_HEAD, D_MLP = 32, 64, 5, 4, 16, 48
 SPARE = 7
 """Rows of the vocabulary that no token of the tokenizer has."""
 TEXT = "She moved from Paris to Rome. The river had fallen, and the ferryman said that the summer would be dry."
@@ -55,7 +55,7 @@ def build(family: str, folder: Path) -> Path:
     }
     block = {
         "hidden_size": D,
-        "intermediate_size": 48,
+        "intermediate_size": D_MLP,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
         "num_key_value_heads": 2,
@@ -67,7 +67,8 @@ def build(family: str, folder: Path) -> Path:
         "gemma3": lambda: Gemma3TextConfig(**shared, **block, query_pre_attn_scalar=D_HEAD, sliding_window=8, layer_types=layers[:LAYERS]),
         "llama": lambda: LlamaConfig(**shared, **block, tie_word_embeddings=False),
         "gpt2": lambda: GPT2Config(
-            vocab_size=len(tokenizer) + SPARE, n_embd=D, n_layer=LAYERS, n_head=HEADS, n_positions=512, initializer_range=0.2,
+            vocab_size=len(tokenizer) + SPARE, n_embd=D, n_layer=LAYERS, n_head=HEADS, n_positions=512, n_inner=D_MLP,
+            initializer_range=0.2,
             bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         ),
         "qwen": lambda: Qwen3Config(**shared, **block, tie_word_embeddings=False),
@@ -119,17 +120,27 @@ def plain_sites(folder: Path, ids: list[int]) -> dict[str, torch.Tensor]:
 
         return keep
 
+    def neurons(name: str) -> Callable[..., None]:
+        def keep(mlp: Any, args: tuple[Any, ...]) -> None:
+            (rows,) = args
+            gated = None if is_gpt2 else mlp.act_fn(mlp.gate_proj(rows)) * mlp.up_proj(rows)
+            found[name] = (mlp.act(mlp.c_fc(rows)) if gated is None else gated)[0].detach()
+
+        return keep
+
     for layer, block in enumerate(blocks):
         block.register_forward_hook(output(f"{layer}.resid_post"))
         block.register_forward_pre_hook(given(f"{layer}.resid_pre"), with_kwargs=True)
         attention, mlp = (block.attn, block.mlp) if is_gpt2 else (block.self_attn, block.mlp)
         last = attention.c_proj if is_gpt2 else attention.o_proj
         last.register_forward_pre_hook(given(f"{layer}.attn_z"), with_kwargs=True)
+        mlp.register_forward_pre_hook(neurons(f"{layer}.mlp_post"))
         normed = hasattr(block, "post_feedforward_layernorm")
         (block.post_feedforward_layernorm if normed else mlp).register_forward_hook(output(f"{layer}.mlp_out"))
         (block.post_attention_layernorm if normed else attention).register_forward_hook(output(f"{layer}.attn_out"))
     with torch.inference_mode():
         model(torch.tensor([ids]), use_cache=False)
+    found["0.embed"] = found["0.resid_pre"]
     for layer in range(len(blocks)):
         found[f"{layer}.resid_mid"] = found[f"{layer}.resid_pre"] + found[f"{layer}.attn_out"]
     return found

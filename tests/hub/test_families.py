@@ -16,20 +16,20 @@ from dashboard.analysis.asks.weights import PromotedAsk
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, BrokenSaeFile, OtherBos
 from dashboard.analysis.model.bridge import load_model, tokenise
+from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.model.sources import admit_model, look_at
-from dashboard.analysis.names import LatentId, ModelId, SaeId
+from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, Width, hook_of_site
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.sae.public.fetching import get_sae
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt
 from tests.hub import layouts
 from tests.hub.conftest import Hub
-from tests.hub.families import D_HEAD, HEADS, SPARE, TEXT, D, N, build, plain_sites
+from tests.hub.families import D_HEAD, D_MLP, FAMILIES, HEADS, LAYERS, SPARE, TEXT, D, N, build, plain_sites
 
 Rows = torch.Tensor
 Weights = dict[str, torch.Tensor]
 Encode = Callable[[Rows, Weights], Rows]
-_WIDTHS = {"attn_z": HEADS * D_HEAD}
 
 
 @cache
@@ -134,7 +134,7 @@ def openai(rows: Rows, own: Weights) -> Rows:
 def test_a_release_reads_its_site_of_its_model_as_its_makers_do(
     hub: Hub, tmp_path: Path, family: str, model: str, serve: Callable[[Hub, Weights], str], site: str, encode: Encode
 ) -> None:
-    own = layouts.made(_WIDTHS.get(site.partition(".")[2], D), N)
+    own = layouts.made(width(family, Site.parse(site)), N)
     sae = get_sae(serve(hub, own), tmp_path, print)
     runner = open_as(family, model, tmp_path, bos=encode is not openai)
     ids, got = codes(runner, sae)
@@ -330,17 +330,38 @@ def test_a_dictionary_that_was_trained_without_bos_says_what_to_set(hub: Hub, tm
         open_as("gpt2", "openai-community/gpt2", tmp_path).sae(sae)
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gemma3", "llama", "gpt2", "qwen"])
+def every_site() -> list[Site]:
+    """One of each point, in different layers."""
+    return [Site(place % LAYERS if place else 0, point) for place, point in enumerate(Point)]
+
+
+def width(family: str, site: Site) -> int:
+    """Numbers of an activation there, by the sizes that the tiny models are built with."""
+    heads = D if family == "gpt2" else HEADS * D_HEAD
+    return {Width.MODEL: D, Width.HEADS: heads, Width.NEURONS: D_MLP}[site.point.row.width]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_site_holds_what_plain_transformers_computes_there(tmp_path: Path, family: str) -> None:
+    model = open_as(family, "acme/tiny", tmp_path).model
+    ids = tokenise(model, Prompt(TEXT)).ids
+    for site in every_site():
+        found = read_sites(model.bridge, model.batch(ids), [site])[site][0]
+        assert found.flatten(1).shape[-1] == model.width(site) == width(family, site)
+        torch.testing.assert_close(found.flatten(1), plain(family, ids)[str(site)], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_texts_are_written_and_scored_with_edits_at_every_site(tmp_path: Path, family: str) -> None:
-    for layer, (point, hook) in enumerate(
-        [("resid_post", "hook_resid_post"), ("mlp_out", "hook_mlp_out"), ("attn_out", "hook_attn_out"), ("attn_z", "attn.hook_z")]
-    ):
-        metadata = {"hook_name": f"blocks.{layer}.{hook}", "model_name": "acme/tiny"}
-        own = layouts.made(D if family == "gpt2" else _WIDTHS.get(point, D), N)
-        layouts.native(tmp_path / "all" / point, own, architecture="jumprelu", apply_b_dec_to_input=False, device="cpu", metadata=metadata)
+    for site in every_site():
+        metadata = {"hook_name": hook_of_site(site), "model_name": "acme/tiny"}
+        own = layouts.made(width(family, site), N)
+        layouts.native(
+            tmp_path / "all" / site.point, own, architecture="jumprelu", apply_b_dec_to_input=False, device="cpu", metadata=metadata
+        )
     runner = open_as(family, "acme/tiny", tmp_path, folders=(tmp_path / "all",))
     saes = [spec.id for spec in runner.catalog.specs]
-    assert len(saes) == 4
+    assert len(saes) == len(Point)
     edits = [Intervention(LatentId(sae, 3), Op.ADD, 0.5, Unit.NORM, Where.EVERYWHERE) for sae in saes]
     variants = (Variant("plain"), *(Variant(str(edit.direction), (edit,)) for edit in edits))
     deltas = list(runner.stream(GenerationAsk(Prompt(TEXT), variants, Sampling(4, 0.0))))

@@ -101,7 +101,7 @@ def index_steps(
         document_of = np.repeat(np.arange(corpus.n_documents, dtype=np.int32), np.diff(corpus.starts))
         for done, spec in enumerate(specs):
             yield _READING + (1 - _READING) * done / len(specs), f"{spec.id}: facts of {spec.n_latents:,} latents"
-            near = {other.id: rows[other.id] for other in catalog.release_of(spec.id) if other.id in rows and other.d_in == spec.d_in}
+            near = {other.id: rows[other.id] for other in catalog.release_of(spec.id) if other.id in rows and _comparable(spec, other)}
             reading = read_parts(parts[spec.id], corpus, spec.n_latents)
             columns = (
                 _columns(reading, corpus, document_of)
@@ -113,6 +113,13 @@ def index_steps(
         for part in parts.values():
             shutil.rmtree(part, ignore_errors=True)
     yield 1.0, "done"
+
+
+def _comparable(one: SaeSpec, other: SaeSpec) -> bool:
+    """True if the decoder rows of both are directions of the same space: the residual stream, or the heads or neurons of one layer."""
+    if one.site.point.row.matrix or other.site.point.row.matrix:
+        return one.site == other.site
+    return one.d_in == other.d_in
 
 
 def _check_corpus(corpus: Corpus, model: LoadedModel) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from dashboard.analysis.errors import AnalysisError, BadAsk, DeviceUnavailable, EmptyPrompt, ModelUnavailable, PromptTooLong
 from dashboard.analysis.model.weights import loading_options, put_in_place, shared_parts
-from dashboard.analysis.names import ModelId, Point, Site
+from dashboard.analysis.names import ModelId, Site, Width
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.system.memory import is_out_of_memory, refusal
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt, shown_texts, tile, whole_characters
@@ -70,9 +71,15 @@ class LoadedModel:
         return bool(self.tokenizer.chat_template)
 
     def width(self, site: Site) -> int:
-        """Length of an activation at a site: that of the residual stream, but for the heads' outputs."""
+        """Length of an activation at a site."""
         config = self.bridge.cfg
-        return int(config.n_heads) * int(config.d_head) if site.point is Point.ATTN_Z else self.d_model
+        match site.point.row.width:
+            case Width.MODEL:
+                return self.d_model
+            case Width.HEADS:
+                return int(config.n_heads) * int(config.d_head)
+            case Width.NEURONS:
+                return int(config.d_mlp or 0)
 
     def device_of(self, site: Site) -> str:
         """Where a site's activations are: with one device that one, else the device of its layer."""
@@ -85,22 +92,24 @@ class LoadedModel:
     def to_residual(self, site: Site, rows: torch.Tensor) -> torch.Tensor:
         """What rows [row, width] of a site add to the residual stream, up to the size that a norm after them sets.
 
-        The heads' outputs go through W_O in float32, without its bias; a norm after attention (Gemma 2) scales dimensions by its gain.
+        What stands before an output matrix (W_O, W_out) goes through it in float32, without its bias; a norm behind it (Gemma 2) scales
+        dimensions by its gain.
         """
-        if site.point is not Point.ATTN_Z:
+        row = site.point.row
+        if row.matrix is None:
             return rows
         block: Any = self.bridge.blocks[site.layer]
         with torch.inference_mode():
             if self.quantize == "none":
-                added = rows.float() @ block.attn.W_O.detach().reshape(-1, self.d_model).float()
+                added = rows.float() @ attrgetter(row.matrix)(block).detach().reshape(-1, self.d_model).float()
             else:  # packed weights are read through their own layer
-                layer, given = self._module(f"blocks.{site.layer}.attn.o"), rows.to(self.dtype)
+                layer, given = self._module(row.hook.format(layer=site.layer).rpartition(".")[0]), rows.to(self.dtype)
                 added = (layer(given) - layer(torch.zeros_like(given[:1]))).float()
-            if "ln1_post" not in block.submodules:
+            if row.post_norm not in block.submodules:
                 return added
             # A row of ones has size 1, so an RMS norm gives its gain back, whatever its arithmetic.
             ones = torch.ones(1, self.d_model, device=added.device, dtype=self.dtype)
-            return added * self._module(f"blocks.{site.layer}.ln1_post")(ones).float()
+            return added * self._module(f"blocks.{site.layer}.{row.post_norm}")(ones).float()
 
     def _module(self, component: str) -> torch.nn.Module:
         return self.bare.get_submodule(self.bridge.adapter.translate_transformer_lens_path(component))

@@ -12,41 +12,40 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.names import Point, Site
+from dashboard.analysis.names import Site, Width
 
 Edit = Callable[[torch.Tensor], torch.Tensor]
-"""Activation [row, position, d_model] -> what the model goes on with, same shape."""
-
-_HOOKS = {
-    Point.EMBED: "blocks.0.hook_in",
-    Point.RESID_POST: "blocks.{layer}.hook_out",
-    Point.RESID_MID: "blocks.{layer}.ln2.hook_in",
-    Point.ATTN_OUT: "blocks.{layer}.attn.hook_out",
-    Point.ATTN_Z: "blocks.{layer}.attn.o.hook_in",
-    Point.MLP_OUT: "blocks.{layer}.mlp.hook_out",
-}
-_POST_NORMS = {Point.ATTN_OUT: "ln1_post", Point.MLP_OUT: "ln2_post"}
-"""Where a block norms what a layer puts out before it is added (Gemma 2 and 3), the normed output is what is added."""
+"""Activation [row, position, width] -> what the model goes on with, same shape."""
 
 _levels = itertools.count(1000)
 """Every block of hooks has a level of its own, by which exactly its hooks are taken away again."""
 
 
 def hook_name(site: Site, model: TransformerBridge | None = None) -> str:
-    """TransformerLens' canonical name of a site: `15.resid_post` -> `blocks.15.hook_out`; of a model with post-norms if it is given."""
-    norm = _POST_NORMS.get(site.point)
+    """TransformerLens' canonical name of a site: `15.resid_post` -> `blocks.15.hook_out`.
+
+    Where a block of the model that is given norms what a layer puts out before it is added (Gemma 2 and 3), the normed output is what
+    is added.
+    """
+    row = site.point.row
+    norm = row.post_norm if row.matrix is None else None
     if model is not None and norm and 0 <= site.layer < len(model.blocks) and norm in model.blocks[site.layer].submodules:
         return f"blocks.{site.layer}.{norm}.hook_out"
-    return _HOOKS[site.point].format(layer=site.layer)
+    return row.hook.format(layer=site.layer)
 
 
 def has_site(model: TransformerBridge, site: Site) -> bool:
-    """False for a layer that the model lacks, and for the middle of a block whose attention and MLP work side by side."""
+    """False for a layer that the model lacks, and for a point that its blocks do not have."""
+    return why_missing(model, site) is None
+
+
+def why_missing(model: TransformerBridge, site: Site) -> str | None:
+    """Why a model does not have a site, for example the middle of a block whose attention and MLP work side by side; None if it has it."""
     try:
         _point(model, site)
-    except RuntimeError:
-        return False
-    return True
+    except RuntimeError as error:
+        return str(error)
+    return None
 
 
 @contextmanager
@@ -74,7 +73,9 @@ def hooked(model: TransformerBridge, edits: Mapping[Site, Edit]) -> Iterator[Non
             fired.add(site)
             return _rest(edit, begun[site.layer], value)
 
-        return {Point.ATTN_Z: run_flat, Point.RESID_MID: run_middle}.get(site.point, run)
+        if site.point.added:
+            return run_middle
+        return run_flat if site.point.row.width is Width.HEADS else run
 
     def begin(layer: int) -> Callable[..., None]:
         def run(value: torch.Tensor, hook: object) -> None:
@@ -83,7 +84,7 @@ def hooked(model: TransformerBridge, edits: Mapping[Site, Edit]) -> Iterator[Non
         return run
 
     points = [(_point(model, site), make(site, edit)) for site, edit in edits.items()]
-    points += [(_point(model, site, start=True), begin(site.layer)) for site in edits if site.point is Point.RESID_MID]
+    points += [(_point(model, site, start=True), begin(site.layer)) for site in edits if site.point.added]
     try:
         for point, run in points:
             point.add_hook(run, level=level)
@@ -104,17 +105,21 @@ def _rest(edit: Edit, begun: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
 
 def _point(model: TransformerBridge, site: Site, start: bool = False) -> HookPoint:
     """The hook point of a site; of the start of its block if asked. The middle of the stream is edited where attention puts out."""
-    middle = site.point is Point.RESID_MID
-    name = f"blocks.{site.layer}.hook_in" if start else hook_name(Site(site.layer, Point.ATTN_OUT) if middle else site, model)
+    name = f"blocks.{site.layer}.hook_in" if start else hook_name(_edited(site), model)
     try:
         point = model.get_submodule(name)
-        if middle and "hook_resid_mid" not in model.blocks[site.layer].hook_aliases:
+        if site.point.added and f"hook_{site.point.value}" not in model.blocks[site.layer].hook_aliases:
             raise RuntimeError(f"The blocks of this model have no {site.point.value}: attention and MLP read the same stream.")
     except AttributeError:
         point = None
     if not isinstance(point, HookPoint):
         raise RuntimeError(f"The model has no hook {name}; it has {model.cfg.n_layers} layers.")
     return point
+
+
+def _edited(site: Site) -> Site:
+    """Where an edit of a site is put in: at the site itself, unless it is the sum of the stream and a point's output."""
+    return Site(site.layer, site.point.added) if site.point.added else site
 
 
 @contextmanager
@@ -126,7 +131,7 @@ def hooked_bare(model: LoadedModel, edits: Mapping[Site, Edit]) -> Iterator[None
         def run(module: nn.Module, args: Any, output: Any) -> Any:
             whole = isinstance(output, tuple)
             value = output[0] if whole else output
-            value = _rest(edit, begun[site.layer], value) if site.point is Point.RESID_MID else edit(value)
+            value = _rest(edit, begun[site.layer], value) if site.point.added else edit(value)
             return (value, *output[1:]) if whole else value
 
         return run
@@ -149,20 +154,15 @@ def hooked_bare(model: LoadedModel, edits: Mapping[Site, Edit]) -> Iterator[None
     with ExitStack() as placed:
         for site, edit in edits.items():
             _point(model.bridge, site)
-            match site.point:
-                case Point.EMBED:
-                    module, early = _module(model, "blocks.0"), edit
-                case Point.ATTN_Z:
-                    module, early = _module(model, f"blocks.{site.layer}.attn.o"), edit
-                case Point.RESID_MID:
-                    module, early = _module(model, f"blocks.{site.layer}"), begin(site.layer)
-                case _:
-                    module, early = None, None
-            if module is not None and early is not None:
-                placed.callback(module.register_forward_pre_hook(before(early), with_kwargs=True).remove)
-            if site.point not in (Point.EMBED, Point.ATTN_Z):
-                name = hook_name(Site(site.layer, Point.ATTN_OUT) if site.point is Point.RESID_MID else site, model.bridge)
-                placed.callback(_module(model, name.rpartition(".")[0]).register_forward_hook(after(site, edit)).remove)
+            component, _, end = hook_name(_edited(site), model.bridge).rpartition(".")
+            module = _module(model, component)
+            if site.point.added:
+                block = _module(model, f"blocks.{site.layer}")
+                placed.callback(block.register_forward_pre_hook(before(begin(site.layer)), with_kwargs=True).remove)
+            if end == "hook_in":
+                placed.callback(module.register_forward_pre_hook(before(edit), with_kwargs=True).remove)
+            else:
+                placed.callback(module.register_forward_hook(after(site, edit)).remove)
         yield
 
 
@@ -172,7 +172,7 @@ def _module(model: LoadedModel, component: str) -> nn.Module:
 
 
 def read_sites(model: TransformerBridge, ids: torch.Tensor, sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
-    """Activations [row, position, d_model] of `sites` for token ids [row, position] without padding.
+    """Activations [row, position, width] of `sites` for token ids [row, position] without padding.
 
     The forward pass goes only as deep as the deepest site.
     """
@@ -185,7 +185,7 @@ def read_sites(model: TransformerBridge, ids: torch.Tensor, sites: Sequence[Site
 
         return read
 
-    depth = max((site.layer + 1 for site in sites if site.point is not Point.EMBED), default=1)
+    depth = max((site.layer + 1 for site in sites), default=1)
     with torch.inference_mode(), hooked(model, {site: keep(site) for site in sites}):
         model(ids, stop_at_layer=depth, return_type=None, use_cache=False)
     return values
@@ -222,7 +222,7 @@ class _Enough(Exception):
 
 
 def read_rows(model: LoadedModel, ids: torch.Tensor, at: torch.Tensor, sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
-    """Activations [row, d_model] of `sites` at the position `at` [row] of each row of `ids` [row, position], padded on the right.
+    """Activations [row, width] of `sites` at the position `at` [row] of each row of `ids` [row, position], padded on the right.
 
     Computed by `model.bare`, which stops as soon as the deepest site is read.
     """

@@ -9,7 +9,7 @@ from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
 
 from dashboard.analysis.errors import BrokenSaeFile, OtherBos, OtherModel, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel, first_line
-from dashboard.analysis.model.hooks import has_site, hook_name
+from dashboard.analysis.model.hooks import hook_name, why_missing
 from dashboard.analysis.roster.kinship import Kinship, kinship
 from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.packed import unpack
@@ -85,10 +85,10 @@ def check_fits(spec: SaeSpec, model: LoadedModel) -> str | None:
         raise OtherModel(str(spec.id), str(spec.model), str(model.id))
     if spec.site.layer >= model.n_layers:
         raise WidthMismatch(str(spec.id), "layer", spec.site.layer, str(model.id), model.n_layers)
+    if why := why_missing(model.bridge, spec.site):
+        raise BrokenSaeFile(spec.source, f"{model.id} has no site {spec.site}: {why.rstrip('.')}")
     if spec.d_in != (width := model.width(spec.site)):
         raise WidthMismatch(str(spec.id), "a model of width", spec.d_in, str(model.id), width)
-    if not has_site(model.bridge, spec.site):
-        raise BrokenSaeFile(spec.source, f"{model.id} has no site {spec.site}: its attention and MLP read the same stream")
     if spec.hook == hook_name(spec.site) != (ours := hook_name(spec.site, model.bridge)):
         raise BrokenSaeFile(spec.source, f"it reads {spec.hook}, before a norm of {model.id}; this site is read behind it, at {ours}")
     wants = spec.wants_bos

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from dashboard.analysis.asks.matching import MatchAsk, MatchBy, MatchTable
 from dashboard.analysis.errors import UnknownLatent
 from dashboard.analysis.model.bridge import LoadedModel
-from dashboard.analysis.names import Point, SaeId
+from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.sae.hashes import weights_sha256
 from dashboard.analysis.sae.matching import Nearest, Rows, assigned_rows, fold, nearest_rows, random_rows
@@ -81,11 +81,11 @@ class Matcher:
     def _rows(self, spec: SaeSpec, folded: bool) -> Rows:
         """Decoder rows as directions of the residual stream."""
         found = self._decoder(spec.id)
-        rows = self._written_rows(spec, found.rows) if spec.site.point is Point.ATTN_Z else found.rows
+        rows = self._written_rows(spec, found.rows) if spec.site.point.row.matrix else found.rows
         return fold(rows, found.threshold) if folded and found.threshold is not None else rows
 
     def _written_rows(self, spec: SaeSpec, rows: Rows) -> Rows:
-        """What rows of heads' outputs add to the stream, kept for the two dictionaries that were asked for last."""
+        """What rows of a site before an output matrix add to the stream, kept for the two dictionaries that were asked for last."""
         if spec.id not in self._written:
             while len(self._written) > 1:
                 del self._written[next(iter(self._written))]
@@ -93,7 +93,7 @@ class Matcher:
         return self._written[spec.id]
 
     def _file(self, ask: MatchAsk, of: SaeSpec, among: SaeSpec) -> Path:
-        writes = str(self._model.id) if Point.ATTN_Z in (of.site.point, among.site.point) else None
+        writes = str(self._model.id) if of.site.point.row.matrix or among.site.point.row.matrix else None
         depends_on = [SCHEMA, weights_sha256(of), weights_sha256(among), ask.top, ask.by.value, ask.folded, ask.seed, writes]
         return self._cache / "matches" / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]}.safetensors"
 

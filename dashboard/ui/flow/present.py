@@ -9,19 +9,18 @@ from components.graph.picture import FlowPicture, picture
 from dashboard.analysis.methods.flow.pair import FiringTogether
 from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.methods.flow.without import Without
-from dashboard.analysis.names import LatentId, Point
+from dashboard.analysis.names import LatentId
 from dashboard.ui.parts.figures import grouped, percent
 from dashboard.ui.parts.naming import Named
 
 LIKE = 0.2
 """Least share of words, shared / either's, that puts two labels into one supernode."""
-_ROWS = {Point.RESID_POST: GraphRow.RESID, Point.MLP_OUT: GraphRow.MLP}
 _SHORT = {GraphRow.RESID: "residual", GraphRow.MLP: "MLP", GraphRow.ATTN: "attention"}
 
 
 def row_of(node: FlowNode) -> GraphRow:
     """Its row on the canvas; attention whether it is read before or after W_O."""
-    return _ROWS.get(node.site.point, GraphRow.ATTN)
+    return GraphRow(node.site.point.row.part.value)
 
 
 def role_of(node: FlowNode, ask: FlowAsk) -> GraphRole:

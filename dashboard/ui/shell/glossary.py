@@ -1,5 +1,7 @@
 """Every term of art in one sentence, with its formula and unit: the same words wherever it is explained."""
 
+from dashboard.analysis.names import Point
+
 TERMS = {
     "latent": "One unit of a sparse autoencoder: a direction in the model's activations, with how strongly it is there "
     "(activation, 0 or more).",
@@ -9,7 +11,9 @@ TERMS = {
     "CE recovered": "Share of the model's skill that survives when it runs on the reconstruction: "
     "(ablated - spliced) / (ablated - clean), "
     "next-token cross-entropies in nats; ablated means a reconstruction with every latent off. 1 is lossless.",
-    "site": "The place in the model that is read: layer and point. resid_post is the residual stream after a layer.",
+    "site": "The place in the model that is read: layer and point. "
+    + "; ".join(f"{point} is the {point.row.meaning}" for point in reversed(Point))
+    + ".",
     "relative": "The latent of another layer whose decoder row points most nearly the same way (largest cosine).",
     "special token": "A token of the model's format, such as the one that begins every text. Shown, but outside the scale "
     "and every statistic.",

@@ -21,7 +21,7 @@ from transformers import (
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.model.bridge import LoadedModel, load_model, tokenise
 from dashboard.analysis.model.hooks import has_site, hooked, hooked_bare, read_sites
-from dashboard.analysis.names import ModelId, Site
+from dashboard.analysis.names import ModelId, Point, Site
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.tokens import Prompt
 
@@ -52,7 +52,7 @@ _MAKERS: dict[str, Callable[[int], PreTrainedModel]] = {
         )
     ),
 }
-POINTS = ("0.embed", "1.resid_post", "1.resid_mid", "1.attn_out", "1.attn_z", "1.mlp_out")
+POINTS = tuple(str(Site(0 if point is Point.EMBED else 1, point)) for point in Point)
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +105,28 @@ def test_the_embedding_site_is_what_the_first_block_reads(models: dict[str, Load
     )
 
 
+@pytest.mark.parametrize(("before", "after"), [("1.attn_z", "1.attn_out"), ("1.mlp_post", "1.mlp_out")])
 @pytest.mark.parametrize("name", _MAKERS)
-def test_heads_side_by_side_give_what_attention_puts_out(models: dict[str, LoadedModel], name: str) -> None:
-    model, z, out = models[name], Site.parse("1.attn_z"), Site.parse("1.attn_out")
-    values = read_sites(model.bridge, _ids(model), [z, out])
-    assert values[z].shape[-1] == model.width(z) == (48 if name.startswith("gemma") else 32)
+def test_what_stands_before_an_output_matrix_gives_what_the_layer_puts_out(
+    models: dict[str, LoadedModel], name: str, before: str, after: str
+) -> None:
+    model, inner, out = models[name], Site.parse(before), Site.parse(after)
+    values = read_sites(model.bridge, _ids(model), [inner, out])
+    inner_rows = values[inner][0].flatten(1)
+    assert inner_rows.shape[-1] == model.width(inner)
     if not name.startswith("gemma"):  # no norm after the output matrix, so it is linear but for the bias
-        a, b = values[z][0, :2]
-        gained = model.to_residual(z, (a - b)[None])[0]
+        a, b = inner_rows[:2]
+        gained = model.to_residual(inner, (a - b)[None])[0]
         torch.testing.assert_close(gained, values[out][0, 0] - values[out][0, 1], atol=1e-5, rtol=1e-4)
     else:
-        rows = torch.nn.functional.normalize(model.to_residual(z, values[z][0]), dim=1)
+        rows = torch.nn.functional.normalize(model.to_residual(inner, inner_rows), dim=1)
         expected = torch.nn.functional.normalize(values[out][0], dim=1)
         torch.testing.assert_close(rows, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_heads_and_neurons_have_widths_of_their_own(models: dict[str, LoadedModel]) -> None:
+    widths = {name: (model.width(Site.parse("1.attn_z")), model.width(Site.parse("1.mlp_post"))) for name, model in models.items()}
+    assert widths == {"gemma2": (48, 48), "gemma3": (48, 48), "gpt2": (32, 128), "untied": (32, 48)}
 
 
 @pytest.mark.parametrize("point", POINTS)

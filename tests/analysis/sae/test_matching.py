@@ -164,21 +164,22 @@ def test_z_space_rows_go_through_the_models_own_output_projection(tiny_model: Lo
     torch.testing.assert_close(tiny_model.to_residual(Site(2, Point.ATTN_Z), rows), theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_a_z_space_dictionary_is_matched_through_w_o_and_read_like_any_other(
-    tiny_model: LoadedModel, tiny_release: Path, tmp_path: Path
+@pytest.mark.parametrize(("hook", "width"), [("attn.hook_z", D_MODEL), ("mlp.hook_post", 48)])
+def test_a_dictionary_before_an_output_matrix_is_matched_through_it_and_read_like_any_other(
+    tiny_model: LoadedModel, tmp_path: Path, hook: str, width: int
 ) -> None:
     release = tmp_path / "tiny"
-    weights = random_weights(11)
-    save_sae(release / "1.z", "blocks.1.attn.hook_z", weights)
+    weights = random_weights(11, width)
+    save_sae(release / "1.inner", f"blocks.1.{hook}", weights)
     save_sae(release / "1.resid_post", "blocks.1.hook_resid_post", random_weights(0))
     settings = Settings(cache=tmp_path / "cache", device="cpu", dtype="float32", max_tokens=256, sae_folders=(release,))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
-    z = SaeId("tiny", "1.z")
+    inner, layer = SaeId("tiny", "1.inner"), tiny_model.bare.model.layers[1]
     with torch.inference_mode():
-        rows = tiny_model.bare.model.layers[1].self_attn.o_proj(weights["W_dec"])
+        rows = (layer.mlp.down_proj if width == 48 else layer.self_attn.o_proj)(weights["W_dec"])
     index, _ = brute_force(random_weights(0)["W_dec"], rows, 2)
-    np.testing.assert_array_equal(runner.ask(MatchAsk(ONE, z, top=2)).index, index)
-    read = runner.ask(CaptureAsk(Prompt("The dog barked."), (z,))).activations[z]
+    np.testing.assert_array_equal(runner.ask(MatchAsk(ONE, inner, top=2)).index, index)
+    read = runner.ask(CaptureAsk(Prompt("The dog barked."), (inner,))).activations[inner]
     assert len(read.value) and read.n_latents == N_LATENTS
 
 

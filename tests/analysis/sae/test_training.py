@@ -10,15 +10,19 @@ from filelock import FileLock
 from sae_lens import SAE
 from safetensors.torch import load_file
 
+from dashboard.analysis.asks.capture import CaptureAsk
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, BrokenText, RunMismatch, WidthMismatch
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Site
-from dashboard.analysis.sae.catalog import folder_spec
+from dashboard.analysis.sae.catalog import folder_spec, read_catalog
 from dashboard.analysis.sae.measure.measures import within_norm
 from dashboard.analysis.sae.train import checkpoints, training
 from dashboard.analysis.sae.train.training import Schedule, TrainAsk, train
+from dashboard.analysis.settings import Settings
 from dashboard.analysis.text.training_text import Split, token_windows
+from dashboard.analysis.tokens import Prompt
 from tests.conftest import TINY
 
 
@@ -102,6 +106,27 @@ def test_a_kill_while_a_checkpoint_is_written_costs_only_that_chunk(
             train(ask, tmp_path / "killed", tiny_model, lambda m: None)
     resumed = train(ask, tmp_path / "killed", tiny_model, lambda m: None)
     assert torch.equal(weights(straight[0])["W_dec"], weights(resumed[0])["W_dec"])
+
+
+def test_a_dictionary_of_the_neurons_is_trained_and_reads_them(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:
+    (folder,) = train(replace(ask, sites=("3.mlp_post",)), tmp_path / "run", tiny_model, lambda m: None)
+    spec = folder_spec(folder)
+    assert (str(spec.site), spec.d_in, spec.hook) == ("3.mlp_post", tiny_model.width(spec.site), "blocks.3.mlp.hook_post")
+    settings = Settings(cache=tmp_path / "cache", device="cpu", dtype="float32", max_tokens=256, sae_folders=(folder.parent,))
+    runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
+    capture = runner.capture(CaptureAsk(Prompt("the quick dog"), (spec.id,), fidelity=True))
+    ids = tiny_model.batch(capture.tokens.ids)
+    neurons: list[torch.Tensor] = []
+    handle = tiny_model.bare.model.layers[3].mlp.down_proj.register_forward_pre_hook(lambda _, args: neurons.append(args[0][0]))
+    with torch.inference_mode():
+        tiny_model.bare(ids)
+        handle.remove()
+        expected = SAE.load_from_disk(folder, device="cpu").encode(neurons[0])
+    found = capture.activations[spec.id]
+    dense = torch.zeros_like(expected)
+    dense[torch.tensor(found.position).long(), torch.tensor(found.latent).long()] = torch.tensor(found.value)
+    torch.testing.assert_close(dense, expected, atol=1e-4, rtol=1e-4)
+    assert capture.fidelity[spec.id].ce_spliced != capture.fidelity[spec.id].ce_clean
 
 
 def test_training_leaves_the_global_generator_as_it_was(ask: TrainAsk, tiny_model: LoadedModel, tmp_path: Path) -> None:

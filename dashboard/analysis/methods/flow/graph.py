@@ -17,7 +17,7 @@ from dashboard.analysis.asks.matching import Match, MatchAsk
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.errors import BadAsk, NotMeasured
 from dashboard.analysis.index.file import read_index
-from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowLayer, FlowNode, FlowSuite, LitGraph, forward_order
+from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowLayer, FlowNode, FlowSuite, LitGraph
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.studies.record import RunRecord
@@ -147,7 +147,7 @@ def _graph(made: _Build, path: dict[int, LatentId], span: tuple[int, int]) -> Fl
     latents = {ask.seed, *(latent for link in links for latent in (link.source, link.target))}
     latents |= {latent for layer, latent in path.items() if within(layer) or not ask.pruned}
     nodes = [_node(made, latent, latent in path.values(), within(_layer(made, latent))) for latent in latents]
-    nodes.sort(key=lambda node: (*forward_order(node.site), node.latent))
+    nodes.sort(key=lambda node: (*node.site.forward_order, node.latent))
     place = {node.latent: i for i, node in enumerate(nodes)}
     links.sort(key=lambda link: (place[link.target], place[link.source]))
     edges = tuple(_edge(made, link) for link in links)

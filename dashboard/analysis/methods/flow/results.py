@@ -1,7 +1,7 @@
 """Values of the feature flow: which latents of one dictionary match which of another, and the graph that follows.
 
 A node is a latent; its name in files, URLs and on screens is `str(LatentId)`. Every edge goes forward in the order of
-`forward_order`. Source: Laptev et al. 2025, arXiv:2502.03032, sections 3 and 4. Numbers only, no torch.
+`Site.forward_order`. Source: Laptev et al. 2025, arXiv:2502.03032, sections 3 and 4. Numbers only, no torch.
 """
 
 from dataclasses import dataclass, field
@@ -15,12 +15,6 @@ from dashboard.analysis.names import LatentId, Point, SaeId, Site
 
 T_RES, T_MODULE = 0.5, 0.15
 """Thresholds of the paper: of a residual link for the span, and of a module's latent to be shown."""
-_RANK = {Point.EMBED: 0, Point.ATTN_Z: 1, Point.ATTN_OUT: 1, Point.RESID_MID: 2, Point.MLP_OUT: 3, Point.RESID_POST: 4}
-
-
-def forward_order(site: Site) -> tuple[int, int]:
-    """Where a site comes in a forward pass: by layer, then attention < mlp < residual."""
-    return site.layer, _RANK[site.point]
 
 
 @dataclass(frozen=True)

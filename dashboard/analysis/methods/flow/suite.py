@@ -7,7 +7,7 @@ from dataclasses import replace
 from dashboard.analysis.asks.matching import MatchAsk
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow.results import FlowLayer, FlowSuite
-from dashboard.analysis.names import Point, SaeId, Site
+from dashboard.analysis.names import Part, Point, SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 
 
@@ -19,21 +19,21 @@ def find_suite(catalog: Catalog, sae: SaeId) -> FlowSuite:
         BadAsk: if it is of no site that a flow has, or its layer has no residual dictionary.
     """
     own = catalog.get(sae)
-    if own.site.point in (Point.EMBED, Point.RESID_MID):
+    if own.site.point.row.part is Part.STREAM and own.site.point is not Point.RESID_POST:
         raise BadAsk(f"{sae} reads {own.site}; a flow runs through residual, mlp and attention dictionaries. Choose one of these.")
     specs = [spec for spec in catalog.release_of(sae) if spec.model == own.model and _fits(spec, own)]
 
-    def at(layer: int, *points: Point) -> SaeId | None:
-        for point in points:
+    def at(layer: int, part: Part) -> SaeId | None:
+        for point in _points(part):
             if there := [spec for spec in specs if spec.site == Site(layer, point)]:
                 return min(there, key=lambda spec: _likeness(spec, own)).id
         return None
 
     layers: list[FlowLayer] = []
     for layer in sorted({spec.site.layer for spec in specs if spec.site.point is Point.RESID_POST}):
-        resid = at(layer, Point.RESID_POST)
+        resid = at(layer, Part.STREAM)
         assert resid is not None
-        found = FlowLayer(layer, resid, at(layer, Point.MLP_OUT), at(layer, Point.ATTN_OUT, Point.ATTN_Z), None)
+        found = FlowLayer(layer, resid, at(layer, Part.MLP), at(layer, Part.ATTENTION), None)
         layers.append(replace(found, previous=layers[-1].resid, gap=layer - layers[-1].layer - 1) if layers else found)
     if own.site.layer not in {layer.layer for layer in layers}:
         raise BadAsk(
@@ -47,7 +47,14 @@ def find_suite(catalog: Catalog, sae: SaeId) -> FlowSuite:
 
 
 def _fits(spec: SaeSpec, own: SaeSpec) -> bool:
-    return spec.d_in == own.d_in or Point.ATTN_Z in (spec.site.point, own.site.point)
+    return spec.d_in == own.d_in or any(one.site.point.row.matrix for one in (spec, own))
+
+
+def _points(part: Part) -> tuple[Point, ...]:
+    """Where a dictionary of a part of a layer may read: first what the part adds to the stream, then what goes through its matrix."""
+    if part is Part.STREAM:
+        return (Point.RESID_POST,)
+    return tuple(sorted((point for point in Point if point.row.part is part), key=lambda point: point.row.matrix is not None))
 
 
 def _likeness(spec: SaeSpec, own: SaeSpec) -> tuple[bool, bool, str]:
@@ -56,12 +63,12 @@ def _likeness(spec: SaeSpec, own: SaeSpec) -> tuple[bool, bool, str]:
 
 
 def _with(layer: FlowLayer, own: SaeSpec) -> FlowLayer:
-    match own.site.point:
-        case Point.RESID_POST:
+    match own.site.point.row.part:
+        case Part.STREAM:
             return replace(layer, resid=own.id)
-        case Point.MLP_OUT:
+        case Part.MLP:
             return replace(layer, mlp=own.id)
-        case _:
+        case Part.ATTENTION:
             return replace(layer, attn=own.id)
 
 

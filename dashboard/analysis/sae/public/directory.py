@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from dashboard.analysis.errors import BadName
-from dashboard.analysis.names import site_of_hook
+from dashboard.analysis.names import point_of_code, site_of_hook
 
 _PICKLED = ("connor_rob_hook_z", "deepseek_r1", "dictionary_learning_1", "goodfire", "qwen_scope")
 _TEMPORAL = "it reads a token by those before it; dictionaries that read each token by itself are read here"
 _TRANSCODERS = ("gemma_2_transcoder", "mntss_clt_layer_transcoder", "mwhanna_transcoder")
-_SITES = {"res": "resid_post", "r": "resid_post", "mlp": "mlp_out", "m": "mlp_out", "att": "attn_z", "a": "attn_out"}
 _UNITS = {"k": 1 << 10, "m": 1 << 20}
 
 
@@ -100,9 +99,9 @@ def _site(release: str, sae: str, path: str) -> str | None:
     layer = re.search(r"layer_(\d+)", path)
     kind = re.search(r"gemma-scope-.*-(res|mlp|att)(-|$)", release)
     if layer and kind:
-        return f"{layer[1]}.{_SITES[kind[1]]}"
+        return f"{layer[1]}.{point_of_code(kind[1])}"
     llama = re.fullmatch(r"l(\d+)([rma])_\d+x", sae)
-    return f"{llama[1]}.{_SITES[llama[2]]}" if llama else None
+    return f"{llama[1]}.{point_of_code(llama[2])}" if llama else None
 
 
 def _width(text: str) -> int | None:

@@ -24,7 +24,7 @@ from sae_lens.loading import pretrained_sae_loaders as loaders
 
 from dashboard.analysis.errors import AnalysisError, BadAsk, BrokenSaeFile, OutOfMemory, UnknownSae
 from dashboard.analysis.model.bridge import first_line
-from dashboard.analysis.names import SaeId
+from dashboard.analysis.names import Point, SaeId, point_of_module
 from dashboard.analysis.sae.catalog import fetched_folder, folder_id, folder_spec
 from dashboard.analysis.sae.loading import check_runs, read_native
 from dashboard.analysis.sae.public.directory import DirectoryEntry, entries, entry, find
@@ -43,14 +43,6 @@ _FILES = {
 """What each loader reads; the weights first."""
 _ENCODERS = {"gemma_2": ("W_enc", "w_enc"), "llama_scope": ("encoder.weight",)}
 """Of loaders that take sizes from names or from a file of their own: the matrix whose sizes will be read."""
-_MODULES = {
-    None: "hook_resid_post",
-    "mlp": "mlp.hook_out",
-    "self_attn": "attn.hook_out",
-    "attn": "attn.hook_out",
-    "attention": "attn.hook_out",
-}
-"""Hooks by the module of a layer whose output sparsify reads; None is the layer itself."""
 _NATIVE, _SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
 _LONGEST_PATH = 1000
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -219,10 +211,11 @@ def _read_sparsify(
     shapes = safetensors_shapes(folder / _SPARSIFY)
     given = {**(cfg_overrides or {}), "apply_b_dec_to_input": True}
     if module := re.fullmatch(r".*layers[._](\d+)(?:\.(.+))?", folder.name):
-        if module[2] not in _MODULES:
-            known = ", ".join(f"layers.{module[1]}.{name}" for name in _MODULES if name)
+        point = point_of_module(module[2] or "")
+        if point is None:
+            known = ", ".join(f"layers.{module[1]}.{name}" for one in Point for name in one.row.modules if name)
             raise BadAsk(f"{folder.name} reads the module {module[2][:40]!r} of a layer; layers.{module[1]} and {known} are read here.")
-        given["hook_name"] = f"blocks.{module[1]}.{_MODULES[module[2]]}"
+        given["hook_name"] = point.row.hook.format(layer=module[1])
     if not config.get("num_latents") and "encoder.bias" in shapes:
         (given["d_sae"],) = shapes["encoder.bias"]
     read, state = loaders.sparsify_disk_loader(folder, device, given)

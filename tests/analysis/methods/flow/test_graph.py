@@ -15,7 +15,7 @@ from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, UnknownLatent
 from dashboard.analysis.methods.flow.graph import ask_data, build, lit, report
-from dashboard.analysis.methods.flow.results import FlowAsk, FlowGraph, FlowSuite, forward_order
+from dashboard.analysis.methods.flow.results import FlowAsk, FlowGraph, FlowSuite
 from dashboard.analysis.methods.flow.suite import find_suite
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
@@ -107,9 +107,9 @@ def test_every_edge_goes_forward_and_ends_at_nodes_of_the_graph(seed: str, top: 
     there = {node.latent: node.site for node in graph.nodes}
     assert name(seed) in there and len(there) == len(graph.nodes) and len(graph.edges) > 8
     for edge in graph.edges:
-        assert forward_order(there[edge.source]) < forward_order(there[edge.target])
-    assert [*map(forward_order, there.values())] == sorted(map(forward_order, there.values()))
-    assert forward_order(Site(3, Point.ATTN_OUT)) < forward_order(Site(3, Point.MLP_OUT)) < forward_order(Site(3, Point.RESID_POST))
+        assert there[edge.source].forward_order < there[edge.target].forward_order
+    order = [site.forward_order for site in there.values()]
+    assert order == sorted(order)
 
 
 def cosine(made: Rows, a: LatentId, b: LatentId) -> float:
@@ -200,6 +200,16 @@ def test_a_site_without_a_dictionary_is_said_and_its_score_is_not_known() -> Non
     assert "No attn_out dictionary at layer 2, 3: what it adds there is not seen." in graph.notes
     scores = {node.site.layer: node.s_att for node in graph.nodes if node.on_path}
     assert scores[2] is None and scores[3] is None and scores[1] is not None
+
+
+def test_a_dictionary_of_the_neurons_stands_for_the_mlp_where_none_reads_what_it_adds() -> None:
+    rows = random_rows(0, (0, 1)).rows | {"1.mlp_post": torch.randn(20, 9)}
+    assert Rows(rows).suite("1.resid_post").of_sae(SaeId(RELEASE, "1.mlp_out")) is not None
+    assert Rows(rows).suite("1.resid_post").of_sae(SaeId(RELEASE, "1.mlp_post")) is None
+    del rows["1.mlp_out"]
+    for around in ("0.resid_post", "1.mlp_post"):
+        layer = Rows(rows).suite(around).of_sae(SaeId(RELEASE, "1.mlp_post"))
+        assert layer is not None and layer.resid == SaeId(RELEASE, "1.resid_post") and layer.before(Point.MLP_OUT) == layer.mlp
 
 
 def test_a_seed_of_a_module_is_shown_and_leads_to_the_residual_latent_nearest_to_it() -> None:
