@@ -8,11 +8,14 @@ AnalysisError
 |   |-- UnknownSae
 |   |-- UnknownLatent
 |   |-- UnknownModel
-|   `-- UnknownKind
+|   |-- UnknownKind
+|   `-- UnknownResult
 |-- NotUsable                   a file or folder that cannot be read as what it should be
 |   |-- BrokenSaeFile
 |   |-- WidthMismatch
 |   |-- OtherModel
+|   |-- OtherBos
+|   |-- NotMeasured
 |   |-- BrokenText
 |   |-- BrokenEntityFile
 |   `-- RunMismatch
@@ -27,9 +30,9 @@ AnalysisError
 |   `-- NoSae
 `-- NotDone                     the engine gave up
     |-- Cancelled
-    |-- QueueFull
     |-- ModelBusy
     |-- ModelClosed
+    |-- QueueFull
     `-- OutOfMemory
         `-- ShelfTooSmall
 """

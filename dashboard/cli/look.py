@@ -97,16 +97,14 @@ def highlight(
 ) -> None:
     """Which latents fire on each token of TEXT."""
     from dashboard.analysis.methods.highlight.method import report
-    from dashboard.analysis.names import SaeId
-    from dashboard.analysis.sae.catalog import folder_id
+    from dashboard.analysis.sae.resolving import select_one
     from dashboard.analysis.tokens import Prompt
 
-    folder = Path(sae) if (Path(sae) / "cfg.json").is_file() else None
-    runner = open_default_runner(dtype.value if dtype else None, folder)
-    name = folder_id(folder) if folder else SaeId.parse(sae)
+    runner = open_default_runner(dtype.value if dtype else None, (sae,))
+    spec = select_one(runner.catalog, sae)
     if latent is not None:
-        runner.catalog.get(name).latent(latent)
-    answer: dict[str, Any] = report(runner, Prompt(text, chat), name, top, latent)
+        spec.latent(latent)
+    answer: dict[str, Any] = report(runner, Prompt(text, chat), spec.id, top, latent)
     if as_json:
         emit(answer)
         return

@@ -225,7 +225,8 @@ def sae_eval(
 ) -> None:
     """Measure SAEs on the held-out documents (the last 5 % of each file) of a text."""
     from dashboard.analysis.sae.measure.evaluation import Evaluation, evaluate
-    from dashboard.analysis.sae.release import prefixes_of, select, write_evaluation
+    from dashboard.analysis.sae.release import prefixes_of, write_evaluation
+    from dashboard.analysis.sae.resolving import select
 
     runner = open_default_runner()
     specs = select(runner.catalog, sae)
@@ -278,7 +279,8 @@ def sae_absorption(
 ) -> None:
     """How far SAEs split and absorb a concept: the first letter of a word. Compare SAEs of one site only."""
     from dashboard.analysis.sae.measure.absorption import Absorption, measure_absorption
-    from dashboard.analysis.sae.release import select, write_figures
+    from dashboard.analysis.sae.release import write_figures
+    from dashboard.analysis.sae.resolving import select
 
     runner = open_default_runner()
     specs = select(runner.catalog, sae)

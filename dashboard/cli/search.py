@@ -1,7 +1,6 @@
 """`latents search`: which latents fire on a text, or have to do with a word."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,18 +32,12 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Rank the latents of all SAEs, or of some, that fire on TEXT; with --word, those that have to do with it."""
-    from dashboard.analysis.sae.catalog import folder_id
-    from dashboard.analysis.sae.release import select
+    from dashboard.analysis.sae.resolving import select
 
     if meaning and not word:
         raise BadAsk("--meaning is a way of --word: give both, or neither.")
-    names = sae or []
-    folders = [name for name in names if (Path(name) / "cfg.json").is_file()]
-    if len(folders) > 1:
-        raise BadAsk(f"{len(folders)} folders of SAEs were given; 1 can be. Name the folder that holds them in LATENTS_SAE_FOLDERS.")
-    runner = open_default_runner(dtype.value if dtype else None, Path(folders[0]) if folders else None)
-    wanted = [str(folder_id(Path(name))) if name in folders else name for name in names]
-    specs = select(runner.catalog, wanted) if wanted else list(runner.catalog.specs)
+    runner = open_default_runner(dtype.value if dtype else None, sae or ())
+    specs = select(runner.catalog, sae) if sae else list(runner.catalog.specs)
     saes = tuple(dict.fromkeys(spec.id for spec in specs))
     if word:
         _by_word(runner, text, saes, meaning, top, as_json)

@@ -36,11 +36,13 @@ DtypeOption = Annotated[Dtype | None, typer.Option(help="Number format of the mo
 
 
 def _edits(edits: list[str] | None, where: str) -> tuple[Any, ...]:
-    from dashboard.analysis.asks.edits import Intervention, parse_where
+    from dashboard.analysis.asks.edits import VECTOR, Intervention, parse_where
     from dashboard.analysis.notebook.vectors import VectorFolder
 
-    vectors = VectorFolder(get_settings().cache / "vectors").all()
-    return tuple(Intervention.parse(edit, parse_where(where), vectors) for edit in edits or ())
+    at = parse_where(where)
+    named = any(edit.startswith(VECTOR) for edit in edits or ())
+    vectors = VectorFolder(get_settings().cache / "vectors").all() if named else {}
+    return tuple(Intervention.parse(edit, at, vectors) for edit in edits or ())
 
 
 @app.command()
@@ -153,11 +155,11 @@ def contrast(
 ) -> None:
     """Which latents separate two sets of texts? The first set of the file counts as positive."""
     from dashboard.analysis.methods.contrast import method
-    from dashboard.analysis.names import SaeId
+    from dashboard.analysis.sae.resolving import select
 
     names, positive, negative = _two_sets(file)
     runner = open_default_runner()
-    saes = tuple(SaeId.parse(name) for name in sae) if sae else tuple(spec.id for spec in runner.catalog.specs)
+    saes = tuple(spec.id for spec in (select(runner.catalog, sae) if sae else runner.catalog.specs))
     found = method.contrast(runner, positive, negative, saes)
     best = found.latents[:top]
     promotes = method.promoted_tokens(runner, best)

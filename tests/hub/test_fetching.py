@@ -16,6 +16,7 @@ from dashboard.analysis.sae.catalog import Catalog, SaeSpec, read_catalog
 from dashboard.analysis.sae.loading import load_sae
 from dashboard.analysis.sae.public.directory import entry, find
 from dashboard.analysis.sae.public.fetching import get_sae
+from dashboard.analysis.sae.public.gemma_scope_2 import read_gemma_scope_2
 from dashboard.analysis.settings import Settings
 from tests.conftest import random_weights, save_sae
 from tests.hub.conftest import Hub
@@ -112,6 +113,30 @@ def test_gemma_scope_2_needs_no_sizes_from_its_name(hub: Hub, tmp_path: Path) ->
     spec, sae = get(GEMMA_3, tmp_path, "google/gemma-3-270m")
     assert str(spec.site) == "12.resid_post" and str(spec.model) == "google/gemma-3-270m"
     torch.testing.assert_close(sae.threshold.data, weights()["threshold"])
+
+
+@pytest.mark.parametrize("kind", ["resid_post", "attn_out", "mlp_out"])
+@pytest.mark.parametrize("config", [True, False])
+def test_gemma_scope_2_is_read_as_sae_lens_reads_it_which_is_left_as_it_was(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, kind: str, config: bool
+) -> None:
+    from sae_lens.loading import pretrained_sae_loaders as theirs
+
+    assert theirs.get_safetensors_tensor_shapes.__module__ == theirs.__name__
+    repo, name = "google/gemma-scope-2-270m-pt", f"{kind}/layer_12_width_16k_l0_big"
+    folder = hub.folder(repo) / name
+    folder.mkdir(parents=True)
+    save_file({key.lower(): value for key, value in weights().items()}, folder / "params.safetensors")
+    if config:
+        said = {"architecture": "jump_relu", "model_name": "gemma-v3-270m-pt", "hf_hook_point_in": f"model.layers.12.{kind}"}
+        (folder / "config.json").write_text(json.dumps(said))
+    ours = read_gemma_scope_2(repo, name, "cpu", False, {"dtype": "float32"})
+    monkeypatch.setattr(theirs, "get_safetensors_tensor_shapes", lambda *_: {"w_enc": list(weights()["W_enc"].shape)})
+    expected = theirs.gemma_3_sae_huggingface_loader(repo, name, "cpu", False, {"dtype": "float32"})
+    if not config:  # sae-lens also guesses what the file would have said of the module; nothing reads it
+        expected[0]["hf_hook_name"] = None
+    assert ours[0] == expected[0] and ours[2] is expected[2] is None
+    assert ours[1].keys() == expected[1].keys() and all(torch.equal(value, expected[1][key]) for key, value in ours[1].items())
 
 
 def test_llama_scopes_norm_is_folded_into_weights_and_threshold(hub: Hub, tmp_path: Path) -> None:

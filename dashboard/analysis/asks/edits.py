@@ -59,6 +59,10 @@ class Unit(StrEnum):
     """As much as makes |amount * direction| the mean norm of the residual stream at the site."""
 
 
+VECTOR = "vector/"
+"""What the name of a direction that is no latent begins with in an edit."""
+
+
 class Where(StrEnum):
     """Which tokens are edited."""
 
@@ -84,7 +88,7 @@ class NamedVector:
             raise BadAsk(f"The vector {self.name} is {length:.3g} long; {_LENGTHS[0]:g} to {_LENGTHS[1]:g} can be used. Scale it.")
 
     def __str__(self) -> str:
-        return f"vector/{self.name}"
+        return f"{VECTOR}{self.name}"
 
 
 Direction = LatentId | NamedVector
@@ -135,11 +139,11 @@ class Intervention:
         except ValueError as error:
             raise BadName("an edit", text, form) from error
         direction: Direction
-        if name.startswith("vector/"):
+        if name.startswith(VECTOR):
             known = vectors or {}
-            if name.removeprefix("vector/") not in known:
+            if name.removeprefix(VECTOR) not in known:
                 raise BadAsk(f"There is no {name} here. Vectors that are: {', '.join(known) or 'none'}.")
-            direction = known[name.removeprefix("vector/")]
+            direction = known[name.removeprefix(VECTOR)]
         else:
             direction = LatentId.parse(name)
         return cls(direction, Op(op), number, Unit(unit or Unit.RAW), where)

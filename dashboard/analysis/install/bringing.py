@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.runner import Runner
@@ -25,6 +24,7 @@ from dashboard.analysis.roster.models import remember_saes
 from dashboard.analysis.sae.catalog import FETCHED, Catalog, SaeSpec, fetched_folder, folder_spec, read_catalog
 from dashboard.analysis.sae.public.fetching import check_weights, get_sae
 from dashboard.analysis.sae.release import write_figures
+from dashboard.analysis.sae.resolving import NATIVE, SaeFolder, resolve
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.text.corpora import default_corpus, keep_corpus
 from dashboard.analysis.text.corpus import spread
@@ -66,29 +66,22 @@ def fetch(name: str, settings: Settings, say: Callable[[str], None]) -> SaeSpec:
         BadAsk: if another SAE has its name.
         AnalysisError: what `get_sae` raises.
     """
-    here = {spec.id: spec for spec in read_catalog(settings).specs}
-    if not _is_folder(name) and (known := next((spec for id, spec in here.items() if str(id) == name), None)):
-        return known
-    spec = _fetch(name, settings.cache, say)
-    if (known := here.get(spec.id)) is None and settings.cache / FETCHED not in spec.source.parents:
+    here = read_catalog(settings)
+    match resolve(name, here):
+        case SaeSpec() as known:
+            return known
+        case SaeFolder(folder, is_native=True):
+            check_weights(folder / NATIVE)
+            spec = folder_spec(folder)
+        case _:
+            sae = get_sae(name, settings.cache, say)
+            spec = replace(folder_spec(fetched_folder(sae, settings.cache)), id=sae)
+    known = next((one for one in here.specs if one.id == spec.id), None)
+    if known is None and settings.cache / FETCHED not in spec.source.parents:
         remember_saes(spec.source.parent, settings)
     elif known is not None and known.source != spec.source:
         raise BadAsk(f"{known.source} is already called {known.id}. Open that one by this name, or rename the folder above {name}.")
     return spec
-
-
-def _fetch(name: str, cache: Path, say: Callable[[str], None]) -> SaeSpec:
-    if _is_folder(name):
-        folder = Path(name).expanduser().absolute()
-        check_weights(folder / "sae_weights.safetensors")
-        return folder_spec(folder)
-    sae = get_sae(name, cache, say)
-    return replace(folder_spec(fetched_folder(sae, cache)), id=sae)
-
-
-def _is_folder(name: str) -> bool:
-    folder = Path(name).expanduser()
-    return (folder / "cfg.json").is_file() and (folder / "sae_weights.safetensors").exists()
 
 
 def measure(runner: Runner, sae: SaeId) -> dict[str, float | int | None]:

@@ -1,14 +1,13 @@
 """Releases: sets of packed SAEs with their records, made from a run and measured afterwards."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dashboard.analysis.errors import RunMismatch, UnknownSae
-from dashboard.analysis.names import SaeId, Site
-from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.errors import RunMismatch
+from dashboard.analysis.names import Site
+from dashboard.analysis.sae.catalog import SaeSpec
 from dashboard.analysis.sae.measure.evaluation import Evaluation
 from dashboard.analysis.sae.packed import pack, write_record
 from dashboard.analysis.system.versions import LIBRARIES
@@ -29,21 +28,6 @@ def pack_run(run: Path, release: Path) -> list[Path]:
         pack(folder, release / folder.name, _training_record(run, ask, folder.name))
         written.append(release / f"{folder.name}.safetensors")
     return written
-
-
-def select(catalog: Catalog, wanted: Sequence[str]) -> list[SaeSpec]:
-    """The specs of releases (`smollm2-135m`) and SAEs (`smollm2-135m/15.resid_post`), in the order given.
-
-    Raises:
-        UnknownSae: if a name is neither.
-    """
-    specs: list[SaeSpec] = []
-    for name in wanted:
-        of_release = [spec for spec in catalog.specs if spec.id.release == name]
-        if not of_release and "/" not in name:
-            raise UnknownSae(name, sorted({spec.id.release for spec in catalog.specs}))
-        specs += of_release or [catalog.get(SaeId.parse(name))]
-    return specs
 
 
 def write_evaluation(spec: SaeSpec, evaluation: Evaluation) -> None:

@@ -25,9 +25,11 @@ from sae_lens.loading import pretrained_sae_loaders as loaders
 from dashboard.analysis.errors import AnalysisError, BadAsk, BrokenSaeFile, OutOfMemory, UnknownSae
 from dashboard.analysis.model.bridge import first_line
 from dashboard.analysis.names import Point, SaeId, point_of_module
-from dashboard.analysis.sae.catalog import fetched_folder, folder_id, folder_spec
+from dashboard.analysis.sae.catalog import SaeSpec, fetched_folder, folder_spec
 from dashboard.analysis.sae.loading import check_runs, read_native
-from dashboard.analysis.sae.public.directory import DirectoryEntry, entries, entry, find
+from dashboard.analysis.sae.public.directory import DirectoryEntry
+from dashboard.analysis.sae.public.gemma_scope_2 import read_gemma_scope_2
+from dashboard.analysis.sae.resolving import NATIVE, SPARSIFY, SaeFolder, SaeRepository, resolve
 from dashboard.analysis.system.files import build_folder, is_whole_safetensors, read_json_object, safetensors_shapes, sha256
 from dashboard.analysis.system.hub import hub_errors, hub_file, hub_or_cache, hub_sizes
 from dashboard.analysis.system.versions import LIBRARIES
@@ -43,17 +45,7 @@ _FILES = {
 """What each loader reads; the weights first."""
 _ENCODERS = {"gemma_2": ("W_enc", "w_enc"), "llama_scope": ("encoder.weight",)}
 """Of loaders that take sizes from names or from a file of their own: the matrix whose sizes will be read."""
-_NATIVE, _SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
-_LONGEST_PATH = 1000
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
-
-
-def _shapes_of_cached(repo_id: str, filename: str) -> dict[str, list[int]]:
-    """sae-lens asks the hub for these each time; the file that it reads next has them too, without a hub."""
-    return {name: list(shape) for name, shape in safetensors_shapes(hub_file(repo_id, filename)).items()}
-
-
-loaders.get_safetensors_tensor_shapes = _shapes_of_cached
 
 
 def get_sae(name: str, cache: Path, say: Callable[[str], None]) -> SaeId:
@@ -66,11 +58,11 @@ def get_sae(name: str, cache: Path, say: Callable[[str], None]) -> SaeId:
         BadAsk: if it is of a kind that is not read here, with the reason.
         BrokenSaeFile: if its files are not what they claim.
     """
-    sae, load, source = _resolve(name)
+    sae, load, source = _found(name)
     folder = fetched_folder(sae, cache)
 
     def is_complete() -> bool:
-        return (folder / "cfg.json").is_file() and is_whole_safetensors(folder / _NATIVE) and _is_of(folder, source)
+        return (folder / "cfg.json").is_file() and is_whole_safetensors(folder / NATIVE) and _is_of(folder, source)
 
     def build(made: Path) -> None:
         say(f"Fetching {name} ...")
@@ -90,23 +82,20 @@ def get_sae(name: str, cache: Path, say: Callable[[str], None]) -> SaeId:
     return sae
 
 
-def _resolve(name: str) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
-    release, _, sae = name.partition("/")
-    known = entry(release, sae)
-    if known is not None:
-        if known.refused:
-            raise BadAsk(f"{known.name} cannot be used: {known.refused}.")
-        source = {"release": release, "id": sae, "repo": known.repo, "loader": known.loader, "expected_l0": known.l0}
-        return SaeId(release, sae), lambda: _from_directory(known), source
-    if any(one.release == release for one in entries()):
-        raise UnknownSae(name, [one.name for one in find(f"{release}/ {sae}")[:4]] or [one.name for one in find(f"{release}/")[:4]])
-    if len(name) < _LONGEST_PATH and Path(name).expanduser().is_dir():
-        return _local(Path(name).expanduser().absolute())
-    parts = name.strip("/").split("/")
-    if len(parts) < 2:
-        raise UnknownSae(name[:80], [one.name for one in find(name)[:3]])
-    repo, inner = "/".join(parts[:2]), "/".join(parts[2:])
-    return SaeId("--".join(parts[:2]), inner or "sae"), lambda: _from_repository(repo, inner), {"repo": repo, "id": inner}
+def _found(name: str) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
+    """What a name stands for: what pages call it, how it is loaded, and what its record says of where it came from."""
+    match resolve(name):
+        case DirectoryEntry() as known:
+            if known.refused:
+                raise BadAsk(f"{known.name} cannot be used: {known.refused}.")
+            source = {"release": known.release, "id": known.id, "repo": known.repo, "loader": known.loader, "expected_l0": known.l0}
+            return SaeId(known.release, known.id), lambda: _from_directory(known), source
+        case SaeRepository() as there:
+            return there.id, lambda: _from_repository(there.repo, there.inner), {"repo": there.repo, "id": there.inner}
+        case SaeFolder() as folder:
+            return _local(folder)
+        case SaeSpec():
+            raise AssertionError("no catalogue was asked")
 
 
 def _from_directory(known: DirectoryEntry) -> SAE:
@@ -123,7 +112,7 @@ def _from_directory(known: DirectoryEntry) -> SAE:
                 raise BrokenSaeFile(path, f"it has no encoder matrix, only {', '.join(shapes)[:120]}")
             d_in, n_latents = encoder if known.loader == "gemma_2" else encoder[::-1]
             overrides = {"d_in": d_in, "d_sae": n_latents}
-    stock = loaders.NAMED_PRETRAINED_SAE_LOADERS[known.loader]
+    stock = read_gemma_scope_2 if known.loader == "gemma_3" else loaders.NAMED_PRETRAINED_SAE_LOADERS[known.loader]
 
     def converter(
         repo_id: str, folder_name: str, device: str, force_download: bool, cfg_overrides: dict[str, Any] | None
@@ -137,32 +126,33 @@ def _from_repository(repo: str, inner: str) -> SAE:
     from huggingface_hub import try_to_load_from_cache
 
     inside = f"{inner}/" if inner else ""
-    layouts = (_NATIVE, _SPARSIFY)
+    layouts = (NATIVE, SPARSIFY)
     here = [one for one in layouts if isinstance(try_to_load_from_cache(repo, f"{inside}{one}"), str)]
     files = set() if here else set(hub_sizes(repo))
     if weights := next((one for one in layouts if one in here or f"{inside}{one}" in files), None):
         hub_file(repo, f"{inside}cfg.json")
         above = f"{Path(inside).parent / 'config.json'}"
-        if weights == _SPARSIFY and above in files:  # it names the model
+        if weights == SPARSIFY and above in files:  # it names the model
             hub_file(repo, above)
         return _from_folder(hub_file(repo, f"{inside}{weights}").parent, weights)
     _refuse_pickles(f"{repo}/{inner}", [file for file in sorted(files) if file.startswith(inside)])
-    there = sorted(file.rpartition("/")[0] for file in files if file.endswith((f"/{_NATIVE}", f"/{_SPARSIFY}")))
+    there = sorted(file.rpartition("/")[0] for file in files if file.endswith((f"/{NATIVE}", f"/{SPARSIFY}")))
     raise UnknownSae(f"{repo}/{inner}", [f"{repo}/{one}" for one in there[:5]])
 
 
-def _local(folder: Path) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
+def _local(own: SaeFolder) -> tuple[SaeId, Callable[[], SAE], dict[str, Any]]:
+    folder = own.path
     names = sorted(one.name for one in folder.iterdir())
-    weights = next((one for one in (_NATIVE, _SPARSIFY) if one in names), None)
+    weights = next((one for one in (NATIVE, SPARSIFY) if one in names), None)
     if weights is None:
         _refuse_pickles(str(folder), names)
-        inside = [str(one.parent) for depth in ("*", "*/*") for one in sorted(folder.glob(f"{depth}/{_NATIVE}"))]
+        inside = [str(one.parent) for depth in ("*", "*/*") for one in sorted(folder.glob(f"{depth}/{NATIVE}"))]
         if inside:
             raise BadAsk(f"{folder} is a folder of {len(inside)} SAEs. Name one of them: {', '.join(inside[:5])}.")
-        raise BadAsk(f"{folder} holds no SAE: there is neither {_NATIVE} nor {_SPARSIFY} in it.")
+        raise BadAsk(f"{folder} holds no SAE: there is neither {NATIVE} nor {SPARSIFY} in it.")
     check_weights(folder / weights)
     source = {"folder": folder.name, "sha256": sha256(folder / weights)}
-    return folder_id(folder), lambda: _from_folder(folder, weights), source
+    return own.id, lambda: _from_folder(folder, weights), source
 
 
 def _is_of(folder: Path, source: Mapping[str, Any]) -> bool:
@@ -187,9 +177,9 @@ def _refuse_pickles(name: str, files: Sequence[str]) -> None:
 def _from_folder(folder: Path, weights: str) -> SAE:
     check_weights(folder / weights)
     _check_json(folder / "cfg.json")
-    if weights == _NATIVE:
+    if weights == NATIVE:
         folder_spec(folder)  # its kind, site and widths, before a weight is read
-    return SAE.load_from_disk(folder, device="cpu", dtype="float32", converter=read_native if weights == _NATIVE else _read_sparsify)
+    return SAE.load_from_disk(folder, device="cpu", dtype="float32", converter=read_native if weights == NATIVE else _read_sparsify)
 
 
 def _read_sparsify(
@@ -208,7 +198,7 @@ def _read_sparsify(
         raise BadAsk(f"{folder.name} has the activation {str(config['activation'])[:40]!r}; of sparsify's, topk is read here.")
     if config.get("signed"):
         raise BadAsk(f"{folder.name} keeps activations below zero too (signed); dictionaries with activations of 0 or above are read here.")
-    shapes = safetensors_shapes(folder / _SPARSIFY)
+    shapes = safetensors_shapes(folder / SPARSIFY)
     given = {**(cfg_overrides or {}), "apply_b_dec_to_input": True}
     if module := re.fullmatch(r".*layers[._](\d+)(?:\.(.+))?", folder.name):
         point = point_of_module(module[2] or "")
