@@ -114,7 +114,7 @@ def test_a_dictionary_of_the_neurons_is_trained_and_reads_them(ask: TrainAsk, ti
     assert (str(spec.site), spec.d_in, spec.hook) == ("3.mlp_post", tiny_model.width(spec.site), "blocks.3.mlp.hook_post")
     settings = Settings(cache=tmp_path / "cache", device="cpu", dtype="float32", max_tokens=256, sae_folders=(folder.parent,))
     runner = LocalRunner(tiny_model, read_catalog(settings, assets=tmp_path), settings.cache)
-    capture = runner.capture(CaptureAsk(Prompt("the quick dog"), (spec.id,), fidelity=True))
+    capture = runner.ask(CaptureAsk(Prompt("the quick dog"), (spec.id,), fidelity=True))
     ids = tiny_model.batch(capture.tokens.ids)
     neurons: list[torch.Tensor] = []
     handle = tiny_model.bare.model.layers[3].mlp.down_proj.register_forward_pre_hook(lambda _, args: neurons.append(args[0][0]))
