@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.engine.engine import Engine
@@ -15,6 +16,15 @@ from dashboard.analysis.settings import Settings
 from dashboard.ui.shell import resources
 
 Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_scan_of_packages() -> Iterator[None]:
+    """Every new session of a page looks through all installed packages for components; once is enough."""
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", lambda *_, **__: [*found])
+        yield
 
 
 @pytest.fixture
