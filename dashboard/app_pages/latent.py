@@ -14,7 +14,7 @@ from dashboard.ui.latent import present as present_latent
 from dashboard.ui.parts import cautions
 from dashboard.ui.shell import failures, sidebar
 from dashboard.ui.shell.resources import get_catalog, get_engine
-from dashboard.ui.views import latent as latents
+from dashboard.ui.views.latent import PAGE
 
 catalog, engine = get_catalog(), get_engine()
 
@@ -28,13 +28,12 @@ def known(spec: SaeSpec, index: int) -> LatentFacts | None:
         return None
 
 
-problems = latents.open_url(catalog)
-view = latents.latent_state()
-latents.write_url(view)
+PAGE.open(catalog)
+view = PAGE.view
+PAGE.write()
 spec = catalog.get(view.latent.sae)
 st.title(f"What makes latent {view.latent.index} of {failures.plain(spec.id.name)} fire?")
-for problem in (*problems, *([said] if (said := latents.complaint()) else [])):
-    st.warning(failures.plain(problem), icon=":material/link_off:")
+PAGE.tell()
 cautions.shown(catalog, [spec.id])
 head = st.container()
 facts = known(spec, view.latent.index)
@@ -43,7 +42,7 @@ with head, failures.shown():
     latent_head.words(view.latent, facts.label if facts else "")
 if facts is not None and facts.is_dead:
     counted = present_latent.grouped(facts.head.n_tokens)
-    st.info(f"This latent is dead: it fired on none of the {counted} tokens of the index. What its weights say still stands.")
+    st.info(f"This latent is dead: it fired on none of the {counted} tokens of the index. Its weights can still be inspected.")
 left, right = st.columns([4, 7], gap="medium")
 with left:
     latent_facts.column(catalog, spec, view, facts)
@@ -62,6 +61,6 @@ sidebar.keys(
     }
 )
 hotkeys(
-    {"[": latents.PREVIOUS, "]": latents.NEXT, "r": latents.RANDOM, "t": latents.TEST, "s": latents.STEER},
-    key=latents.HOTKEYS,
+    {key: PAGE.key(name) for key, name in {"[": "previous", "]": "next", "r": "random", "t": "text", "s": "steer"}.items()},
+    key=PAGE.key("hotkeys"),
 )

@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui.views import flow, highlight
-from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views import flow, highlight, latent
 from dashboard.ui.views import lists as list_state
 from dashboard.ui.views import search as search_state
 from dashboard.ui.views import steer as steer_state
@@ -62,10 +61,10 @@ def press(key: str) -> Callable[[AppTest], AppTest]:
 
 
 WAYS = {
-    "latent to steer": ("latent", {"latent": A}, press(latent_state.STEER), "steer"),
-    "latent to flow": ("latent", {"latent": A}, press(latent_state.FLOW), "flow"),
-    "latent to highlight": ("latent", {"latent": A, "test": FOX, "chat": "1"}, press(latent_state.HIGHLIGHT), "highlight"),
-    "latent to highlight without a text": ("latent", {"latent": A}, press(latent_state.HIGHLIGHT), "highlight"),
+    "latent to steer": ("latent", {"latent": A}, press(latent.PAGE.key("steer")), "steer"),
+    "latent to flow": ("latent", {"latent": A}, press(latent.PAGE.key("flow")), "flow"),
+    "latent to highlight": ("latent", {"latent": A, "test": FOX, "chat": "1"}, press(latent.PAGE.key("highlight")), "highlight"),
+    "latent to highlight without a text": ("latent", {"latent": A}, press(latent.PAGE.key("highlight")), "highlight"),
     "flow to steer": ("flow", {"seed": A}, press(flow.PAGE.key("steer")), "steer"),
     "flow to steer with a path": ("flow", {"seed": A}, press(flow.PAGE.key("steer path")), "steer"),
     "flow to latent": ("flow", {"seed": A, "prompt": FOX}, press(flow.PAGE.key("open")), "latent"),
@@ -73,7 +72,7 @@ WAYS = {
 }
 FIRST_CHANGES: dict[str, Callable[[AppTest], AppTest]] = {
     "highlight": lambda app: app.text_area(highlight.PAGE.key("text")).set_value(FOX).run(),
-    "latent": press(latent_state.NEXT),
+    "latent": press(latent.PAGE.key("next")),
     "search": lambda app: app.toggle(search_state.COMMON).set_value(True).run(),
     "flow": lambda app: app.toggle(flow.PAGE.key("every_layer")).set_value(True).run(),
     "steer": lambda app: app.number_input(steer_state.SEED).set_value(7).run(),
@@ -138,7 +137,7 @@ def test_back_at_a_link_that_adds_a_latent_it_is_not_added_again(open_page: Open
 def test_a_page_that_was_used_again_in_between_shows_what_it_showed_when_it_was_left(open_page: Open, gone: Gone) -> None:
     app = at(open_page(), "latent", {"latent": A, "log": "1", "test": FOX})
     left = address(app)
-    press(latent_state.STEER)(app)
+    press(latent.PAGE.key("steer"))(app)
     ((_, query),) = gone
     at(at(app, "latent", {"latent": B}), "models")
     at(app, "latent", query)
@@ -148,7 +147,7 @@ def test_a_page_that_was_used_again_in_between_shows_what_it_showed_when_it_was_
 LONG = "The quick brown fox. " * 500
 TEXTS = {
     "highlight": (highlight.PAGE.key("text"), highlight.PAGE.key("chat")),
-    "latent": (latent_state.TEST, latent_state.CHAT),
+    "latent": (latent.PAGE.key("text"), latent.PAGE.key("chat")),
     "steer": (steer_state.PROMPT, steer_state.CHAT),
 }
 
@@ -160,7 +159,7 @@ def test_a_text_that_is_too_long_for_an_address_outlives_a_step_back(open_page: 
     app.text_area(text).set_value(LONG).run()
     before = address(app)
     if page == "latent":
-        press(latent_state.NEXT)(app)
+        press(latent.PAGE.key("next"))(app)
     else:
         app.toggle(chat).set_value(True).run()
     assert address(app) != before

@@ -137,21 +137,21 @@ def test_no_example_is_shown_twice(open_page: Open, facts: LatentFacts) -> None:
 def test_the_test_box_reads_a_text_on_the_scale_of_the_examples(open_page: Open, runner: LocalRunner, facts: LatentFacts) -> None:
     app = page(open_page, facts.latent)
     assert all_drawn(app, "example_list")[0]["rows"] == []
-    app.text_area(key="latent_test").set_value("The lazy fox").run()
+    app.text_area(key="latent:text").set_value("The lazy fox").run()
     tested = all_drawn(app, "example_list")[0]
     capture = runner.ask(CaptureAsk(Prompt("The lazy fox"), (SAE,)))
     values = capture.activations[SAE].of_latent(7)
     assert tested["rows"][0]["values"] == pytest.approx(values.tolist()) and "".join(tested["rows"][0]["texts"][1:]) == "The lazy fox"
     assert tested["rows"][0]["value"] == pytest.approx(values[1:].max()) and tested["scale"]["maximum"] == facts.maximum
     assert app.query_params["test"] == "The lazy fox"
-    app.text_area(key="latent_test").set_value("The dog").run()
+    app.text_area(key="latent:text").set_value("The dog").run()
     assert "Earlier tests (1)" in [expander.label for expander in app.expander]
 
 
 def test_a_text_that_is_too_long_is_said_and_the_bands_stay_away_from_no_one(open_page: Open, facts: LatentFacts) -> None:
     app = page(open_page, facts.latent, test="x y " * 400)
     assert "the limit is 256" in told(app) and not app.exception
-    app.text_area(key="latent_test").set_value("The fox").run()
+    app.text_area(key="latent:text").set_value("The fox").run()
     assert not app.error and len(bands(app)) > 1
 
 
@@ -162,7 +162,7 @@ def test_a_bin_filters_the_examples_and_the_same_bin_again_shows_all(open_page: 
     low, high = facts.maximum * chosen / N_BINS, facts.maximum * (chosen + 1) / N_BINS
     assert band["rows"] and all(low < value <= high for _, value, _ in anchors(band))
     assert drawn(app, "histogram")["selected"] == chosen
-    app.button(key="latent_all").click().run()
+    app.button(key="latent:all").click().run()
     assert len(bands(app)) > 1 and "bin" not in app.query_params
 
 
@@ -175,11 +175,11 @@ def test_an_empty_bin_says_so(open_page: Open, facts: LatentFacts) -> None:
 
 def test_previous_and_next_go_round_the_ends(open_page: Open) -> None:
     app = page(open_page, LatentId(SAE, N_LATENTS - 1))
-    app.button(key="latent_next").click().run()
+    app.button(key="latent:next").click().run()
     assert app.query_params["latent"] == f"{SAE}/0" and "latent 0 of" in app.title[0].value
-    app.button(key="latent_previous").click().run()
+    app.button(key="latent:previous").click().run()
     assert app.query_params["latent"] == f"{SAE}/{N_LATENTS - 1}"
-    assert app.text_input(key="latent_name").value == str(N_LATENTS - 1)
+    assert app.text_input(key="latent:name").value == str(N_LATENTS - 1)
 
 
 def test_random_is_another_latent_that_fires_each_as_likely(indexed: Catalog) -> None:
@@ -194,7 +194,7 @@ def test_random_is_another_latent_that_fires_each_as_likely(indexed: Catalog) ->
 
 def test_the_random_button_goes_to_a_latent_that_fires(open_page: Open, indexed: Catalog) -> None:
     app = page(open_page, LatentId(SAE, 7))
-    app.button(key="latent_random").click().run()
+    app.button(key="latent:random").click().run()
     latent = LatentId.parse(app.query_params["latent"])
     assert latent != LatentId(SAE, 7) and read_index(indexed.get(SAE)).n_fired[latent.index] > 0
 
@@ -229,8 +229,8 @@ def test_without_the_corpus_the_facts_still_stand(open_page: Open, facts: Latent
         ({"latent": "tiny/2.resid_post/64"}, "has 64 latents (0 to 63)"),
         ({"latent": "nonsense"}, "RELEASE/NAME/INDEX"),
         ({"latent": "tiny/9.resid_post/1"}, "Nearest: tiny/"),
-        ({"latent": "tiny/2.resid_post/7", "bin": "40"}, "no bin of the histogram"),
-        ({"latent": "tiny/2.resid_post/7", "bin": "<b>"}, "no bin of the histogram"),
+        ({"latent": "tiny/2.resid_post/7", "bin": "40"}, "not a bin of the histogram"),
+        ({"latent": "tiny/2.resid_post/7", "bin": "<b>"}, "not a bin of the histogram"),
     ],
 )
 def test_a_wrong_link_is_said_and_the_page_works(open_page: Open, query: dict[str, str], message: str) -> None:
@@ -243,24 +243,24 @@ def test_a_wrong_link_is_said_and_the_page_works(open_page: Open, query: dict[st
 )
 def test_a_name_can_be_typed(open_page: Open, typed: str, latent: str, message: str) -> None:
     app = page(open_page, LatentId(SAE, 7))
-    app.text_input(key="latent_name").set_value(typed).run()
+    app.text_input(key="latent:name").set_value(typed).run()
     assert app.query_params["latent"] == latent and message in told(app) and not app.exception
 
 
 def test_another_sae_shows_the_latent_that_points_the_same_way(open_page: Open, runner: LocalRunner) -> None:
     app, other = page(open_page, LatentId(SAE, 7)), SaeId("tiny", "1.mlp_out")
-    app.selectbox(key="latent_sae").set_value(str(other)).run()
+    app.selectbox(key="latent:sae").set_value(str(other)).run()
     assert app.query_params["latent"] == str(runner.ask(NeighbourAsk(LatentId(SAE, 7), (other,)))[0].latent)
 
 
 def test_label_and_note_are_kept_and_stand_at_the_head(open_page: Open, tmp_path: Path) -> None:
     latent = LatentId(SAE, 7)
     app = page(open_page, latent)
-    app.text_input(key=f"latent_label_{latent}").set_value("sleepy foxes").run()
-    app.text_input(key=f"latent_note_{latent}").set_value("seen *twice*").run()
+    app.text_input(key=f"latent:label {latent}").set_value("sleepy foxes").run()
+    app.text_input(key=f"latent:note {latent}").set_value("seen *twice*").run()
     assert "#### sleepy foxes" in said(app)
     assert resources.get_notebook().note(latent) == Note("sleepy foxes", "seen *twice*")
-    app.text_input(key=f"latent_label_{latent}").set_value("x" * 201).run()
+    app.text_input(key=f"latent:label {latent}").set_value("x" * 201).run()
     assert "the limit is 200" in told(app) and resources.get_notebook().note(latent).label == "sleepy foxes"
 
 
@@ -269,8 +269,8 @@ def test_a_latent_is_added_to_a_list(open_page: Open) -> None:
     resources.get_notebook().save_list(LatentList("mine"))
     for index in (7, 8):
         app = page(open_page, LatentId(SAE, index))
-        app.selectbox(key="latent_lists").set_value("mine").run()
-        assert app.selectbox(key="latent_lists").value is None and not app.exception and not told(app)
+        app.selectbox(key="latent:lists").set_value("mine").run()
+        assert app.selectbox(key="latent:lists").value is None and not app.exception and not told(app)
     assert [str(entry.latent) for entry in resources.get_notebook().get_list("mine").entries] == [f"{SAE}/7", f"{SAE}/8"]
 
 
@@ -283,16 +283,16 @@ def test_the_vector_is_the_decoder_row_under_neuronpedias_name(runner: LocalRunn
 
 def test_steer_and_highlight_lead_on_with_this_latent(open_page: Open) -> None:
     app = page(open_page, LatentId(SAE, 7), test="The lazy fox")
-    app.button(key="latent_steer").click().run()
+    app.button(key="latent:steer").click().run()
     assert not app.exception and f"{SAE}/7:add" in str(app.query_params["edit"])
     app = page(open_page, LatentId(SAE, 7), test="The lazy fox")
-    app.button(key="latent_highlight").click().run()
+    app.button(key="latent:highlight").click().run()
     assert drawn(app, "token_strip")["scale"]["label"] == f"{SAE}/7" and app.text_area[0].value == "The lazy fox"
 
 
 def test_without_a_test_highlight_reads_the_strongest_example(open_page: Open, facts: LatentFacts, corpus: Corpus) -> None:
     app = page(open_page, facts.latent)
-    app.button(key="latent_highlight").click().run()
+    app.button(key="latent:highlight").click().run()
     assert app.text_area[0].value in TEXTS[corpus.document_at(facts.top[0].position)]
 
 

@@ -12,7 +12,7 @@ from tests.browser.conftest import TOKEN, Open, settle, shaded, token
 pytestmark = [pytest.mark.browser, pytest.mark.real]
 
 CITIES = "smollm2-135m/15.resid_post/501"
-ROW = ".st-key-band_top .row"
+ROW = ".st-key-latent-band-top .row"
 PARIS = "The capital of France is Paris."
 
 
@@ -38,11 +38,11 @@ def press(page: Page, key: str) -> None:
 
 def test_the_strongest_examples_come_strongest_first_on_the_scale_of_the_legend(open_page: Open) -> None:
     page = latent_page(open_page)
-    found = values(page, ".st-key-band_top")
+    found = values(page, ".st-key-latent-band-top")
     assert len(found) >= 5 and found == sorted(found, reverse=True)
-    maximum = re.search(r"([\d.]+)\s+\(its largest", page.locator(".st-key-tests .legend").inner_text())
+    maximum = re.search(r"([\d.]+)\s+\(its largest", page.locator(".st-key-latent-tests .legend").inner_text())
     assert maximum is not None and found[0] == pytest.approx(float(maximum[1]), rel=1e-3)
-    expect(page.locator(".st-key-band_near .row").first).to_contain_text("*")
+    expect(page.locator(".st-key-latent-band-near .row").first).to_contain_text("*")
 
 
 def test_a_click_on_a_latent_of_the_highlight_page_leads_here_and_back(open_page: Open) -> None:
@@ -52,7 +52,7 @@ def test_a_click_on_a_latent_of_the_highlight_page_leads_here_and_back(open_page
     latent = row.get_attribute("data-latent") or ""
     row.locator(".link").click()
     page.wait_for_url(re.compile(f"/latent.*{quote(latent, safe='')}"))
-    expect(page.locator(".st-key-tests .row")).to_contain_text("Paris")
+    expect(page.locator(".st-key-latent-tests .row")).to_contain_text("Paris")
     settle(page)
     page.go_back()
     page.wait_for_selector(TOKEN)
@@ -71,9 +71,9 @@ def test_keys_go_through_the_latents_and_leave_typing_alone(open_page: Open) -> 
     assert "latent 501 of" not in title(page)
     there = title(page)
     page.keyboard.press("t")
-    expect(page.locator(".st-key-latent_test textarea")).to_be_focused()
+    expect(page.locator(".st-key-latent-text textarea")).to_be_focused()
     page.keyboard.type("[r]s")
-    expect(page.locator(".st-key-latent_test textarea")).to_have_value("[r]s")
+    expect(page.locator(".st-key-latent-text textarea")).to_have_value("[r]s")
     assert title(page) == there
 
 
@@ -92,13 +92,13 @@ def test_back_returns_to_the_latent_before(open_page: Open) -> None:
 
 def test_the_live_test_shades_as_the_highlight_page_does(open_page: Open) -> None:
     page = latent_page(open_page)
-    box = page.locator(".st-key-latent_test textarea")
+    box = page.locator(".st-key-latent-text textarea")
     box.fill(PARIS)
     box.press("Control+Enter")
-    row = page.locator(".st-key-tests .row")
+    row = page.locator(".st-key-latent-tests .row")
     expect(row).to_contain_text("Paris")
     settle(page)
-    tip = page.locator(".st-key-tests .tip")
+    tip = page.locator(".st-key-latent-tests .tip")
     row.locator('[data-token="6"]').hover()
     value = re.search(r"^[\d.]+$", tip.inner_text(), re.MULTILINE)
     assert value is not None
@@ -110,31 +110,31 @@ def test_an_example_can_be_tested_and_the_test_before_comes_back(open_page: Open
     page = latent_page(open_page, query=f"&test={quote(PARIS)}")
     page.locator(ROW).nth(1).hover()
     page.locator(ROW).nth(1).locator(".act").click()
-    expect(page.locator(".st-key-latent_test textarea")).not_to_have_value(PARIS)
+    expect(page.locator(".st-key-latent-text textarea")).not_to_have_value(PARIS)
     settle(page)
     page.get_by_text("Earlier tests (1)").click()
-    page.locator(".st-key-earlier_tests .act").click()
-    expect(page.locator(".st-key-latent_test textarea")).to_have_value(PARIS)
+    page.locator(".st-key-latent-earlier-tests .act").click()
+    expect(page.locator(".st-key-latent-text textarea")).to_have_value(PARIS)
 
 
 def test_a_hovered_token_is_marked_on_the_histogram(open_page: Open) -> None:
     page = latent_page(open_page)
     page.locator(ROW).first.locator(".text .at").hover()
-    value = page.locator(".st-key-band_top .tip").inner_text().split("\n")[1]
-    expect(page.locator(".st-key-bins .marker")).to_contain_text(f"{float(value):.2f}")
+    value = page.locator(".st-key-latent-band-top .tip").inner_text().split("\n")[1]
+    expect(page.locator(".st-key-latent-bins .marker")).to_contain_text(f"{float(value):.2f}")
     page.locator("h1").hover()
-    expect(page.locator(".st-key-bins .marker")).to_have_count(0)
+    expect(page.locator(".st-key-latent-bins .marker")).to_have_count(0)
 
 
 def test_a_bar_filters_the_examples_and_lets_go(open_page: Open) -> None:
     page = latent_page(open_page)
-    page.locator('.st-key-bins [data-bin="39"]').click()
+    page.locator('.st-key-latent-bins [data-bin="39"]').click()
     page.wait_for_url(re.compile("bin=39"))
-    expect(page.locator(".st-key-band_bin .row")).not_to_have_count(0)
+    expect(page.locator(".st-key-latent-band-bin .row")).not_to_have_count(0)
     settle(page)
-    most = max(values(page, ".st-key-band_bin"))
-    assert all(value > most * 38 / 40 for value in values(page, ".st-key-band_bin"))
-    page.locator(".st-key-latent_all button").click()
+    most = max(values(page, ".st-key-latent-band-bin"))
+    assert all(value > most * 38 / 40 for value in values(page, ".st-key-latent-band-bin"))
+    page.locator(".st-key-latent-all button").click()
     expect(page.locator(ROW)).not_to_have_count(0)
     settle(page)
     assert "bin=" not in page.url
@@ -142,7 +142,7 @@ def test_a_bar_filters_the_examples_and_lets_go(open_page: Open) -> None:
 
 def test_a_neighbour_is_a_click_away(open_page: Open) -> None:
     page = latent_page(open_page)
-    row = page.locator(".st-key-within .row").first
+    row = page.locator(".st-key-latent-within .row").first
     wanted = row.get_attribute("data-latent") or ""
     row.locator(".open").click()
     expect(page.locator("h1")).to_contain_text(f"latent {wanted.rpartition('/')[2]} of")
@@ -164,11 +164,11 @@ def test_a_label_and_a_new_list_are_kept(open_page: Open) -> None:
     label.press("Enter")
     expect(page.locator("h4")).to_contain_text("names of <b>cities</b>")
     settle(page)
-    box = page.locator(".st-key-latent_lists input")
+    box = page.locator(".st-key-latent-lists input")
     box.fill("places")
     box.press("Enter")
     settle(page)
-    expect(page.locator(".st-key-latent_lists input")).to_have_attribute("placeholder", "In places")
+    expect(page.locator(".st-key-latent-lists input")).to_have_attribute("placeholder", "In places")
     assert "names of" in latent_page(open_page).locator("h4").inner_text()
 
 

@@ -21,9 +21,10 @@ from dashboard.ui.parts import latent_rows
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_corpus, get_engine
-from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latents
+from dashboard.ui.views.latent import PAGE
 
+_SHOWN = ("Snippets", "Full texts")
 FIRST = 10
 """Rows of the top band; the rest are read when they are asked for."""
 
@@ -32,13 +33,13 @@ FIRST = 10
 class _Reading:
     """What every band is drawn with."""
 
-    view: latents.LatentState
+    view: latents.LatentView
     facts: LatentFacts
     scale: Scale
     corpus: Corpus
 
 
-def column(view: latents.LatentState, facts: LatentFacts | None) -> None:
+def column(view: latents.LatentView, facts: LatentFacts | None) -> None:
     """The test box and its answer; then the bands, one by one."""
     _test_box()
     with failures.shown():
@@ -58,28 +59,27 @@ def strongest_text(facts: LatentFacts) -> str:
 def _test_box() -> None:
     box, options = st.columns([4, 1], vertical_alignment="center")
     box.text_area(
-        "Test it on a text", key=latents.TEST, height=68, on_change=latents.tested, persist_state="session",
-        placeholder="Test it on a text of your own: type, then Ctrl+Enter", label_visibility="collapsed",
+        "Test it on a text", height=68, placeholder="Test it on a text of your own: type, then Ctrl+Enter", label_visibility="collapsed",
+        **PAGE.bind("text"),
     )  # fmt: skip
     with options:
         chat = "Read the text as a user message, through the model's chat template."
-        st.toggle("Chat", key=latents.CHAT, on_change=latents.tested, persist_state="session", help=chat)
+        st.toggle("Chat", help=chat, **PAGE.bind("chat"))
 
 
-def _tests(view: latents.LatentState, facts: LatentFacts | None) -> Scale:
+def _tests(view: latents.LatentView, facts: LatentFacts | None) -> Scale:
     """The latent on the text in the box, and on those that were tested before; returns the scale of all texts."""
     latent = view.latent
     now = [_capture(view.test, latent)] if view.test.text else []
     scale = latent_rows.scale_of(latent, facts, now)
     rows = present_latent.test_rows(latent, now)
-    example_list(rows, scale, legend=True, wrapped=True, action="", key=latents.TESTS, on_act=note_change)
-    earlier = tuple(test for test in view.tested if test != view.test)
-    if earlier:
-        with st.expander(f"Earlier tests ({len(earlier)})", key=latents.EARLIER, on_change="rerun") as kept, failures.shown():
+    example_list(rows, scale, legend=True, wrapped=True, action="", key=PAGE.key("tests"), on_act=PAGE.touch)
+    if earlier := latents.earlier_tests(view):
+        with st.expander(f"Earlier tests ({len(earlier)})", key=PAGE.key("earlier"), on_change="rerun") as kept, failures.shown():
             if kept.open:
                 rows = present_latent.test_rows(latent, [_capture(test, latent) for test in earlier])
                 again = partial(latents.test_again, earlier)
-                example_list(rows, scale, legend=False, wrapped=True, action="test", key=latents.EARLIER_TESTS, on_act=again)
+                example_list(rows, scale, legend=False, wrapped=True, action="test", key=PAGE.key("earlier tests"), on_act=again)
     return scale
 
 
@@ -98,8 +98,8 @@ def _bands(reading: _Reading) -> None:
         return
     heading, switch = st.columns([3, 2], vertical_alignment="bottom")
     switch.segmented_control(
-        "Shown", (latents.SNIPPET, latents.FULL), key=latents.SHOWN, required=True, label_visibility="collapsed",
-        on_change=note_change, persist_state="session", width="stretch",
+        "Shown", _SHOWN, required=True, label_visibility="collapsed", width="stretch",
+        **PAGE.widget("shown", _SHOWN[view.is_full], lambda shown: PAGE.change(is_full=shown == _SHOWN[True])),
     )  # fmt: skip
     if view.bin is not None:
         _one_bin(reading, heading, view.bin)
@@ -107,11 +107,11 @@ def _bands(reading: _Reading) -> None:
     spots = fold(reading.corpus, facts.top)
     with heading:
         _title("Strongest", f"{len(facts.top)} of {present_latent.grouped(facts.n_fired)} activations", TERMS["top band"])
-    _draw(reading, _read(reading, spots[:FIRST]), f"{latents.BAND}_top")
+    _draw(reading, _read(reading, spots[:FIRST]), "band top")
     if more := spots[FIRST:]:
-        with st.expander(f"{len(more)} more of the strongest", key=latents.FURTHER, on_change="rerun") as further, failures.shown():
+        with st.expander(f"{len(more)} more of the strongest", key=PAGE.key("further"), on_change="rerun") as further, failures.shown():
             if further.open:
-                _draw(reading, _read(reading, more), f"{latents.BAND}_more")
+                _draw(reading, _read(reading, more), "band more")
     _below(reading, {example.position for example in facts.top})
 
 
@@ -126,10 +126,10 @@ def _below(reading: _Reading, drawn: set[int]) -> None:
         caption = present_latent.interval_caption(part, facts) + ("" if spots else ", its examples are among the strongest")
         _title(f"{part.low:.2f} to {part.high:.2f}", caption, TERMS["interval"])
         if spots:
-            _draw(reading, list(islice(contexts, len(spots))), f"{latents.BAND}_{place}")
+            _draw(reading, list(islice(contexts, len(spots))), f"band {place}")
     if bands[-1]:
         _title("Near misses", "came closest without firing; * before the threshold", TERMS["near miss"])
-        _draw(reading, list(contexts), f"{latents.BAND}_near", near=True)
+        _draw(reading, list(contexts), "band near", near=True)
 
 
 def _one_bin(reading: _Reading, heading: DeltaGenerator, chosen: int) -> None:
@@ -143,10 +143,17 @@ def _one_bin(reading: _Reading, heading: DeltaGenerator, chosen: int) -> None:
         _title(f"{low:.2f} to {high:.2f}", f"{len(found)} of {len(unique)} examples", TERMS["top band"])
     said, button = st.columns([3, 2], vertical_alignment="center")
     said.caption(f"{present_latent.grouped(facts.histogram[chosen])} tokens lie in this bar; {len(found)} of them are kept as examples.")
-    button.button("Show all examples", key=latents.ALL, icon=":material/filter_alt_off:", on_click=latents.show_all, width="stretch")
+    button.button(
+        "Show all examples",
+        key=PAGE.key("all"),
+        icon=":material/filter_alt_off:",
+        on_click=PAGE.change,
+        kwargs={"bin": None},
+        width="stretch",
+    )
     if found:
         spots = fold(reading.corpus, sorted(found, key=lambda one: -one.value))
-        _draw(reading, _read(reading, spots), f"{latents.BAND}_bin")
+        _draw(reading, _read(reading, spots), "band bin")
 
 
 def _title(name: str, caption: str, term: str) -> None:
@@ -161,4 +168,4 @@ def _draw(reading: _Reading, contexts: Sequence[Context], key: str, *, near: boo
     rows = latent_rows.example_rows(contexts, near=near)
     texts = {str(context.spot.example.position): present_latent.as_text(context) for context in contexts}
     test = partial(latents.test_example, key, texts)
-    example_list(rows, reading.scale, legend=False, wrapped=reading.view.is_full, action="test", key=key, on_act=test)
+    example_list(rows, reading.scale, legend=False, wrapped=reading.view.is_full, action="test", key=PAGE.key(key), on_act=test)

@@ -18,11 +18,11 @@ from dashboard.ui.parts.naming import names
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_engine
-from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latents
+from dashboard.ui.views.latent import PAGE
 
 
-def column(catalog: Catalog, spec: SaeSpec, view: latents.LatentState, facts: LatentFacts | None) -> None:
+def column(catalog: Catalog, spec: SaeSpec, view: latents.LatentView, facts: LatentFacts | None) -> None:
     """Everything, or without an index what the weights alone say."""
     with failures.shown():
         _logits(view.latent, facts)
@@ -45,38 +45,38 @@ def _logits(latent: LatentId, facts: LatentFacts | None) -> None:
     ids = tuple(dict.fromkeys(token.token_id for token in (*facts.promoted, *facts.suppressed)))
     shown = dict(zip(ids, engine.ask(VocabularyAsk(ids)).texts, strict=True))
     columns = (("likelier", facts.promoted), ("less likely", facts.suppressed))
-    token_columns([(title, latent_rows.weights(tokens, shown)) for title, tokens in columns], key=latents.LOGITS)
+    token_columns([(title, latent_rows.weights(tokens, shown)) for title, tokens in columns], key=PAGE.key("logits"))
 
 
-def _statistics(view: latents.LatentState, facts: LatentFacts) -> None:
+def _statistics(view: latents.LatentView, facts: LatentFacts) -> None:
     share, counted = figures.density(frequency(facts))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("**How often it fires**", help=TERMS["density"], width="content")
-        st.toggle("Log", key=latents.LOG, persist_state="session", on_change=note_change)
+        st.toggle("Log", **PAGE.bind("is_log"))
     st.markdown(f"{failures.plain(share)} :gray[{failures.plain(counted)}]")
     if not facts.is_dead:
         follows = str(view.latent)
         bins = present_latent.activation_bins(facts)
-        histogram(bins, log=view.is_log, selected=view.bin, follows=follows, key=latents.BINS, on_pick=latents.pick_bin)
+        histogram(bins, log=view.is_log, selected=view.bin, follows=follows, key=PAGE.key("bins"), on_pick=latents.pick_bin)
         middle = dict(zip(QUANTILES, facts.quantiles, strict=True))
         line = f"mean {facts.mean:.2f} · median {middle[0.5]:.2f} · 95 % below {middle[0.95]:.2f}"
         st.caption(failures.plain(line), help=TERMS["quantiles"])
     st.markdown("**Effect on the vocabulary**", help=TERMS["logit"])
-    histogram(present_latent.logit_bins(facts), log=view.is_log, key=latents.LOGIT_BINS)
+    histogram(present_latent.logit_bins(facts), log=view.is_log, key=PAGE.key("logit bins"))
 
 
 def _related(catalog: Catalog, latent: LatentId, facts: LatentFacts | None) -> None:
     if facts is None:
         others = tuple(spec.id for spec in catalog.release_of(latent.sae))
         found = get_engine().ask(NeighbourAsk(latent, others))
-        groups = {"Nearest in each SAE": (latents.WITHIN, [(one.latent, one.cosine) for one in found], "cosine")}
+        groups = {"Nearest in each SAE": ("within", [(one.latent, one.cosine) for one in found], "cosine")}
     else:
         near = [(one.latent, one.cosine) for one in facts.neighbours]
         within = [pair for pair in near if pair[0].sae == latent.sae][:N_NEIGHBOURS]
         groups = {
-            "In this SAE": (latents.WITHIN, within, "cosine"),
-            "In others": (latents.ACROSS, [pair for pair in near if pair[0].sae != latent.sae], "cosine"),
-            "Fires together": (latents.TOGETHER, [(one.latent, one.share) for one in facts.cofiring], "share"),
+            "In this SAE": ("within", within, "cosine"),
+            "In others": ("across", [pair for pair in near if pair[0].sae != latent.sae], "cosine"),
+            "Fires together": ("together", [(one.latent, one.share) for one in facts.cofiring], "share"),
         }
     st.markdown("**Related latents**", help=f"{TERMS['neighbour']} {TERMS['cofiring']}")
     for tab, (name, (key, related, measure)) in zip(st.tabs(list(groups)), groups.items(), strict=True):
@@ -89,4 +89,4 @@ def _list(name: str, key: str, related: Sequence[tuple[LatentId, float]], measur
         st.caption(f"{name}: none.")
         return
     rows = latent_rows.related_rows(related, latent, names(catalog), measure)
-    latent_list(rows, key=key, on_show=lambda: latents.go_listed(key))
+    latent_list(rows, key=PAGE.key(key), on_show=lambda: latents.go_listed(key))
