@@ -109,7 +109,7 @@ class UnknownKind(BadAsk):
     def __init__(self, what: str, given: str, nearest: Sequence[str]) -> None:
         self.given, self.nearest = given, tuple(nearest)
         known = ", ".join(nearest) or "none is installed"
-        super().__init__(f"No {what} {given[:80]!r}. There is: {known}. `latents entities list` shows all.")
+        super().__init__(f"No {what} {given[:80]!r}. Nearest: {known}. `latents entities list` shows all.")
 
 
 class UnknownResult(BadAsk):
@@ -117,11 +117,14 @@ class UnknownResult(BadAsk):
 
     def __init__(self, kind: str, key: str, there_are: int) -> None:
         self.kind, self.key = kind, key
-        super().__init__(f"No readable {kind} result {key} on this machine; it has {there_are}. Results are kept where they were saved.")
+        super().__init__(
+            f"No readable {kind} result {key} on this machine; there are {there_are} of this kind. "
+            "Results stay on the machine on which they were saved."
+        )
 
 
 class NotUsable(AnalysisError):
-    """A file or folder is there but cannot be used."""
+    """A file or folder exists but cannot be used."""
 
 
 class BrokenSaeFile(NotUsable):
@@ -142,7 +145,7 @@ class WidthMismatch(NotUsable):
         self.sae, self.sae_has, self.model_has = sae, sae_has, model_has
         super().__init__(
             f"{sae} needs {what} {sae_has:,}; {model} has {model_has:,}. "
-            "It was trained on another model: choose an SAE of this one, or load its model."
+            "It was trained on another model: choose an SAE of this model, or load the model it was trained on."
         )
 
 
@@ -158,7 +161,7 @@ class OtherModel(NotUsable):
 
 
 class OtherBos(NotUsable):
-    """An SAE that was trained on texts with a BOS token before them where there is none now, or the other way round."""
+    """An SAE that was trained on texts with a BOS token before them where none is added now, or the other way round."""
 
     def __init__(self, sae: str, wants: bool) -> None:
         trained, here = ("with", "without") if wants else ("without", "with")
@@ -170,11 +173,11 @@ class OtherBos(NotUsable):
 
 
 class NotMeasured(NotUsable):
-    """A figure that nobody has measured yet."""
+    """A figure that has not been measured yet."""
 
 
 class BrokenText(NotUsable):
-    """Training text that cannot be read or has too little in it."""
+    """Training text that cannot be read or is too short."""
 
 
 class BrokenEntityFile(NotUsable):
@@ -188,7 +191,7 @@ class BrokenEntityFile(NotUsable):
 
 
 class RunMismatch(NotUsable):
-    """A run folder that belongs to other settings, or is in use."""
+    """A run folder that belongs to other settings or is in use."""
 
 
 class NotAvailable(AnalysisError):
@@ -196,7 +199,7 @@ class NotAvailable(AnalysisError):
 
 
 class ModelUnavailable(NotAvailable):
-    """The model is neither in the cache nor to be had."""
+    """The model is neither in the cache nor available from the hub."""
 
 
 class ModelTooLarge(ModelUnavailable):
@@ -210,31 +213,31 @@ class ModelTooLarge(ModelUnavailable):
 
 
 class ModelNotLoaded(ModelUnavailable):
-    """A model of this installation that gave way to another one."""
+    """A model that was replaced by another one."""
 
     def __init__(self, model: str, loaded: str | None) -> None:
         self.model, self.loaded = model, loaded
-        instead = f"{loaded} is, since somebody chose it" if loaded else "none is"
-        super().__init__(f"{model} is not loaded: {instead}. One model is loaded at a time; load {model} again in the sidebar.")
+        instead = f"{loaded} was chosen since" if loaded else "no model is loaded"
+        super().__init__(f"{model} is not loaded: {instead}. Only one model is loaded at a time; choose {model} again in the sidebar.")
 
 
 class HubRefused(NotAvailable):
-    """The Hugging Face hub did not give what was asked of it."""
+    """The Hugging Face hub refused a request or did not answer it."""
 
 
 class DeviceUnavailable(NotAvailable):
-    """A device was asked for that this machine lacks."""
+    """The requested device is not present on this machine."""
 
 
 class CacheUnwritable(NotAvailable):
     """The cache folder cannot be used."""
 
     def __init__(self, folder: Path, error: OSError) -> None:
-        super().__init__(f"The cache folder {folder} cannot be written: {error}. Set LATENTS_CACHE to a folder of yours.")
+        super().__init__(f"The cache folder {folder} cannot be written: {error}. Set LATENTS_CACHE to a folder that you can write to.")
 
 
 class ServiceUnavailable(NotAvailable):
-    """A service on the network that does not answer, or not as it should."""
+    """A network service that does not answer, or answers incorrectly."""
 
 
 class NoSae(NotAvailable):
@@ -249,33 +252,33 @@ class NotDone(AnalysisError):
 
 
 class Cancelled(NotDone):
-    """Whoever asked has left."""
+    """The request was withdrawn."""
 
     def __init__(self) -> None:
-        super().__init__("Cancelled: whoever asked has left, or stopped it.")
+        super().__init__("Cancelled: the request was stopped or its page was closed.")
 
 
 class ModelBusy(NotDone):
-    """A model that cannot give way to another one yet."""
+    """A model that cannot be unloaded yet."""
 
     def __init__(self, loaded: str, wanted: str, doing: Sequence[str]) -> None:
         self.loaded, self.wanted, self.doing = loaded, wanted, tuple(doing)
         n = len(doing)
         super().__init__(
             f"{wanted} is not loaded: {loaded} is at work ({n} {'job' if n == 1 else 'jobs'}: {'; '.join(doing)[:300]}), and one model is "
-            "loaded at a time. Wait until it is done, or cancel it."
+            "loaded at a time. Wait until that is done, or cancel it."
         )
 
 
 class ModelClosed(NotDone):
-    """A model that gave way to another one while somebody still had a question."""
+    """A model that was unloaded while requests were waiting."""
 
     def __init__(self) -> None:
-        super().__init__("The model was closed: another one was chosen. Choose this one again in the sidebar.")
+        super().__init__("The model was unloaded because another one was chosen. Choose it again in the sidebar.")
 
 
 class QueueFull(NotDone):
-    """Too many jobs wait."""
+    """Too many jobs are waiting."""
 
     def __init__(self, waiting: int) -> None:
         self.waiting = waiting
@@ -283,7 +286,7 @@ class QueueFull(NotDone):
 
 
 class OutOfMemory(NotDone):
-    """An ask that needs more bytes than there are."""
+    """A request that needs more memory than is free."""
 
     def __init__(self, needed_bytes: int | None, free_bytes: int, device: str, cure: str | None = None) -> None:
         self.needed_bytes, self.free_bytes, self.device = needed_bytes, free_bytes, device
@@ -295,12 +298,12 @@ class OutOfMemory(NotDone):
 
 
 class ShelfTooSmall(OutOfMemory):
-    """Dictionaries that may not be in memory together."""
+    """Dictionaries that do not fit into their memory budget together."""
 
     def __init__(self, asked: str, needed_bytes: int, budget_bytes: int, device: str) -> None:
         self.needed_bytes, self.free_bytes, self.device = needed_bytes, budget_bytes, device
         NotDone.__init__(
             self,
-            f"{asked} needs {needed_bytes / 2**20:,.1f} MiB on {device}; dictionaries may take {budget_bytes / 2**20:,.1f} MiB. "
-            "Raise LATENTS_SAE_MEMORY, or ask fewer dictionaries at once.",
+            f"{asked} needs {needed_bytes / 2**20:,.1f} MiB on {device}; the budget for dictionaries is {budget_bytes / 2**20:,.1f} MiB. "
+            "Raise LATENTS_SAE_MEMORY, or use fewer dictionaries at once.",
         )

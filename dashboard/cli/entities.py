@@ -95,7 +95,7 @@ def entities_build(
         return
     screen.print(f"Check it: latents entities check {built.file}; use it: LATENTS_ENTITY_FOLDERS={built.file.parent}", markup=False)
     paper.print(
-        f"{built.file}: {built.n_kept:,} of {built.n_rows:,} rows. Dropped: {built.n_repeated:,} of a name that stands twice, "
+        f"{built.file}: {built.n_kept:,} of {built.n_rows:,} rows. Dropped: {built.n_repeated:,} with a duplicate name, "
         f"{built.n_missing:,} without an attribute, {built.n_unnamed:,} without a name. {built.n_asked:,} pages asked, "
         f"{built.n_cached:,} had been before.",
         soft_wrap=True,

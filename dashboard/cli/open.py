@@ -24,7 +24,7 @@ def open_sae(
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="About so many of its tokens are read. More is slower and better.")] = INDEX_TOKENS,
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8501,
-    serve: Annotated[bool, typer.Option(help="Open the dashboard; without, the index is built in front and the command ends.")] = True,
+    serve: Annotated[bool, typer.Option(help="Open the dashboard; --no-serve: build the index in the foreground, then exit.")] = True,
     as_json: Json = False,
 ) -> None:
     """Check an SAE against its model, measure it on a short text, build its index in the background, open the dashboard on it."""

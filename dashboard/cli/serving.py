@@ -22,7 +22,9 @@ def streamlit_flags(
     """
     path = base_path.strip("/")
     if not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*|", path):
-        raise BadAsk(f"{base_path[:80]!r} is no base path. Write it as in an address, for example latents or lab/latents.")
+        raise BadAsk(
+            f"{base_path[:80]!r} is not a valid URL path. Use letters, digits, - and _ between slashes, for example latents or lab/latents."
+        )
     flags = ["--server.port", str(port), "--server.address", host]
     if path:
         flags += ["--server.baseUrlPath", path]

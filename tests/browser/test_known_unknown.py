@@ -143,7 +143,7 @@ def test_the_same_preview_again_is_the_stored_one_and_every_part_opens(open_page
         page.get_by_test_id("stMainBlockContainer").get_by_role("radio", name=tab, exact=True).click()
         page.wait_for_url(re.compile(f"tab={tab}" if tab != "Latents" else "known_unknown(?!.*tab=)"))
         settle(page)
-        expect(page.get_by_text("This is a fault of ours")).to_have_count(0)
+        expect(page.get_by_text("Internal error")).to_have_count(0)
 
 
 def test_a_latent_is_tried_out_and_a_verdict_by_hand_moves_the_bars(open_page: Open, study: str) -> None:

@@ -73,7 +73,7 @@ class Where(StrEnum):
 
 @dataclass(frozen=True)
 class NamedVector:
-    """A direction that is no latent: uploaded, or put together from several."""
+    """A direction that is not a latent: uploaded, or put together from several."""
 
     name: str
     site: Site
@@ -112,7 +112,7 @@ class Intervention:
         if abs(self.amount) > MAX_AMOUNT:
             raise BadAsk(f"The amount of {self.direction} is {self.amount:g}; it must be between -{MAX_AMOUNT:g} and {MAX_AMOUNT:g}.")
         if self.unit is Unit.MAX and isinstance(self.direction, NamedVector):
-            raise BadAsk(f"{self.direction} is no latent and has no largest activation: use the unit raw or norm.")
+            raise BadAsk(f"{self.direction} is not a latent and has no largest activation: use the unit raw or norm.")
 
     def __str__(self) -> str:
         return f"{self.direction}:{self.op.value}:{print_amount(self.amount)}:{self.unit.value}"
@@ -142,7 +142,7 @@ class Intervention:
         if name.startswith(VECTOR):
             known = vectors or {}
             if name.removeprefix(VECTOR) not in known:
-                raise BadAsk(f"There is no {name} here. Vectors that are: {', '.join(known) or 'none'}.")
+                raise BadAsk(f"There is no {name} here. Available vectors: {', '.join(known) or 'none'}.")
             direction = known[name.removeprefix(VECTOR)]
         else:
             direction = LatentId.parse(name)

@@ -194,7 +194,7 @@ class Jobs:
             state, message = JobState.FAILED, str(error)
         except BaseException as error:  # it is the job's; this thread must live on
             log.exception("Job %s failed", id)
-            state, message = JobState.FAILED, f"This is a fault of ours: {type(error).__name__}. The log has the details."
+            state, message = JobState.FAILED, f"Internal error: {type(error).__name__}. Details are in the log."
         with self._lock:
             self._work.pop(id, None)
             if self._is_running(id):

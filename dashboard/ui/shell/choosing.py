@@ -47,7 +47,7 @@ def read_so(own: Choice, bos: bool, dtype: Dtype) -> None:
     """
     now = remember_model(own.given, own_settings(), bos=bos, dtype=dtype)
     if (now.bos, now.dtype) != (bos, dtype):
-        raise BadAsk(f"LATENTS_BOS or LATENTS_DTYPE says otherwise of {own}. Unset it and start the dashboard again.")
+        raise BadAsk(f"LATENTS_BOS or LATENTS_DTYPE overrides the setting for {own}. Unset it and restart the dashboard.")
     choose(str(own))
     st.rerun()
 

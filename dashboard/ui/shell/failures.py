@@ -24,7 +24,7 @@ def shown() -> Iterator[None]:
         st.error(plain(str(error)), icon=":material/error:")
     except Exception as error:
         log.exception("a page failed")
-        st.error(plain(f"This is a fault of ours: {type(error).__name__}. The log has the details; the rest of the page still works."))
+        st.error(plain(f"Internal error: {type(error).__name__}. Details are in the log; the rest of the page still works."))
 
 
 def answer(ticket: Ticket[T], doing: str) -> T:

@@ -46,7 +46,7 @@ def test_what_cannot_be_done_is_refused_with_the_cure() -> None:
         Intervention(LATENT, Op.ADD, math.inf)
     with pytest.raises(BadAsk, match="raw or norm"):
         Intervention(VECTOR, Op.ADD, 1.0, Unit.MAX)
-    with pytest.raises(BadAsk, match=r"There is no vector/south here\. Vectors that are: north"):
+    with pytest.raises(BadAsk, match=r"There is no vector/south here\. Available vectors: north"):
         Intervention.parse("vector/south:add:1", vectors={"north": VECTOR})
     with pytest.raises(BadAsk, match="600 new tokens were asked for; 1 to 512"):
         Sampling(600)

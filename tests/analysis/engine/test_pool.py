@@ -35,7 +35,7 @@ def test_a_model_that_is_chosen_takes_the_place_of_the_one_before(pool: EnginePo
     assert pool.loaded == OTHER and pool.engine(OTHER) is second
     with pytest.raises(ModelClosed):
         first.describe()
-    with pytest.raises(ModelNotLoaded, match=r"tests/one is not loaded: tests/other is"):
+    with pytest.raises(ModelNotLoaded, match=r"tests/one is not loaded: tests/other was chosen since"):
         pool.engine(ONE)
 
 

@@ -109,7 +109,7 @@ def test_a_fault_is_logged_and_called_ours_and_the_next_job_runs(
     with caplog.at_level(logging.ERROR):
         job = ended(jobs, jobs.submit("broken", 1, broken))
     assert job.state is JobState.FAILED and job.error is not None
-    assert type(error).__name__ in job.error and "fault of ours" in job.error and "secret" not in job.error
+    assert type(error).__name__ in job.error and "Internal error" in job.error and "secret" not in job.error
     assert job.id in caplog.text and type(error).__name__ in caplog.text
     assert ended(jobs, jobs.submit("next", 1, lambda: iter([Step(1)]))).state is JobState.DONE
 

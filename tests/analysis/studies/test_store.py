@@ -116,9 +116,9 @@ def test_what_is_no_key_is_refused_with_the_form(store: ResultStore, record: Run
 
 def test_an_unknown_key_is_refused_with_how_many_there_are(store: ResultStore, record: RunRecord) -> None:
     store.save(record, RESULT)
-    with pytest.raises(UnknownResult, match=r"0000000000000000 on this machine; it has 1\."):
+    with pytest.raises(UnknownResult, match=r"0000000000000000 on this machine; there are 1 of this kind"):
         store.load("steer", "0" * 16)
-    with pytest.raises(UnknownResult, match=r"it has 0\."):
+    with pytest.raises(UnknownResult, match=r"there are 0 of this kind"):
         store.load("sweep", key_of(record))
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_result_is_refused_and_hides_no_other(store: ResultStore, reco
     key, other = store.save(record, RESULT), store.save(whole, RESULT)
     (tmp_path / "results" / "steer" / key / "result.json").write_bytes(content)
     before = files(tmp_path)
-    with pytest.raises(UnknownResult, match=rf"{key} on this machine; it has 2\."):
+    with pytest.raises(UnknownResult, match=rf"{key} on this machine; there are 2 of this kind"):
         store.load("steer", key)
     assert store.load("steer", other) == (whole, RESULT) and files(tmp_path) == before
     assert store.save(record, RESULT) == key and store.load("steer", key) == (record, RESULT)

@@ -104,6 +104,6 @@ def keep_tables(folder: Path, tables: Sequence[EntityTable]) -> None:
 
 
 def kept_tables(folder: Path, ask: StudyAsk) -> tuple[EntityTable, ...]:
-    """The tables that `keep_tables` put away."""
+    """The tables that `keep_tables` saved."""
     kinds = [read_kind(folder / f"{one.name}.toml") for one in ask.types]
     return tuple(read_entities(kind, kind.table) for kind in kinds)

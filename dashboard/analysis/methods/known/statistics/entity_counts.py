@@ -242,7 +242,7 @@ class Counts:
 
 
 class EntityCounter:
-    """Counts that grow in the order of a roster, and can be put away between two chunks."""
+    """Counts that grow in the order of a roster, and can be saved between two chunks."""
 
     def __init__(self, roster: Roster, columns: Columns) -> None:
         self.n_read = 0
@@ -276,7 +276,7 @@ class EntityCounter:
         return Counts(self._roster.kinds, self._columns, self._n.copy(), self._fires.copy())
 
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays to be put away (`np.savez`)."""
+        """Arrays to save (`np.savez`)."""
         return {"n_read": np.array(self.n_read), "study": np.array(self._study()), "n": self._n.copy(), "fires": self._fires.copy()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -286,7 +286,7 @@ class EntityCounter:
             RunMismatch: if they are of other entities, labels, splits or SAEs.
         """
         if str(state["study"]) != self._study():
-            raise RunMismatch("The counts that were put away are of other entities, labels or SAEs. Begin anew, or restore what was asked.")
+            raise RunMismatch("The saved counts belong to other entities, labels or SAEs. Start over, or restore what was asked before.")
         self.n_read = int(state["n_read"])
         self._n, self._fires = state["n"].copy(), state["fires"].copy()
 
