@@ -11,9 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui.views import flow, highlight, latent
+from dashboard.ui.views import flow, highlight, latent, search
 from dashboard.ui.views import lists as list_state
-from dashboard.ui.views import search as search_state
 from dashboard.ui.views import steer as steer_state
 from tests.app_pages.conftest import Open
 
@@ -73,7 +72,7 @@ WAYS = {
 FIRST_CHANGES: dict[str, Callable[[AppTest], AppTest]] = {
     "highlight": lambda app: app.text_area(highlight.PAGE.key("text")).set_value(FOX).run(),
     "latent": press(latent.PAGE.key("next")),
-    "search": lambda app: app.toggle(search_state.COMMON).set_value(True).run(),
+    "search": lambda app: app.toggle(search.PAGE.key("is_common")).set_value(True).run(),
     "flow": lambda app: app.toggle(flow.PAGE.key("every_layer")).set_value(True).run(),
     "steer": lambda app: app.number_input(steer_state.SEED).set_value(7).run(),
 }

@@ -1,5 +1,7 @@
 """The search page without a browser: what is ranked, what is stale, the address bar, and what goes wrong, on the tiny model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,8 +11,10 @@ from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.search.by_text import By, RankAsk, rank
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Note, Notebook
+from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.sae.shelf import Shelf
 from dashboard.analysis.tokens import Prompt
+from dashboard.ui.shell import resources
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/search.py"
@@ -86,23 +90,23 @@ def test_chosen_tokens_rank_without_another_reading(open_page: Open, runner: Loc
     every = names(app)
     with monkeypatch.context() as asked:
         asked.setattr(type(runner), "ask", lambda self, ask: pytest.fail("the model was asked again"))
-        app.session_state["search_chosen"] = (2, 3)
-        app.segmented_control(key="search_by").set_value(By.SUM).run()
+        app.session_state["search::view"] = replace(app.session_state["search::view"], positions=(2, 3))
+        app.segmented_control(key="search:by").set_value(By.SUM).run()
     assert names(app) == ranked(runner, RankAsk(By.SUM, (2, 3)))[:50] != every
     assert in_url(app, "token") == ["2", "3"] and drawn(app, RESULTS)["chosen"] == [2, 3]
-    app.segmented_control(key="search_by").set_value(By.MAX).run()
+    app.segmented_control(key="search:by").set_value(By.MAX).run()
     assert names(app) == ranked(runner, RankAsk(By.MAX, (2, 3)))[:50] and in_url(app, "by") == ["max"]
 
 
 def test_a_changed_text_is_said_and_read_only_when_asked(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page, by="max")
     before = names(app)
-    app.text_area(key="search_text").set_value("Something else").run()
+    app.text_area(key="search:text").set_value("Something else").run()
     assert "Stale" in app.markdown[0].value + " ".join(one.value for one in app.markdown)
     assert names(app) == before and "".join(drawn(app, RESULTS)["texts"][1:]) == FOX and in_url(app, "prompt") == [FOX]
-    app.segmented_control(key="search_by").set_value(By.SUM).run()
+    app.segmented_control(key="search:by").set_value(By.SUM).run()
     assert names(app) == ranked(runner, RankAsk(By.SUM))[:50]
-    button(app, "Read again").click().run()
+    button(app, "Run again").click().run()
     assert not any("Stale" in one.value for one in app.markdown)
     assert names(app) == ranked(runner, RankAsk(By.SUM), "Something else")[:50] and in_url(app, "prompt") == ["Something else"]
 
@@ -111,14 +115,14 @@ def test_fewer_saes_are_live_and_more_are_stale(open_page: Open, runner: LocalRu
     app = opened(open_page, by="max", layer="1")
     kept = tuple(spec.id for spec in runner.catalog.specs if spec.site.layer == 1)
     assert names(app) == ranked(runner, RankAsk(By.MAX, saes=kept))[:50]
-    app.button_group(key="search_points").set_value(["mlp_out"]).run()
+    app.button_group(key="search:points").set_value(["mlp_out"]).run()
     only = tuple(sae for sae in kept if sae.name == "1.mlp_out")
     assert names(app) == ranked(runner, RankAsk(By.MAX, saes=only))[:50] and in_url(app, "site") == ["mlp_out"]
     assert not any("Stale" in one.value for one in app.markdown)
-    app.button_group(key="search_points").set_value([]).run()
-    app.button_group(key="search_layers").set_value([]).run()
-    assert any("2 SAEs more" in one.value.replace("\\", "") for one in app.markdown)
-    button(app, "Read again").click().run()
+    app.button_group(key="search:points").set_value([]).run()
+    app.button_group(key="search:layers").set_value([]).run()
+    assert any("2 more SAEs" in one.value.replace("\\", "") for one in app.markdown)
+    button(app, "Run again").click().run()
     assert names(app) == ranked(runner, RankAsk(By.MAX))[:50]
     counted = {layer["layer"]: layer["n"] for layer in drawn(app, RESULTS)["layers"]}
     whole = ranked(runner, RankAsk(By.MAX))
@@ -175,11 +179,11 @@ def test_tokens_beyond_the_text_are_left_out(open_page: Open, runner: LocalRunne
 def test_bad_input_is_said_and_what_was_read_stays(open_page: Open, text: str, message: str) -> None:
     app = opened(open_page)
     before = names(app)
-    app.text_area(key="search_text").set_value(text).run()
-    button(app, "Read").click().run()
+    app.text_area(key="search:text").set_value(text).run()
+    button(app, "Run").click().run()
     assert message in told(app) and not app.exception and names(app) == before
-    app.text_area(key="search_text").set_value("The dog").run()
-    button(app, "Read").click().run()
+    app.text_area(key="search:text").set_value("The dog").run()
+    button(app, "Run").click().run()
     assert not app.error and "".join(drawn(app, RESULTS)["texts"][1:]) == "The dog"
 
 
@@ -196,25 +200,25 @@ def test_the_list_button_puts_a_latent_in_and_takes_it_out(open_page: Open, tmp_
     def script() -> None:
         import streamlit as st
 
-        from dashboard.ui.views import search as search_state
+        from dashboard.ui.parts import list_box
+        from dashboard.ui.views.search import PAGE, SearchView
 
-        st.session_state[search_state.RESULTS] = {"listed": "tiny/2.resid_post/7"}
-        search_state.toggle_listed("Mine")
-        st.write(search_state.said())
+        PAGE.take(SearchView(into="Mine"))
+        st.session_state[PAGE.key("results")] = {"listed": "tiny/2.resid_post/7"}
+        list_box.toggle_listed(PAGE, "results")
+        PAGE.tell()
 
     notebook, latent = Notebook(tmp_path / "notebook.sqlite"), LatentId.parse("tiny/2.resid_post/7")
     other = ListEntry(LatentId.parse("tiny/2.resid_post/9"), "kept")
     app = AppTest.from_function(script).run()
-    assert "is now in the list Mine" in app.markdown[0].value and notebook.lists() == (LatentList("Mine", entries=(ListEntry(latent),)),)
+    assert "is now in the list Mine" in app.toast[0].value and notebook.lists() == (LatentList("Mine", entries=(ListEntry(latent),)),)
     notebook.save_list(LatentList("Mine", "foxes", "The fox", (other, ListEntry(latent))))
-    assert "was taken out of the list Mine" in app.run().markdown[0].value
+    assert "was taken out of the list Mine" in app.run().toast[0].value
     assert notebook.lists() == (LatentList("Mine", "foxes", "The fox", (other,)),)
 
 
-def test_no_sae_at_all_is_said(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard.analysis.sae.catalog import Catalog
-
-    monkeypatch.setattr(runner, "catalog", Catalog(()))
+def test_no_sae_at_all_is_said(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "read_catalog", lambda settings: Catalog(()))
     app = open_page(PAGE, prompt=FOX)
     assert "0 SAEs are installed" in told(app) and not app.exception
 

@@ -98,6 +98,10 @@ def test_repeated_values_count_once_and_no_more_than_the_most_are_taken(runner: 
     assert read({"pin": pins}, runner.catalog)[0].pins == OTHERS[:2]
 
 
+def test_whole_numbers_stand_in_ascending_order_whatever_order_an_address_has(runner: LocalRunner) -> None:
+    assert read({"at": ["7", "0", "12"]}, runner.catalog)[0].at == (0, 7, 12)
+
+
 def test_texts_share_the_length_of_an_address_and_what_does_not_fit_is_left_out_with_what_stands_beside_it() -> None:
     assert query(Shown(SEED, text=LONG, chat=True)).keys() == {"seed", "share"}
     url = query(Shown(SEED, text="a" * 5000, chat=True, other="b" * 5000))

@@ -19,7 +19,7 @@ from tests.app_pages.conftest import Open, drawn, told
 from tests.conftest import N_LATENTS, TEXT
 
 INDEXED = tuple(SaeId("tiny", name) for name in ("1.resid_post", "2.resid_post", "1.mlp_out"))
-LAYERS, SITES = "word_layers", "word_points"
+LAYERS, SITES = "word:layers", "word:points"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def latents(app: AppTest) -> list[LatentId]:
 
 def searched(app: AppTest) -> int:
     """How many latents the caption says were looked through."""
-    words = next(one.value for one in app.caption if "latents have it" in one.value).split()
+    words = next(one.value for one in app.caption if "latents match" in one.value).split()
     return int(words[words.index("latents") - 1])
 
 
@@ -80,7 +80,7 @@ def test_layers_and_sites_choose_the_saes_and_stand_in_the_address(open_page: Op
     again = opened(open_page, layer="1", site="mlp_out")
     assert latents(again) == latents(app) and again.button_group(key=LAYERS).value == [1]
     app.button_group(key=LAYERS).set_value([2]).run()
-    assert not latents(app) and "No SAE with an index is among those chosen" in told(app)
+    assert not latents(app) and "None of the selected SAEs has an index" in told(app)
 
 
 def test_what_the_address_chooses_and_is_not_there_is_named_and_the_rest_is_searched(open_page: Open) -> None:
@@ -91,11 +91,11 @@ def test_what_the_address_chooses_and_is_not_there_is_named_and_the_rest_is_sear
 
 def test_each_search_has_a_choice_of_its_own(open_page: Open) -> None:
     app = opened(open_page, layer="2")
-    app.button_group(key="search_find").set_value("By text").run()
-    assert not app.exception and app.button_group(key="search_layers").value == []
-    app.button_group(key="search_layers").set_value([1]).run()
-    app.button_group(key="search_find").set_value("By word").run()
+    app.button_group(key="search:find").set_value("By text").run()
+    assert not app.exception and app.button_group(key="search:layers").value == []
+    app.button_group(key="search:layers").set_value([1]).run()
+    app.button_group(key="search:find").set_value("By word").run()
     assert app.button_group(key=LAYERS).value == [2] and searched(app) == N_LATENTS
     fresh = open_page("app_pages/search.py", prompt="The dog", layer="1")
-    fresh.button_group(key="search_find").set_value("By word").run()
+    fresh.button_group(key="search:find").set_value("By word").run()
     assert not fresh.exception and fresh.button_group(key=LAYERS).value == []

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.real]
 expect.set_options(timeout=30_000)  # the server may share its cores with other work
 
 PARIS = "The capital of France is Paris."
-ROWS = ".st-key-search_results .line"
-TEXT = ".st-key-search_results .text"
+ROWS = ".st-key-search-results .line"
+TEXT = ".st-key-search-results .text"
 
 
 def opened(open_page: Open, query: str = "", **more: object) -> Page:
@@ -92,7 +92,7 @@ def test_a_typed_text_is_stale_until_it_is_read(open_page: Open) -> None:
     expect(page.get_by_text("Stale")).to_be_visible()
     settle(page)
     assert names(page) == before
-    page.get_by_role("button", name="Read again").click()
+    page.get_by_role("button", name="Run again").click()
     expect(page.locator(TEXT)).to_contain_text("def f(x): return x")
     expect(page.get_by_text("Stale")).to_have_count(0)
 
@@ -109,17 +109,17 @@ def test_ctrl_enter_reads(open_page: Open) -> None:
 def test_the_filter_says_how_many_it_hides(open_page: Open) -> None:
     page = opened(open_page)
     expect(page.get_by_text(re.compile(r"[1-9][\d,]* hidden by the density filter"))).to_be_visible()
-    page.locator(".st-key-search_density").get_by_text("any", exact=True).click()
+    page.locator(".st-key-search-density").get_by_text("any", exact=True).click()
     expect(page).to_have_url(re.compile("density=any"))
     expect(page.get_by_text(re.compile(r"hidden by the density filter"))).to_have_count(0)
-    page.locator(".st-key-search_density").get_by_text("5 %", exact=True).click()
+    page.locator(".st-key-search-density").get_by_text("5 %", exact=True).click()
     expect(page.get_by_text(re.compile(r"[1-9][\d,]* hidden by the density filter"))).to_be_visible()
     expect(page).to_have_url(re.compile("density=5"))
 
 
 def test_a_layer_is_searched_alone_and_the_others_still_count(open_page: Open) -> None:
     page = opened(open_page)
-    bars = page.locator(".st-key-search_results .layer")
+    bars = page.locator(".st-key-search-results .layer")
     counts, layer = bars.locator(".n").all_inner_texts(), bars.nth(1).locator(".of").inner_text()
     bars.nth(1).click()
     expect(page).to_have_url(re.compile(f"layer={layer}"))
@@ -167,7 +167,7 @@ def test_a_latent_goes_into_the_list_and_out_of_it(open_page: Open) -> None:
 def test_the_link_opens_the_same_view(open_page: Open) -> None:
     page = opened(open_page, "&by=quantile&density=5&token=4&shade=common")
     other = open_page("search?" + page.url.split("?", 1)[1], ready=ROWS)
-    assert other.locator(".st-key-search_results").inner_text() == page.locator(".st-key-search_results").inner_text()
+    assert other.locator(".st-key-search-results").inner_text() == page.locator(".st-key-search-results").inner_text()
 
 
 def test_words_and_texts_are_two_sides_of_one_page(open_page: Open) -> None:
@@ -189,5 +189,5 @@ def test_nothing_scrolls_sideways(open_page: Open, scheme: str, width: int) -> N
     page = opened(open_page, scheme=scheme, width=width)
     # The document itself never scrolls: Streamlit's main pane does.
     assert page.locator("[data-testid=stMain]").evaluate("element => element.scrollWidth <= element.clientWidth")
-    table = page.locator(".st-key-search_results .table")
+    table = page.locator(".st-key-search-results .table")
     assert table.evaluate("element => element.scrollWidth <= element.clientWidth")

@@ -34,10 +34,25 @@ def list_box(page: Page[Any], widget: str, latents: Sequence[LatentId], placehol
     )  # fmt: skip
 
 
-def into_box(page: Page[Any], field: str, label: str, **more: Any) -> None:
-    """Which list is filled from rows: one of the notebook's, or a new one."""
+def into_box(page: Page[Any], label: str, **more: Any) -> None:
+    """Which list is filled from the rows of a page, whose view says so in `into`: one of the notebook's, or a new one."""
     names = [one.name for one in get_notebook().lists()]
-    st.selectbox(label, names, index=None, accept_new_options=True, placeholder=FIRST_LIST, **page.bind(field), **more)
+    st.selectbox(label, names, index=None, accept_new_options=True, placeholder=FIRST_LIST, **page.bind("into"), **more)
+
+
+def listed(page: Page[Any]) -> frozenset[LatentId]:
+    """What the list has that is filled from rows."""
+    return frozenset(entry.latent for known in get_notebook().lists() if known.name == _filled(page) for entry in known.entries)
+
+
+def toggle_listed(page: Page[Any], component: str) -> None:
+    """Callback of rows: put a latent into the list that is filled, or take it out."""
+    if picked := page.event(component, "listed"):
+        page.toast(toggle_in_list(LatentId.parse(str(picked)), _filled(page)))
+
+
+def _filled(page: Page[Any]) -> str:
+    return (page.view.into or "").strip() or FIRST_LIST
 
 
 def add_to_list(latents: Sequence[LatentId], name: str) -> str:

@@ -1,6 +1,9 @@
-"""Which SAEs a search looks in, by release, layer and site <-> session and address bar, and the inputs for it."""
+"""Which SAEs a page looks in, by release, layer and site: fields of its view, and the inputs for them.
 
-from collections.abc import Callable, Mapping, Sequence
+A page with such a choice has the fields `releases`, `layers` and `points` in its view, made by the functions of these names here.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,9 +12,8 @@ import streamlit as st
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui.shell.glossary import TERMS
-
-_MOST = 500
-"""Of one kind in an address."""
+from dashboard.ui.shell.page import Page
+from dashboard.ui.shell.view import several
 
 
 class SourceKeys(NamedTuple):
@@ -36,11 +38,6 @@ class Sources:
         kept = st.session_state
         return cls(tuple(kept[keys.releases]), tuple(sorted(kept[keys.layers])), tuple(kept[keys.points]))
 
-    def keep(self, keys: SourceKeys) -> None:
-        """This tab has it from now on."""
-        for key, values in zip(keys, (self.releases, self.layers, self.points), strict=True):
-            st.session_state[key] = list(values)
-
     def saes(self, catalog: Catalog) -> tuple[SaeId, ...]:
         """The SAEs that are chosen."""
         return tuple(
@@ -51,34 +48,39 @@ class Sources:
             and (not self.points or spec.site.point.value in self.points)
         )
 
-    def in_url(self) -> dict[str, list[str]]:
-        """As the address bar has it."""
-        lists = {"release": self.releases, "layer": self.layers, "site": self.points}
-        return {name: [str(value) for value in values] for name, values in lists.items() if values}
+
+def releases() -> Any:
+    """The field of the releases that are chosen."""
+    return several("release", releases_of)
 
 
-def from_url(url: Mapping[str, list[str]], catalog: Catalog) -> tuple[Sources, list[str]]:
-    """What an address chooses, and what of it is not there, for people."""
-    problems: list[str] = []
+def layers() -> Any:
+    """The field of the layers that are chosen."""
+    return several("layer", layers_of, ascending=True)
 
-    def several(name: str, choices: Sequence[str]) -> tuple[str, ...]:
-        asked = dict.fromkeys(url.get(name, [])[:_MOST])
-        if wrong := [text[:20] for text in asked if text not in choices]:
-            problems.append(f"{name}={wrong[0]!r} is none of {', '.join(choices)}.")
-        return tuple(text for text in asked if text in choices)
 
-    layers = several("layer", [str(layer) for layer in layers_of(catalog)])
-    return Sources(several("release", releases_of(catalog)), tuple(map(int, layers)), several("site", points_of(catalog))), problems
+def points() -> Any:
+    """The field of the sites that are chosen."""
+    return several("site", points_of)
+
+
+def boxes(page: Page[Any], catalog: Catalog, **also: Any) -> None:
+    """Pills for what there is more than one of; layers always. A change sets further fields `also`."""
+    if len(chosen := releases_of(catalog)) > 1:
+        st.pills("Releases (none selected: all)", chosen, selection_mode="multi", **page.bind("releases", **also))
+    st.pills("Layers (none selected: all)", layers_of(catalog), selection_mode="multi", help=TERMS["site"], **page.bind("layers", **also))
+    if len(chosen := points_of(catalog)) > 1:
+        st.pills("Sites (none selected: all)", chosen, selection_mode="multi", **page.bind("points", **also))
 
 
 def inputs(catalog: Catalog, keys: SourceKeys, on_change: Callable[[], None]) -> None:
     """Pills for what there is more than one of; layers always."""
     shared: dict[str, Any] = {"selection_mode": "multi", "on_change": on_change, "persist_state": "session"}
-    if len(releases := releases_of(catalog)) > 1:
-        st.pills("Releases (none chosen: all)", releases, key=keys.releases, **shared)
-    st.pills("Layers (none chosen: all)", layers_of(catalog), key=keys.layers, help=TERMS["site"], **shared)
-    if len(points := points_of(catalog)) > 1:
-        st.pills("Sites (none chosen: all)", points, key=keys.points, **shared)
+    if len(chosen := releases_of(catalog)) > 1:
+        st.pills("Releases (none selected: all)", chosen, key=keys.releases, **shared)
+    st.pills("Layers (none selected: all)", layers_of(catalog), key=keys.layers, help=TERMS["site"], **shared)
+    if len(chosen := points_of(catalog)) > 1:
+        st.pills("Sites (none selected: all)", chosen, key=keys.points, **shared)
 
 
 def how_many(n_chosen: int, catalog: Catalog) -> str:

@@ -6,7 +6,7 @@ from components.data import Column, FoundRow, LayerCount
 from dashboard.analysis.methods.search.by_text import By, Found, Ranking
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui.parts.figures import UNKNOWN, rounded_count, short_percent
+from dashboard.ui.parts.figures import UNKNOWN, grouped, rounded_count, short_percent
 from dashboard.ui.parts.latent_rows import latent_link
 
 BESIDE = 32
@@ -91,9 +91,9 @@ def _figures(one: Found, by: By, compared: bool) -> tuple[str, ...]:
 def what_is_shown(ranking: Ranking, n_without_index: int, first: int, last: int) -> str:
     """One sentence on the ranking, in numbers; `first` and `last` are the part that is drawn, half open."""
     n_saes = sum(ranking.ask.saes is None or sae in ranking.ask.saes for sae in ranking.counts)
-    parts = [f"{whole(ranking.n_firing)} latents of {n_saes} SAE{'s' if n_saes != 1 else ''} fire on the tokens that count"]
+    parts = [f"{grouped(ranking.n_firing)} latents of {n_saes} SAE{'s' if n_saes != 1 else ''} fire on the tokens that count"]
     if ranking.ask.max_density is not None:
-        parts.append(f"{whole(ranking.n_hidden)} hidden by the density filter")
+        parts.append(f"{grouped(ranking.n_hidden)} hidden by the density filter")
     if last > first:
         parts.append(f"{first + 1} to {last} shown")
     if n_without_index:
@@ -113,11 +113,6 @@ def layer_counts(ranking: Ranking, catalog: Catalog, points: Collection[str], re
             if ranking.ask.saes is None or sae in ranking.ask.saes:
                 chosen.add(site.layer)
     return [LayerCount(layer, n, layer in chosen) for layer, n in sorted(counts.items())]
-
-
-def whole(value: int) -> str:
-    """A count with grouped spaces."""
-    return f"{value:,}".replace(",", "\u2009")
 
 
 def _digits(value: float | None, digits: int) -> str:

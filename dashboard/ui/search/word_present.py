@@ -8,7 +8,7 @@ from dashboard.analysis.methods.search.by_word import WordAnswer, WordHit
 from dashboard.analysis.methods.search.word_scores import Found
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook.notebook import Note
-from dashboard.ui.parts.figures import DENSITY, UNKNOWN, short_percent
+from dashboard.ui.parts.figures import DENSITY, UNKNOWN, grouped, short_percent
 from dashboard.ui.parts.latent_rows import latent_link
 
 _SAID = {
@@ -63,12 +63,10 @@ def what_was_found(answer: WordAnswer, *, meaning: bool) -> str:
     """One sentence on the answer, in numbers."""
     shown = len(answer.rows)
     if meaning:
-        text = f"{answer.n_latents:,} latents compared; the {shown:,} most alike are shown."
-    elif shown == answer.n_found:
-        text = f"{answer.n_found:,} of {answer.n_latents:,} latents have it."
+        text = f"{grouped(answer.n_latents)} latents compared; the {grouped(shown)} most alike are shown."
     else:
-        text = f"{answer.n_found:,} of {answer.n_latents:,} latents have it; the first {shown:,} are shown."
-    text = text.replace(",", "\u2009")
+        text = f"{grouped(answer.n_found)} of {grouped(answer.n_latents)} latents match"
+        text += "." if shown == answer.n_found else f"; the first {grouped(shown)} are shown."
     return f"{text} The model lists: {', '.join(answer.examples)}." if answer.examples else text
 
 

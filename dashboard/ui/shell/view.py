@@ -12,7 +12,7 @@
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -53,7 +53,7 @@ class Part:
     beside: str = ""
     """Printed only with this parameter, and kept with it."""
     takes: Callable[[Any], Any] = lambda value: value
-    """The field's value from that of a widget."""
+    """The field's value from that of a widget, or from what was read."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def whole(name: str, default: int | None, low: int, high: int, what: str = "", *
 
 def wholes(name: str, low: int, high: int, what: str = "") -> Any:
     """Whole numbers in a range, in ascending order, none by default."""
-    return part((), Part(name, _whole(low, high, what), most=_MAX_VALUES, takes=tuple))
+    return part((), Part(name, _whole(low, high, what), most=_MAX_VALUES, takes=_ascending))
 
 
 def flag(name: str, default: bool = False, *, on: str = "1", off: str = "0", beside: str = "") -> Any:
@@ -139,8 +139,8 @@ def choice(name: str, default: Any, choices: Mapping[Any, str] | Sequence[str], 
     return part(default, Part(name, read, words.__getitem__, always=always))
 
 
-def several(name: str, choices: Callable[[Catalog], Sequence[Any]]) -> Any:
-    """Some of what a catalogue has, none by default."""
+def several(name: str, choices: Callable[[Catalog], Sequence[Any]], *, ascending: bool = False) -> Any:
+    """Some of what a catalogue has, none by default; in ascending order, or as they were chosen."""
 
     def read(said: str, catalog: Catalog) -> Any:
         values = {str(value): value for value in choices(catalog)}
@@ -148,7 +148,7 @@ def several(name: str, choices: Callable[[Catalog], Sequence[Any]]) -> Any:
             raise ValueError(f"none of {', '.join(values)}")
         return values[said]
 
-    return part((), Part(name, read, most=_MAX_VALUES, takes=tuple))
+    return part((), Part(name, read, most=_MAX_VALUES, takes=_ascending if ascending else tuple))
 
 
 def long_text(name: str, default: str = "", *, always: bool = False) -> Any:
@@ -204,7 +204,7 @@ def parse(base: V, url: Url, catalog: Catalog, before: V | None = None) -> tuple
         said = [said for said in url.get(own.name, ()) if said or own.is_text] if own.name else []
         if said and (found := _values(own, said, catalog, problems)):
             named.add(own.name)
-            new[one.name] = found if own.most else found[0]
+            new[one.name] = own.takes(found if own.most else found[0])
         elif not said and before is not None and (own.name in kept or own.beside in kept):
             named.add(own.name)
             new[one.name] = getattr(before, one.name)
@@ -263,6 +263,10 @@ def _whole(low: int, high: int, what: str) -> Read:
         return int(said)
 
     return read
+
+
+def _ascending(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(values))
 
 
 def _length(said: str) -> int:

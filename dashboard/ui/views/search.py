@@ -1,44 +1,36 @@
-"""Typed state of the search page <-> session. With `state.py`, one of the places where keys are spelt."""
+"""What the search page shows of a search by text, and what a person can do with it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-
-import streamlit as st
+from typing import Any, Self
 
 from dashboard.analysis.asks.capture import Capture
-from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods.search.by_text import By, RankAsk
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.notebook.notebook import LatentList, ListEntry
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui.parts.sae_sources import SourceKeys, Sources
+from dashboard.ui.parts import sae_sources
+from dashboard.ui.parts.sae_sources import Sources
 from dashboard.ui.shell import address
-from dashboard.ui.shell.resources import get_notebook
-from dashboard.ui.shell.tab import note_change
+from dashboard.ui.shell.page import Page
+from dashboard.ui.shell.view import Url, View, choice, flag, local, long_text, whole, wholes
 
-FIND, BY_TEXT, BY_WORD = "search_find", "By text", "By word"
+BY_TEXT, BY_WORD = "By text", "By word"
 FIND_IN_URL, WORD_IN_URL = "find", "word"
-TEXT, CHAT, WITHOUT = "search_text", "search_chat", "search_without"
-SOURCES_KEYS = SourceKeys("search_releases", "search_layers", "search_points")
-BY, DENSITY, SPECIAL, COMMON, PAGE, LIST = "search_by", "search_density", "search_special", "search_common", "search_page", "search_list"
-READ, AGAIN, SOURCES, RESULTS = "search_read", "search_again", "search_sources", "search_results"
-READ_NOW, CHOSEN, _READING, _SAID, _FIND_SEEN = (
-    "search_read_now", "search_chosen", "search_reading", "search_said", "search_find_seen",
-)  # fmt: skip
 DENSITIES: dict[str, float | None] = {"any": None, "5 %": 0.05, "1 %": 0.01}
 """Choices of the density filter."""
 FIRST_DENSITY = "1 %"
 """Of some 5,000 latents that fire on a sentence a handful are at a height seldom seen by chance alone, and those are the ones
 that fire on everything: with them first, a search shows commas and articles."""
 PER_PAGE = 50
-FIRST_LIST = "My latents"
-"""The list that is filled when none was named."""
 EXAMPLES = {
     "Landmark": "The Eiffel Tower was finished in 1889, in time for the World's Fair in Paris.",
     "Recipe": "Whisk the eggs with the sugar, then fold in the flour and bake for 25 minutes at 180 °C.",
     "Diagnosis": "The patient was treated with antibiotics for a bacterial infection of the lungs.",
     "Code": "for i in range(10):\n    print(i, total / len(values))",
 }
+_LACKS_TEXT = "This link does not include its text: it was too long for a link, or was left out. Enter the text again, then click Run."
+_TO_READ, _READING, _FOUND_BY, _NAMED = "to read", "reading", "found by", "named"
 
 
 @dataclass(frozen=True)
@@ -64,100 +56,111 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class SearchState:
-    """Everything that the page shows of a search by text, but for what was read."""
+class SearchView(View):
+    """Everything that the page shows of a search by text, but for what was read: text, mode and second text are those of the boxes."""
 
-    wanted: ReadAsk
-    """What the boxes say."""
-    by: By
-    density: str
+    text: str = long_text("prompt", always=True)
+    chat: bool = flag("chat")
+    without: str = long_text("without")
+    by: By = choice("by", By.RARITY, {by: by.value for by in By})
+    density: str = choice("density", FIRST_DENSITY, {one: one.removesuffix(" %") for one in DENSITIES})
     """One of DENSITIES."""
-    with_special: bool
-    is_common: bool
+    with_special: bool = flag("special")
+    is_common: bool = flag("shade", on="common", off="own")
     """One scale for all rows, instead of each latent's own maximum."""
-    positions: tuple[int, ...]
-    page: int
-    """From 1."""
-    into: str
-    """The list that is being filled."""
-    sources: Sources
+    releases: tuple[str, ...] = sae_sources.releases()
+    layers: tuple[int, ...] = sae_sources.layers()
+    points: tuple[str, ...] = sae_sources.points()
+    positions: tuple[int, ...] = wholes("token", 0, 999_999, "a position. Give a whole number from 0")
+    """The tokens that count; none for all."""
+    part: int = whole("part", 1, 1, 999_999)
+    """The part of the ranking that is shown, from 1."""
+    into: str | None = local(None)
+    """The list that rows go into; None for the first one."""
 
-    def rank_ask(self, positions: tuple[int, ...]) -> RankAsk:
+    @property
+    def sources(self) -> Sources:
+        """Where the search looks."""
+        return Sources(self.releases, self.layers, self.points)
+
+    def wanted(self, catalog: Catalog) -> ReadAsk:
+        """What the boxes say."""
+        return ReadAsk(Prompt(self.text, self.chat), self.without, self.sources.saes(catalog))
+
+    def rank_ask(self, positions: tuple[int, ...], saes: tuple[SaeId, ...]) -> RankAsk:
         """How what was read is ranked."""
-        return RankAsk(self.by, positions, self.with_special, DENSITIES[self.density], self.wanted.saes)
+        return RankAsk(self.by, positions, self.with_special, DENSITIES[self.density], saes)
+
+    def drawn(self, seen: Reading, positions: tuple[int, ...], part: int) -> "SearchView":
+        """The view as it is on the screen: with the text that was read, not one that is still being typed."""
+        prompt = seen.ask.prompt
+        return replace(self, text=prompt.text, chat=prompt.chat, without=seen.ask.without, positions=positions, part=part)
+
+    def completed(self, named: Collection[str], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
+        """An address without a text is said to lack it."""
+        del catalog, before
+        return self, [] if "prompt" in named else [_LACKS_TEXT]
 
 
-def search_state(catalog: Catalog) -> SearchState:
-    """The state of this tab."""
-    kept = st.session_state
-    sources = Sources.read(SOURCES_KEYS)
-    wanted = ReadAsk(Prompt(kept[TEXT], kept[CHAT]), kept[WITHOUT], sources.saes(catalog))
-    return SearchState(
-        wanted,
-        By(kept[BY]),
-        kept[DENSITY],
-        kept[SPECIAL],
-        kept[COMMON],
-        kept[CHOSEN],
-        kept[PAGE],
-        (kept[LIST] or FIRST_LIST).strip() or FIRST_LIST,
-        sources,
-    )
+def _owns(url: Url) -> bool:
+    return bool(url.keys() - {FIND_IN_URL}) and list(url.get(FIND_IN_URL, ())) != [WORD_IN_URL]
 
 
-def follow_find() -> None:
-    """Open the search that the address names, whenever it comes to name another."""
-    kept, url = st.session_state, address.read()
-    named = url.get(FIND_IN_URL, [""])[-1] if url else kept.get(_FIND_SEEN, "")
-    if FIND not in kept or kept.get(_FIND_SEEN) != named:
-        kept[FIND] = BY_WORD if named == WORD_IN_URL else BY_TEXT
-    kept[_FIND_SEEN] = named
+PAGE = Page("search", "app_pages/search.py", SearchView, lambda _: SearchView(next(iter(EXAMPLES.values()))), _owns)
 
 
-def found() -> None:
+def open_page(catalog: Catalog) -> None:
+    """Take over what the address says; what it asks for is to be read at once, if it has a text."""
+    before = PAGE.view if PAGE.is_open else None
+    problems = PAGE.open(catalog)
+    if PAGE.view is not before:
+        PAGE.remember(_READING, None)
+        PAGE.remember(_TO_READ, _LACKS_TEXT not in problems)
+
+
+def found_by() -> str:
+    """Which search is open: the one that the address names, whenever it comes to name another."""
+    url = address.read()
+    named = _named(url) if url else PAGE.recall(_NAMED, "")
+    if PAGE.recall(_NAMED) != named:
+        PAGE.remember(_FOUND_BY, BY_WORD if named == WORD_IN_URL else BY_TEXT)
+    PAGE.remember(_NAMED, named)
+    return PAGE.recall(_FOUND_BY)
+
+
+def find_by(way: str) -> None:
     """Callback: a person opened the other search, whatever the address still names."""
-    note_change()
-    st.session_state[_FIND_SEEN] = address.read().get(FIND_IN_URL, [""])[-1]
+    PAGE.touch()
+    PAGE.remember(_FOUND_BY, way)
+    PAGE.remember(_NAMED, _named(address.read()))
 
 
-def turn(key: str) -> None:
-    """Callback of the leafing."""
-    note_change()
-    st.session_state[PAGE] = int(st.session_state[key])
-
-
-def clear() -> None:
-    """An empty search in all SAEs, which is to be read at once."""
-    kept = st.session_state
-    kept[TEXT], kept[CHAT], kept[WITHOUT] = "", False, ""
-    Sources().keep(SOURCES_KEYS)
-    kept[BY], kept[DENSITY], kept[SPECIAL], kept[COMMON] = By.RARITY, FIRST_DENSITY, False, False
-    kept[CHOSEN], kept[PAGE] = (), 1
-    kept.setdefault(LIST, None)
-    kept[_READING], kept[READ_NOW] = None, True
+def _named(url: Url) -> str:
+    return url.get(FIND_IN_URL, [""])[-1]
 
 
 def reading() -> Reading | None:
     """What was read last in this tab."""
-    return st.session_state.get(_READING)
+    return PAGE.recall(_READING)
 
 
 def keep(read: Reading) -> None:
     """Search in this from now on. Tokens that were chosen in another text are not in this one."""
-    kept, before = st.session_state, reading()
+    before = reading()
     if before and before.ask.prompt != read.ask.prompt:
-        kept[CHOSEN], kept[PAGE] = (), 1
-    kept[_READING], kept[READ_NOW] = read, False
+        PAGE.settle(positions=(), part=1)
+    PAGE.remember(_READING, read)
+    PAGE.remember(_TO_READ, False)
 
 
 def must_read() -> bool:
     """Whether somebody asked for a reading that has not come yet."""
-    return st.session_state[READ_NOW]
+    return PAGE.recall(_TO_READ, True)
 
 
 def give_up() -> None:
     """Do not read again by itself what could not be read."""
-    st.session_state[READ_NOW] = False
+    PAGE.remember(_TO_READ, False)
 
 
 def stale(read: Reading, wanted: ReadAsk) -> str:
@@ -165,79 +168,40 @@ def stale(read: Reading, wanted: ReadAsk) -> str:
     missing = {*wanted.saes} - {*read.ask.saes}
     changes = (
         ("the text", read.ask.prompt.text != wanted.prompt.text),
-        ("its mode", read.ask.prompt.chat != wanted.prompt.chat),
+        ("the chat setting", read.ask.prompt.chat != wanted.prompt.chat),
         ("the second text", read.ask.without != wanted.without),
-        (f"{len(missing)} SAEs more" if len(missing) > 1 else "1 SAE more", bool(missing)),
+        (f"the selection ({len(missing)} more SAE{'s' if len(missing) > 1 else ''})", bool(missing)),
     )
     return ", ".join(words for words, changed in changes if changed)
 
 
 def read_now() -> None:
     """Callback: read what the boxes say."""
-    note_change()
-    st.session_state[READ_NOW] = True
+    PAGE.touch()
+    PAGE.remember(_TO_READ, True)
 
 
 def use_example(name: str) -> None:
     """Callback: read an example."""
+    PAGE.change(text=EXAMPLES[name], chat=False, without="")
     read_now()
-    kept = st.session_state
-    kept[TEXT], kept[CHAT], kept[WITHOUT] = EXAMPLES[name], False, ""
-
-
-def reranked() -> None:
-    """Callback of everything that changes the ranking: it is looked at from its beginning."""
-    note_change()
-    st.session_state[PAGE] = 1
 
 
 def opened() -> tuple[LatentId, Prompt] | None:
     """The latent whose row was clicked just now, and the text in which it was found."""
-    seen, key = reading(), st.session_state.get(RESULTS, {}).get("opened")
+    seen, key = reading(), PAGE.held("results", {}).get("opened")
     return (LatentId.parse(key), seen.ask.prompt) if seen and key else None
 
 
 def pick_tokens() -> None:
     """Callback of the text: these tokens count."""
-    picked = st.session_state[RESULTS].get("picked")
+    picked = PAGE.event("results", "picked")
     if picked is not None:
-        reranked()
-        st.session_state[CHOSEN] = tuple(int(position) for position in picked)
+        PAGE.change(positions=tuple(int(position) for position in picked), part=1)
 
 
 def pick_layer() -> None:
     """Callback of the bars: search in this layer too, or no longer."""
-    layer = st.session_state[RESULTS].get("layer")
+    layer = PAGE.event("results", "layer")
     if layer is not None:
-        reranked()
-        chosen = {*st.session_state[SOURCES_KEYS.layers]} ^ {int(layer)}
-        st.session_state[SOURCES_KEYS.layers] = sorted(chosen)
-
-
-def toggle_listed(into: str) -> None:
-    """Callback of the rows: put a latent into a list, or take it out."""
-    note_change()
-    name = st.session_state[RESULTS].get("listed")
-    if not name:
-        return
-    latent, notebook = LatentId.parse(str(name)), get_notebook()
-
-    def toggled(known: LatentList) -> LatentList:
-        rest = tuple(entry for entry in known.entries if entry.latent != latent)
-        return replace(known, entries=rest) if len(rest) < len(known.entries) else known.with_entries(ListEntry(latent))
-
-    try:
-        if into in {known.name for known in notebook.lists()}:
-            now = notebook.change_list(into, toggled)
-        else:
-            now = toggled(LatentList(into))
-            notebook.save_list(now)
-        is_in = latent in {entry.latent for entry in now.entries}
-        st.session_state[_SAID] = f"{latent} {'is now in' if is_in else 'was taken out of'} the list {now.name}."
-    except AnalysisError as error:
-        st.session_state[_SAID] = str(error)
-
-
-def said() -> str | None:
-    """What a callback had to say, once."""
-    return st.session_state.pop(_SAID, None)
+        PAGE.change(layers=tuple(sorted({*PAGE.view.layers} ^ {int(layer)})), part=1)
