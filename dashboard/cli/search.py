@@ -54,7 +54,7 @@ def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, 
     from dashboard.analysis.methods.search.by_text import counted_tokens, rank, read_histories, report
     from dashboard.analysis.tokens import Prompt
 
-    capture, refused = capture_readable(runner.capture, prompt, ask.saes)
+    capture, refused = capture_readable(runner.ask, prompt, ask.saes)
     if not counted_tokens(capture.tokens, ask).any():
         raise BadAsk("Every token that was chosen is a special one, so 0 tokens count. Add --special, or choose others.")
     other = None if without is None else runner.ask(CaptureAsk(Prompt(without, prompt.chat), tuple(capture.activations)))
