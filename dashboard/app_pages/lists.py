@@ -11,25 +11,25 @@ from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.index.file import LatentIndex, read_index
 from dashboard.analysis.methods.highlight.method import capture_readable
 from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.notebook.list_forms import pack_link
 from dashboard.analysis.tokens import Prompt
+from dashboard.ui.lists import acts
 from dashboard.ui.lists import inputs as list_controls
 from dashboard.ui.lists import present as present_list
 from dashboard.ui.parts import cautions
 from dashboard.ui.shell import failures, sidebar
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_notebook
 from dashboard.ui.views import latent as latent_state
-from dashboard.ui.views import lists
+from dashboard.ui.views.lists import PAGE, Shown, shown
 
 catalog, engine, notebook = get_catalog(), get_engine(), get_notebook()
 
 
-def read(view: lists.ListState, saes: list[SaeId]) -> tuple[Capture | None, Mapping[SaeId, AnalysisError]]:
+def read(now: Shown, saes: list[SaeId]) -> tuple[Capture | None, Mapping[SaeId, AnalysisError]]:
     """What the SAEs read on the test text, and why some could not."""
-    if not view.latents.test_text.strip() or not saes:
+    if not now.latents.test_text.strip() or not saes:
         return None, {}
     return capture_readable(
-        lambda ask: failures.answer(engine.ticket(ask), f"reading {len(ask.saes)} sites"), Prompt(view.latents.test_text), saes
+        lambda ask: failures.answer(engine.ticket(ask), f"reading {len(ask.saes)} sites"), Prompt(now.latents.test_text), saes
     )
 
 
@@ -44,18 +44,18 @@ def known(saes: list[SaeId]) -> dict[SaeId, LatentIndex]:
     return found
 
 
-def band(view: lists.ListState) -> None:
+def band(now: Shown) -> None:
     """A row a latent: its figures, its note, and the text shaded by it."""
     missing: dict[LatentId, AnalysisError] = {}
-    for entry in view.entries:
+    for entry in now.entries:
         try:
             catalog.latent(entry.latent)
         except AnalysisError as error:
             missing[entry.latent] = error
-    saes = list(dict.fromkeys(entry.latent.sae for entry in view.entries if entry.latent not in missing))
+    saes = list(dict.fromkeys(entry.latent.sae for entry in now.entries if entry.latent not in missing))
     cautions.shown(catalog, saes)
-    capture, refused = read(view, saes)
-    missing |= {entry.latent: refused[entry.latent.sae] for entry in view.entries if entry.latent.sae in refused}
+    capture, refused = read(now, saes)
+    missing |= {entry.latent: refused[entry.latent.sae] for entry in now.entries if entry.latent.sae in refused}
     if missing:
         st.warning(
             failures.plain(f"{len(missing)} of these latents cannot be read here; their rows say why."), icon=":material/broken_image:"
@@ -64,36 +64,34 @@ def band(view: lists.ListState) -> None:
         capture.tokens.texts if capture else (),
         capture.tokens.special if capture else (),
         present_list.columns(capture is not None),
-        present_list.rows(view.latents, view.entries, capture, known(saes), missing, notebook.notes(), is_common=view.is_common),
-        key=lists.ROWS,
-        wrapped=view.is_wrapped,
-        on_move=partial(lists.move, view),
-        on_remove=partial(lists.remove, view),
-        on_note=partial(lists.write_note, view),
+        present_list.rows(now.latents, now.entries, capture, known(saes), missing, notebook.notes(), is_common=now.view.is_common),
+        key=PAGE.key("rows"),
+        wrapped=now.view.is_wrapped,
+        on_move=partial(acts.move, now),
+        on_remove=partial(acts.remove, now),
+        on_note=partial(acts.write_note, now),
     )
     if opened:
-        latent_state.show(LatentId.parse(opened), Prompt(view.latents.test_text))
+        latent_state.show(LatentId.parse(opened), Prompt(now.latents.test_text))
 
 
-problems = lists.open_url(catalog)
+PAGE.open(catalog)
 st.title("What do these latents do on one text?")
 with failures.shown():
-    view = lists.list_state(catalog)
-    list_controls.chooser(view)
-    for line in (*problems, *lists.said()):
-        st.info(failures.plain(line), icon=":material/info:")
-    list_controls.head(view)
-    list_controls.adding(view, catalog)
+    now = shown(catalog)
+    list_controls.chooser(now)
+    PAGE.tell()
+    list_controls.head(now)
+    list_controls.adding(now, catalog)
     with failures.shown():
-        if view.latents.entries:
-            band(view)
+        if now.latents.entries:
+            band(now)
         else:
             st.info("This list is empty. Add latents by name above, or from the search and latent pages.", icon=":material/playlist_add:")
-    n_parts = -(-len(view.latents.entries) // lists.PER_PAGE)
-    if n_parts > 1:
-        st.pagination(n_parts, key=lists.PART, on_change=lists.turn, persist_state="session")
-    list_controls.in_and_out(view, catalog)
-    lists.write_url(view, pack_link(view.latents))
+    if now.n_parts > 1:
+        st.pagination(now.n_parts, **PAGE.bind("part"))
+    list_controls.in_and_out(now, catalog)
+    PAGE.write()
 with failures.shown():
     sidebar.model_card(engine.describe())
 sidebar.jobs()

@@ -1,7 +1,8 @@
 """Pages without a browser, on the tiny model."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,36 @@ def open_page(runner: LocalRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     yield open_page
     engine.close()
     st.cache_resource.clear()
+
+
+class _Session(MutableMapping[str, Any]):
+    """The session of a page as callbacks see it."""
+
+    def __init__(self, app: AppTest) -> None:
+        self._state = app.session_state
+
+    def __getitem__(self, key: str) -> Any:
+        return self._state[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._state[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._state[key]
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+@contextmanager
+def in_session(app: AppTest) -> Iterator[None]:
+    """Call what a component calls back: without a browser none is called."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(st, "session_state", _Session(app))
+        yield
 
 
 def drawn(app: AppTest, component: str) -> dict[str, Any] | None:

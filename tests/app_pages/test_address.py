@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui.views import flow, highlight, latent, search
-from dashboard.ui.views import lists as list_state
+from dashboard.ui.views import flow, highlight, latent, lists, search
 from dashboard.ui.views import steer as steer_state
 from tests.app_pages.conftest import Open
 
@@ -67,7 +66,7 @@ WAYS = {
     "flow to steer": ("flow", {"seed": A}, press(flow.PAGE.key("steer")), "steer"),
     "flow to steer with a path": ("flow", {"seed": A}, press(flow.PAGE.key("steer path")), "steer"),
     "flow to latent": ("flow", {"seed": A, "prompt": FOX}, press(flow.PAGE.key("open")), "latent"),
-    "lists to steer": ("lists", {"name": "two"}, press(list_state.STEER), "steer"),
+    "lists to steer": ("lists", {"name": "two"}, press(lists.PAGE.key("steer")), "steer"),
 }
 FIRST_CHANGES: dict[str, Callable[[AppTest], AppTest]] = {
     "highlight": lambda app: app.text_area(highlight.PAGE.key("text")).set_value(FOX).run(),

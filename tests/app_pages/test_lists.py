@@ -13,8 +13,9 @@ from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook.list_forms import MAX_LINK, Form, export_list, pack_link
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Note, Notebook
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui.views import lists as list_state
-from tests.app_pages.conftest import Open, drawn, told
+from dashboard.ui.lists import acts
+from dashboard.ui.views import lists
+from tests.app_pages.conftest import Open, drawn, in_session, told
 
 PAGE = "app_pages/lists.py"
 A, B, C = (LatentId(SaeId("tiny", name), index) for name, index in (("2.resid_post", 7), ("1.resid_post", 9), ("1.mlp_out", 30)))
@@ -45,21 +46,19 @@ def click(app: AppTest, label: str) -> AppTest:
 
 def act(app: AppTest, view_of: Notebook, name: str, **what: object) -> AppTest:
     """What a click in the rows does: their callbacks are not called without a browser."""
-    app.session_state[list_state.ROWS] = what
-    view = list_state.ListState(view_of.get_list(name), True, False, True, 1, False)
-    for key, callback in (("moved", list_state.move), ("removed", list_state.remove), ("noted", list_state.write_note)):
+    app.session_state[lists.PAGE.key("rows")] = what
+    now = lists.Shown(lists.ListsView(name), view_of.get_list(name))
+    for key, callback in (("moved", acts.move), ("removed", acts.remove), ("noted", acts.write_note)):
         if key in what:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(list_state, "get_notebook", lambda: view_of)
-                patch.setattr(list_state.st, "session_state", app.session_state)
-                callback(view)
+            with in_session(app):
+                callback(now)
     return app.run()
 
 
 def test_the_first_open_is_not_empty_and_keeps_nothing_unasked(open_page: Open, book: Notebook) -> None:
     app = open_page(PAGE)
-    assert not app.exception and app.text_input(list_state.TITLE).value == "Worked example"
-    assert app.text_area(list_state.TEXT).value and book.lists() == ()
+    assert not app.exception and app.text_input(lists.PAGE.key("name")).value == "Worked example"
+    assert app.text_area(lists.PAGE.key("test_text")).value and book.lists() == ()
     click(app, "Keep this list")
     assert [known.name for known in book.lists()] == ["Worked example"]
     assert in_url(app, "name") == "Worked example"
@@ -84,16 +83,16 @@ def test_every_row_shows_what_its_latent_does_on_the_text(open_page: Open, book:
         )
         assert row["maximum"] == pytest.approx(float(values.max()), abs=1e-5) and row["figures"][0] == f"{values.max():.2f}"
     assert any(row["positions"] for row in found)
-    app.toggle(list_state.COMMON).set_value(True).run()
+    app.toggle(lists.PAGE.key("is_common")).set_value(True).run()
     assert {row["maximum"] for row in rows(app)} == {max(row["maximum"] for row in found)}
 
 
 def test_changes_of_head_and_rows_are_kept_at_once(open_page: Open, book: Notebook) -> None:
     book.save_list(LIST)
     app = open_page(PAGE)
-    app.text_input(list_state.DESCRIPTION).set_value("of some kinds").run()
-    app.text_area(list_state.TEXT).set_value("the dog").run()
-    app.text_input(list_state.TITLE).set_value("dogs").run()
+    app.text_input(lists.PAGE.key("description")).set_value("of some kinds").run()
+    app.text_area(lists.PAGE.key("test_text")).set_value("the dog").run()
+    app.text_input(lists.PAGE.key("name")).set_value("dogs").run()
     assert in_url(app, "name") == "dogs"
     act(app, book, "dogs", moved={"key": str(C), "by": -2})
     assert [row["key"] for row in rows(app)] == [str(C), str(A), str(B)]
@@ -108,10 +107,10 @@ def test_latents_are_added_by_name_all_or_none(open_page: Open, book: Notebook) 
     book.save_list(LatentList("x"))
     app = open_page(PAGE)
     assert "This list is empty" in told(app)
-    app.text_input(list_state.ADD).set_value(f"{A}, {B}")
+    app.text_input(lists.PAGE.key("add")).set_value(f"{A}, {B}")
     click(app, "Add")
     assert [row["key"] for row in rows(app)] == [str(A), str(B)]
-    app.text_input(list_state.ADD).set_value(f"{C} tiny/1.mlp_out/64")
+    app.text_input(lists.PAGE.key("add")).set_value(f"{C} tiny/1.mlp_out/64")
     click(app, "Add")
     assert "Latent 64 is not in tiny/1.mlp_out: it has 64 latents" in told(app)
     assert len(book.get_list("x").entries) == 2
@@ -120,16 +119,13 @@ def test_latents_are_added_by_name_all_or_none(open_page: Open, book: Notebook) 
 def test_a_new_list_is_made_by_its_name_and_a_name_that_is_taken_is_refused(open_page: Open, book: Notebook) -> None:
     book.save_list(LIST)
     app = open_page(PAGE)
-    app.session_state[list_state.CHOICE] = "new"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(list_state, "get_notebook", lambda: book)
-        patch.setattr(list_state.st, "session_state", app.session_state)
-        list_state.choose()
+    with in_session(app):
+        acts.choose("new")
     assert [known.name for known in book.lists()] == ["foxes", "new"]
     app = open_page(PAGE, name="new")
-    app.text_input(list_state.TITLE).set_value("foxes").run()
+    app.text_input(lists.PAGE.key("name")).set_value("foxes").run()
     assert "a list called foxes already" in told(app)
-    assert app.text_input(list_state.TITLE).value == "new" and book.get_list("foxes") == LIST
+    assert app.text_input(lists.PAGE.key("name")).value == "new" and book.get_list("foxes") == LIST
 
 
 def test_a_list_is_deleted_only_when_that_was_confirmed(open_page: Open, book: Notebook) -> None:
@@ -140,7 +136,7 @@ def test_a_list_is_deleted_only_when_that_was_confirmed(open_page: Open, book: N
     assert book.lists() == (LIST,)
     click(click(app, "Delete"), "Delete it")
     assert book.lists() == () and book.note(A) == Note("stays")
-    assert "foxes is deleted" in told(app) and app.text_input(list_state.TITLE).value == "Worked example"
+    assert "foxes is deleted" in told(app) and app.text_input(lists.PAGE.key("name")).value == "Worked example"
 
 
 def test_a_link_carries_the_list_to_an_installation_that_has_none(open_page: Open, book: Notebook) -> None:
@@ -157,9 +153,9 @@ def test_a_link_carries_the_list_to_an_installation_that_has_none(open_page: Ope
 
 def test_a_list_of_a_link_can_be_changed_before_it_is_kept_and_its_address_follows(open_page: Open, book: Notebook) -> None:
     app = open_page(PAGE, list=pack_link(LIST))
-    app.text_input(list_state.TITLE).set_value("changed").run()
+    app.text_input(lists.PAGE.key("name")).set_value("changed").run()
     other = open_page(PAGE, list=in_url(app, "list"))
-    assert other.text_input(list_state.TITLE).value == "changed" and book.lists() == ()
+    assert other.text_input(lists.PAGE.key("name")).value == "changed" and book.lists() == ()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +163,7 @@ def test_a_list_of_a_link_can_be_changed_before_it_is_kept_and_its_address_follo
 )
 def test_an_address_that_means_nothing_is_told_and_the_page_lives(open_page: Open, query: dict[str, str], said: str) -> None:
     app = open_page(PAGE, **query)
-    assert said in told(app) and app.text_input(list_state.TITLE).value == "Worked example"
+    assert said in told(app) and app.text_input(lists.PAGE.key("name")).value == "Worked example"
 
 
 def test_what_is_not_installed_has_its_row_and_the_rest_is_read(open_page: Open, book: Notebook) -> None:
@@ -188,13 +184,13 @@ def test_files_and_pasted_links_come_in_and_what_goes_out_comes_in_again(open_pa
     codes = [code.value for code in app.code]
     assert any(code.endswith(f"?list={pack_link(LIST)}") for code in codes)
     quick = next(code for code in codes if "quick-list" in code)
-    app.text_area(list_state.PASTED).set_value(quick)
+    app.text_area(lists.PAGE.key("pasted")).set_value(quick)
     click(app, "Import")
     assert [entry.latent for entry in book.get_list("foxes 2").entries] == [A, B, C]
-    app.text_area(list_state.PASTED).set_value("nonsense")
+    app.text_area(lists.PAGE.key("pasted")).set_value("nonsense")
     click(app, "Import")
     assert "is no list of latents" in told(app)
-    app.text_area(list_state.PASTED).set_value(json.dumps([{"modelId": "gpt2-small", "layer": "6-res-jb", "index": "5"}]))
+    app.text_area(lists.PAGE.key("pasted")).set_value(json.dumps([{"modelId": "gpt2-small", "layer": "6-res-jb", "index": "5"}]))
     click(app, "Import")
     assert "no latent that is installed here" in told(app) and len(book.lists()) == 3
 
@@ -205,8 +201,9 @@ def test_a_long_list_is_leafed_through_and_says_what_its_link_leaves_out(open_pa
     )
     book.save_list(LatentList("long", "", "", noisy))
     app = open_page(PAGE)
-    assert len(rows(app)) == list_state.PER_PAGE and drawn(app, "list_rows")["texts"] == []
-    app.session_state[list_state.PART] = 3
+    assert len(rows(app)) == lists.PER_PAGE and drawn(app, "list_rows")["texts"] == []
+    with in_session(app):
+        lists.PAGE.change(part=3)
     app.run()
     assert [row["place"] for row in rows(app)] == list(range(50, 60)) and rows(app)[-1]["is_last"]
     said = " ".join(caption.value for caption in app.caption)
@@ -216,8 +213,8 @@ def test_a_long_list_is_leafed_through_and_says_what_its_link_leaves_out(open_pa
 def test_moving_goes_no_further_than_an_end() -> None:
     entries = LIST.entries
     for by, order in ((-9, (C, A, B)), (-1, (A, C, B)), (0, (A, B, C)), (9, (A, B, C))):
-        assert tuple(entry.latent for entry in list_state.moved_by(entries, C, by)) == order
-    assert list_state.moved_by(entries, GONE, 1) == entries
+        assert tuple(entry.latent for entry in acts.moved_by(entries, C, by)) == order
+    assert acts.moved_by(entries, GONE, 1) == entries
 
 
 def test_who_comes_back_from_another_page_with_its_address_finds_the_list(open_page: Open, book: Notebook) -> None:
@@ -227,5 +224,5 @@ def test_who_comes_back_from_another_page_with_its_address_finds_the_list(open_p
     app.query_params.clear()
     app.query_params["latent"] = str(A)
     app.run()
-    assert app.text_input(list_state.TITLE).value == "foxes"
+    assert app.text_input(lists.PAGE.key("name")).value == "foxes"
     assert in_url(app, "name") == "foxes" and "latent" not in app.query_params

@@ -25,7 +25,7 @@ LINK = "lists?list=" + str(
         )
     )
 )
-LINE, FOUND = ".st-key-list_rows .line", ".st-key-word-rows .line"
+LINE, FOUND = ".st-key-lists-rows .line", ".st-key-word-rows .line"
 
 
 def keys(page: Page) -> list[str]:

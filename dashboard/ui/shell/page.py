@@ -145,7 +145,7 @@ class Page(Generic[V]):
         value, own = getattr(self.view, field), part_of(self.view_class, field)
         return self.widget(field, list(value) if own.most else value, lambda new: self.change(**{field: own.takes(new)}, **also))
 
-    def widget(self, name: str, shows: Any, take: Callable[[Any], None]) -> dict[str, Any]:
+    def widget(self, name: str, shows: Any, take: Callable[[Any], object]) -> dict[str, Any]:
         """Arguments of a widget that shows a value; `take` gets what a person makes of it, in the callback."""
         kept, key = st.session_state, self.key(name)
         if key not in kept or kept[key] != shows:  # what is being typed stays where nothing else is to be shown
@@ -161,7 +161,7 @@ class Page(Generic[V]):
         """What a widget that belongs to no field holds."""
         return st.session_state.get(self.key(widget), otherwise)
 
-    def empty(self, widget: str, value: Any = None) -> None:
+    def put(self, widget: str, value: Any) -> None:
         """Callback: put another value into a widget that belongs to no field."""
         st.session_state[self.key(widget)] = value
 
@@ -211,7 +211,7 @@ class Page(Generic[V]):
     def _bar(self) -> address.Bar:
         return address.Bar(self.name)
 
-    def _took(self, key: str, take: Callable[[Any], None]) -> None:
+    def _took(self, key: str, take: Callable[[Any], object]) -> None:
         take(st.session_state[key])
 
     def _at(self, what: str) -> str:

@@ -44,6 +44,7 @@ class Part:
     read: Read
     """A value from its text. An AnalysisError is a complaint as it stands; a ValueError says what the text is not."""
     write: Write = str
+    """The text of a value; empty for what no address can carry."""
     most: int = 0
     """A field of several values takes so many at most; 0 for a field of one value."""
     always: bool = False
@@ -226,8 +227,8 @@ def query(view: View) -> dict[str, list[str]]:
                 continue
         if own.most:
             url |= {own.name: [own.write(each) for each in value]} if value else {}
-        elif own.always or value != one.default:
-            url[own.name] = [own.write(value)]
+        elif (own.always or value != one.default) and ((said := own.write(value)) or own.is_text):
+            url[own.name] = [said]
     return url
 
 
