@@ -35,7 +35,7 @@ def origin_bars(bars: Sequence[OriginBar], *, x_title: str, dark: bool = False) 
             hovertemplate=f"{name}, %{{x}}<br>%{{y:.1%}} [%{{customdata[3]:.1%}}, %{{customdata[4]:.1%}}], "
             "%{customdata[1]} of %{customdata[2]}<extra></extra>",
         )
-    gap = max(0.2, 1 - 0.13 * len(order))  # a bar alone is no wall
+    gap = max(0.2, 1 - 0.13 * len(order))  # a single bar does not become a wall
     figure.update_layout(barmode="stack", bargap=gap, **_layout(360), clickmode="event+select")
     figure.update_xaxes(title=x_title, type="category", categoryorder="array", categoryarray=order, automargin=True)
     figure.update_yaxes(title="share of what is active", range=[0, 1], tickformat=".0%")

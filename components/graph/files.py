@@ -88,7 +88,7 @@ def read_web_page(text: str) -> Graph:
             graph.add_edge(one["from"], one["to"], weight=one["weight"], note=one["note"], mutual=not one["dashes"])
         return from_networkx(graph)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise ValueError(f"This is no web page that the flow page wrote: {type(error).__name__} {error}.") from error
+        raise ValueError(f"This is not a web page that the flow page wrote: {type(error).__name__} {error}.") from error
 
 
 def read_file(text: str) -> Graph:
@@ -106,7 +106,7 @@ def read_file(text: str) -> Graph:
         else:
             nodes, edges = read_graphml(text)
     except (RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(f"This is no JSON file that the flow page wrote: {error}.") from error
+        raise ValueError(f"This is not a JSON file that the flow page wrote: {error}.") from error
     if not 1 <= len(nodes) <= MAX_NODES or len(edges) > MAX_EDGES:
         raise ValueError(
             f"This file holds {len(nodes):,} latents and {len(edges):,} links; 1 to {MAX_NODES:,} latents and up to {MAX_EDGES:,} links "
@@ -119,7 +119,7 @@ def read_file(text: str) -> Graph:
 
 
 def for_xml(text: str) -> str:
-    """Text that XML can hold: control characters as their Unicode pictures, what is no character as U+FFFD."""
+    """Text that XML can hold: control characters as their Unicode pictures, what is not a character as U+FFFD."""
     shown = re.sub(r"[\x00-\x08\x0b-\x1f]", lambda found: chr(0x2400 + ord(found[0])), text)
     return re.sub("[\ud800-\udfff\ufffe\uffff]", "\ufffd", shown)
 
@@ -144,7 +144,7 @@ def read_graphml(text: str) -> Graph:
         graph = nx.parse_graphml(text.partition("?>")[2] if text.lstrip().startswith("<?xml") else text)
         return from_networkx(nx.DiGraph(graph))
     except (KeyError, ValueError, OverflowError, nx.NetworkXException, SyntaxError) as error:
-        raise ValueError(f"This is no GraphML file of a flow graph ({error}). Export one from the flow page.") from error
+        raise ValueError(f"This is not a GraphML file of a flow graph ({error}). Export one from the flow page.") from error
 
 
 def circuit_json(
@@ -212,7 +212,7 @@ def read_circuit_json(file: Mapping[str, Any]) -> Graph:
             nodes.append(GraphNode(str(each["latent"]), layer, row, index, str(each["clerp"]), role, "", bool(each.get("seed"))))
         edges = [GraphEdge(key_of[link["source"]], key_of[link["target"]], float(link["weight"]), "") for link in file["links"]]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise ValueError(f"This is no graph file that the flow page wrote: {type(error).__name__} {error}.") from error
+        raise ValueError(f"This is not a graph file that the flow page wrote: {type(error).__name__} {error}.") from error
     return tuple(nodes), tuple(edges)
 
 

@@ -59,7 +59,7 @@ def lay_out(nodes: Sequence[GraphNode], edges: Iterable[GraphEdge] = ()) -> Layo
     """Places for all nodes. In a cell, nodes stand in the order in which they come, the first nearest to the row's top.
 
     Raises:
-        ValueError: if two nodes have the same key or an edge has an end that is no node, or goes backward.
+        ValueError: if two nodes have the same key or an edge has an end that is not a node, or goes backward.
     """
     cells: dict[tuple[int, GraphRow], list[str]] = {}
     by_key: dict[str, GraphNode] = {}

@@ -77,7 +77,7 @@ def read_click(value: object, drawn: FlowPicture) -> GraphClick | str:
     fields = cast("Mapping[str, object]", value if isinstance(value, Mapping) else {})
     kind, graph, node, edge = (str(fields.get(name) or "") for name in ("kind", "graph", "node", "edge"))
     if kind not in set(ClickKind):
-        return "This was no click on a graph."
+        return "This was not a click on a graph."
     if graph != drawn.token:
         return "The graph has changed since that click; click again."
     if node and node not in nodes_of(drawn):

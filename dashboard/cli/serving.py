@@ -30,7 +30,7 @@ def streamlit_flags(
         flags += ["--server.baseUrlPath", path]
     for name in public_hosts:
         if not re.fullmatch(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
-            raise BadAsk(f"{name[:80]!r} is no host name. Write it without scheme, port and path, for example latents.example.org.")
+            raise BadAsk(f"{name[:80]!r} is not a host name. Write it without scheme, port and path, for example latents.example.org.")
     for name in dict.fromkeys((*LOOPBACK, *public_hosts)):
         flags += ["--server.allowedHosts", name]
     if compress:

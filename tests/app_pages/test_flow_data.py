@@ -117,7 +117,7 @@ def test_steering_draws_behaviour_coherence_and_total_apart(open_panel) -> None:
     assert not app.exception and not told(app) and figures(app) == 3
     app.text_input(key="flow_steering_judge").set_value("file:///etc/passwd")
     next(button for button in app.button if button.label == "Write and score").click()
-    assert "is no address of a judge" in told(app.run())
+    assert "is not the address of a judge" in told(app.run())
 
 
 def made(app: AppTest, panel: str) -> str:

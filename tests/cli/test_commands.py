@@ -130,7 +130,7 @@ def test_a_doctor_without_a_model_exits_1_with_the_cure(tmp_path: Path) -> None:
 
 def test_a_doctor_names_a_folder_of_saes_that_is_not_there(tmp_path: Path) -> None:
     done = process("doctor", "--json", LATENTS_SAE_FOLDERS=str(tmp_path / "none"))
-    assert done.status == 1 and "none, which is no folder" in done.stdout
+    assert done.status == 1 and "none, which is not a folder" in done.stdout
 
 
 def test_no_network_and_no_cache_is_one_message(tmp_path: Path) -> None:

@@ -311,7 +311,7 @@ def test_a_chat_is_read_through_the_models_own_template_with_one_bos(tmp_path: P
 
 
 def test_a_base_model_has_no_chat_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(BadAsk, match="no chat template: it is no chat model"):
+    with pytest.raises(BadAsk, match="no chat template: it is not a chat model"):
         tokenise(open_as("gpt2", "openai-community/gpt2", tmp_path).model, Prompt("Hi", chat=True))
 
 

@@ -44,7 +44,7 @@ class _Trap:
 @pytest.fixture(autouse=True)
 def nothing_is_run_and_memory_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("TRAP", str(tmp_path))
-    entries()  # the directory of public SAEs, once a process, is no hostile file
+    entries()  # the directory of public SAEs, once a process, is not a hostile file
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _peak()
     yield
@@ -135,7 +135,7 @@ AT_ONCE: dict[str, Spoil] = {
     "no config": write("cfg.json", ""),
     "config is half": lambda folder: (folder / "cfg.json").write_bytes((folder / "cfg.json").read_bytes()[:50]),
     "config is deep": write("cfg.json", DEEP),
-    "config is no text": write("cfg.json", b"\xff\xfe\x00{}"),
+    "config is not text": write("cfg.json", b"\xff\xfe\x00{}"),
     "config is 40 MB": write("cfg.json", b'{"a": "' + b"x" * (40 << 20) + b'"}'),
     "config is a pipe": instead("cfg.json", os.mkfifo),
     "config is endless": instead("cfg.json", lambda path: path.symlink_to("/dev/zero")),
@@ -171,7 +171,7 @@ AT_ONCE: dict[str, Spoil] = {
     "record is text": write("record.json", '{"evaluation": "good"}'),
 }
 WHEN_LOADED: dict[str, Spoil] = {
-    "a weight that is no number": numbers(W_dec=float("nan")),
+    "a weight that is not a number": numbers(W_dec=float("nan")),
     "an infinite weight": numbers(W_enc=float("inf")),
     "an infinite bias": numbers(b_dec=float("-inf")),
     "k above its latents": topk(10**9),
@@ -398,7 +398,7 @@ MODELS: dict[str, Spoil] = {
     "a layer is missing": tensors(lambda stored: [stored.pop(name) for name in list(stored) if "layers.1." in name]),
     "one tensor has another name": tensors(lambda stored: stored.update({"other": stored.pop("model.norm.weight")})),
     "another shape": tensors(lambda stored: stored.update({"model.norm.weight": torch.ones(40)})),
-    "a weight that is no number": tensors(lambda stored: stored["model.norm.weight"].fill_(float("nan"))),
+    "a weight that is not a number": tensors(lambda stored: stored["model.norm.weight"].fill_(float("nan"))),
     "no tokenizer": lambda folder: [(folder / name).unlink() for name in ("tokenizer.json", "tokenizer_config.json")],
     "tokenizer is half": lambda folder: (folder / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes()[:500]),
     "tokenizer is none": write("tokenizer.json", "{}"),

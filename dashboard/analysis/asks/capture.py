@@ -69,7 +69,7 @@ class Fidelity:
     """How well an SAE keeps what the model knows, on the ordinary tokens of one text. Unknown is None.
 
     Source: FVU and CE recovered as in Karvonen et al. 2025, arXiv:2503.09532, section 3 and appendix. Differs from it:
-    the ablated baseline is the SAE's reconstruction with every latent off, because zeros are no activation that the
+    the ablated baseline is the SAE's reconstruction with every latent off, because zeros are not activations that the
     model ever sees and the mean of a short text still tells much of it; special tokens are left as they are.
     """
 

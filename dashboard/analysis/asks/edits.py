@@ -60,7 +60,7 @@ class Unit(StrEnum):
 
 
 VECTOR = "vector/"
-"""What the name of a direction that is no latent begins with in an edit."""
+"""What the name of a direction that is not a latent begins with in an edit."""
 
 
 class Where(StrEnum):

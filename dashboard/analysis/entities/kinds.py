@@ -237,7 +237,7 @@ def _attribute(name: str, entry: Any, aliases: Mapping[str, tuple[str, ...]], pr
     if not COLUMN.fullmatch(name) or name in RESERVED:
         problems.append(f"attribute {name!r}: lower-case letters, digits and _ only, a letter first, and not {' or '.join(RESERVED)}")
     if not isinstance(entry, dict):
-        problems.append(f"{where[:-1]} is no table")
+        problems.append(f"{where[:-1]} is not a table")
         entry = {}
     _unknown_keys(entry, _ATTRIBUTE_KEYS, where, problems)
     question = _template(entry, "question", None, where, problems)
@@ -262,7 +262,7 @@ def _attribute(name: str, entry: Any, aliases: Mapping[str, tuple[str, ...]], pr
 
 def _aliases(given: Any, problems: list[str]) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(given, dict):
-        problems.append("[aliases] is no table")
+        problems.append("[aliases] is not a table")
         return {}
     found = {}
     for name, others in given.items():

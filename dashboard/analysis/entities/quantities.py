@@ -10,7 +10,7 @@ _QUANTITY = re.compile(rf"(-?)(\d+(?:\.\d+)?)(?:\s*({'|'.join(_SCALES)}))?", re.
 _DECIMAL = re.compile(r"\d+(?:\.\d+)?")
 _POINT = re.compile(r"point\(\s*(-?[\d.]+(?:e-?\d+)?)\s+(-?[\d.]+(?:e-?\d+)?)\s*\)", re.IGNORECASE)
 _LONGEST = 30
-"""Digits; a longer run is no answer but a model that repeats itself."""
+"""Digits; a longer run is not an answer but a model that repeats itself."""
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

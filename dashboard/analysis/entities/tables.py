@@ -71,7 +71,7 @@ class EntityTable:
     """In the order of the file; no two of one name."""
     left_out: tuple[LeftOut, ...]
     passed_over: tuple[str, ...]
-    """Columns that are no attribute of the type."""
+    """Columns that are not attributes of the type."""
     sha256: str
     """Of the file."""
 
@@ -186,7 +186,7 @@ def _rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield number, cells
     except csv.Error as error:
         cure = "put a cell that holds a quotation mark or a comma in quotation marks, and double those in it"
-        raise BrokenEntityFile(path, [f"row {number + 1:,} is no CSV ({error}): {cure}"]) from error
+        raise BrokenEntityFile(path, [f"row {number + 1:,} is not valid CSV ({error}): {cure}"]) from error
 
 
 def _header_problems(header: Sequence[str], kind: EntityKind) -> list[str]:

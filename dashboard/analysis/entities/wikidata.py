@@ -97,7 +97,7 @@ def read_service(settings: Settings, file: Path = SERVICE) -> Service:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenEntityFile(file, [f"{error!r}: restore the file from the repository"]) from error
     if urllib.parse.urlsplit(service.address).scheme not in ("http", "https"):
-        raise BadAsk(f"LATENTS_WIKIDATA={service.address!r} is no address of the web: it begins with http or https.")
+        raise BadAsk(f"LATENTS_WIKIDATA={service.address!r} is not a web address: one begins with http or https.")
     return service
 
 

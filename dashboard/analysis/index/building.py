@@ -145,7 +145,7 @@ def _clear_stale(folder: Path) -> None:
 
 
 def _other_rows(specs: Sequence[SaeSpec], catalog: Catalog, cache: Path, model: LoadedModel) -> dict[SaeId, torch.Tensor]:
-    """Decoder rows of the SAEs that are beside those asked for in their releases; one that cannot be used is no neighbour."""
+    """Decoder rows of the SAEs that are beside those asked for in their releases; one that cannot be used is not a neighbour."""
     asked = {spec.id for spec in specs}
     found: dict[SaeId, torch.Tensor] = {}
     for other in {other.id: other for spec in specs for other in catalog.release_of(spec.id)}.values():

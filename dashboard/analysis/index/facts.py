@@ -128,7 +128,7 @@ class LatentFacts:
 def bins_of(values: Float32[np.ndarray, " values"], maximum: float, n_bins: int = N_BINS) -> Int64[np.ndarray, " values"]:
     """The bin of 0 to `maximum` that each activation falls in: above its lower edge, up to its upper.
 
-    Exact for float32 numbers: the product is whole in float64, and a quotient that is no whole number is further from one
+    Exact for float32 numbers: the product is whole in float64, and a quotient that is not a whole number is further from one
     than float64 rounds.
     """
     scaled = np.asarray(values, dtype=np.float64) * n_bins

@@ -63,7 +63,7 @@ def diagnose(settings: Settings, assets: Path = ASSETS) -> Diagnosis:
             problems.append(Problem(f"the weights of {spec.id} are damaged or missing", f"Restore {weights}."))
     for folder in settings.sae_folders:
         if not folder.is_dir():
-            problems.append(Problem(f"LATENTS_SAE_FOLDERS names {folder}, which is no folder", "Correct or unset it."))
+            problems.append(Problem(f"LATENTS_SAE_FOLDERS names {folder}, which is not a folder", "Correct or unset it."))
     if not catalog.specs:
         others = "Find one with `latents sae find`, then `latents open RELEASE/ID`; or train one with `latents sae train`."
         cure = others if settings.model else "Restore assets/saes, or set LATENTS_SAE_FOLDERS."

@@ -143,7 +143,7 @@ class LoadedModel:
         norm, rows = self._final_norm, self._at_end(rows).float()
         rows = rows - (rows.mean(1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else 0)
         size = rows.square().mean(1, keepdim=True).sqrt().clamp(min=1e-30)
-        # A row of size 1 comes out as its weighted self; a norm's bias is no part of the row.
+        # A row of size 1 comes out as its weighted self; a norm's bias is not part of the row.
         weighted = (norm(rows / size) - norm(torch.zeros_like(rows[:1]))) * size
         # In parts of the vocabulary: a copy of a whole unembedding in float32 can be larger than the model.
         parts = self.bare.get_output_embeddings().weight[: self.n_texts].split(_VOCABULARY_PART)
@@ -316,7 +316,7 @@ def in_chat(model: LoadedModel, text: str) -> str:
         BadAsk: if there is no template, or it fails.
     """
     if not model.tokenizer.chat_template:
-        raise BadAsk(f"{model.id} has no chat template: it is no chat model. Read the text as it is, or load its chat model.")
+        raise BadAsk(f"{model.id} has no chat template: it is not a chat model. Read the text as it is, or load its chat model.")
     try:
         return model.tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
     except Exception as error:  # a template is a program of whoever made the model; Jinja runs it in a sandbox

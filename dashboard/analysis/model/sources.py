@@ -222,7 +222,7 @@ def _weights(path: Path, model: ModelId) -> list[Path]:
         names = sorted(set(map(str, named.values())))
         if strange := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
             raise ModelUnavailable(
-                f"{model}: {index.name} names {strange[0][:80]!r}, which is no file of weights beside it. Copy or download it again."
+                f"{model}: {index.name} names {strange[0][:80]!r}, which is not a weights file beside it. Copy or download it again."
             )
         files = [path / name for name in names]
         if missing := [file.name for file in files if not file.is_file()]:

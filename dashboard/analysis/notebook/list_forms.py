@@ -104,7 +104,7 @@ def import_list(content: bytes, name: str, catalog: Catalog) -> Imported:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = f" ({error})" if isinstance(error, ValueError) else ""  # the others speak of Python, not of the file
         raise BadAsk(
-            f"{name[:MAX_NAME]} is no list of latents{why}. Give a list exported here, or Neuronpedia's list, quick-list link, "
+            f"{name[:MAX_NAME]} is not a list of latents{why}. Give a list exported here, or Neuronpedia's list, quick-list link, "
             "or feature records (JSON or JSON lines)."
         ) from error
     entries, notices = _installed(found.entries, catalog)
@@ -233,7 +233,7 @@ def _their(record: dict[str, Any]) -> _Entry:
     model_id, layer = str(record["modelId"]), str(record.get("layer", record.get("source", "")))
     index = str(record["feature_index"] if "feature_index" in record else record["index"])
     if not (index.isascii() and index.isdigit() and len(index) <= 9):
-        raise ValueError(f"the index {index[:40]!r} is no whole number")
+        raise ValueError(f"the index {index[:40]!r} is not a whole number")
     said = [_text(record, "description")] if record.get("description") else []
     said += [_text(one, "description") or _text(one, "text") for one in record.get("explanations") or []]
     note = "\n".join(dict.fromkeys(one.strip() for one in said if one.strip()))

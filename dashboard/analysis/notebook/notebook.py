@@ -167,7 +167,7 @@ class Notebook:
         row = base.execute("SELECT description, test_text FROM lists WHERE name = ?", (whole_characters(name),)).fetchone()
         if row is None:
             names = [other for (other,) in base.execute("SELECT name FROM lists ORDER BY lower(name), name LIMIT 5")]
-            raise BadAsk(f"There is no list called {name[:MAX_NAME]!r} here. Lists that are: {', '.join(names) or 'none'}.")
+            raise BadAsk(f"There is no list called {name[:MAX_NAME]!r} here. Available lists: {', '.join(names) or 'none'}.")
         entries = base.execute("SELECT latent, note FROM entries WHERE list = ? ORDER BY place", (name,)).fetchall()
         description, test_text = row
         return LatentList(name, description, test_text, tuple(ListEntry(LatentId.parse(latent), note) for latent, note in entries))

@@ -1,4 +1,4 @@
-"""Directions that are no latents, kept by name: uploaded, or put together from latents.
+"""Directions that are not latents, kept by name: uploaded, or put together from latents.
 
 A vector is a file `NAME.json` in Neuronpedia's form: `{"modelId", "layerNumber", "hookType", "vector", "vectorLabel"}`.
 """
@@ -93,7 +93,7 @@ def parse_vector(content: bytes, name: str, site: Site | None) -> NamedVector:
         values = tuple(float(number) for number in numbers)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise BadAsk(
-            f"{name} is no vector ({error}). Give a JSON array of numbers, or Neuronpedia's object with a field vector."
+            f"{name} is not a vector ({error}). Give a JSON array of numbers, or Neuronpedia's object with a field vector."
         ) from error
     if isinstance(value, dict) and "layerNumber" in value:
         hook = str(value.get("hookType", "resid-post"))

@@ -21,7 +21,7 @@ def chosen_folder(settings: Settings) -> Path | None:
     if settings.model and folder.is_dir():
         return folder.absolute()
     if settings.model.startswith(("/", ".", "~")):
-        raise ModelUnavailable(f"LATENTS_MODEL={settings.model} is no folder. Correct it, or give a Hugging Face name.")
+        raise ModelUnavailable(f"LATENTS_MODEL={settings.model} is not a folder. Correct it, or give a Hugging Face name.")
     return None
 
 

@@ -268,7 +268,7 @@ def _spec(sae: SaeId, source: Path, config: dict[str, Any], record: dict[str, An
             raise ValueError(f"it reads head {metadata['hook_head_index']} of a layer alone; sites have all heads")
         for name, value in dict(record.get("evaluation", {})).items():
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{name} of its record is no number")
+                raise ValueError(f"{name} of its record is not a number")
         widths = config["d_in"], config["d_sae"]
         if not all(isinstance(width, int) and 0 < width <= _MOST for width in widths):
             raise ValueError(f"a width of {str(widths[0])[:20]} and {str(widths[1])[:20]} latents cannot be")

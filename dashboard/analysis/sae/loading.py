@@ -69,7 +69,7 @@ def check_runs(sae: SAE, source: Path) -> None:
     except Exception as error:  # whatever sae-lens or torch makes of a config without sense
         raise BrokenSaeFile(source, f"it cannot encode a row: {first_line(error)}") from error
     if acts.shape != (2, len(sae.W_dec)) or rebuilt.shape != rows.shape or not bool(rebuilt.isfinite().all()):
-        raise BrokenSaeFile(source, "what it makes of a row is no row of numbers")
+        raise BrokenSaeFile(source, "what it computes from a row is not a row of numbers")
 
 
 def check_fits(spec: SaeSpec, model: LoadedModel) -> str | None:

@@ -55,7 +55,7 @@ class Judge:
     def __post_init__(self) -> None:
         parts = urlsplit(self.address)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise BadAsk(f"{self.address[:80]!r} is no address of a judge. The form is http(s)://HOST[:PORT]/v1.")
+            raise BadAsk(f"{self.address[:80]!r} is not the address of a judge. The form is http(s)://HOST[:PORT]/v1.")
         if not self.model.strip():
             raise BadAsk("The judge's model has no name: 0 characters. Give the name that its server knows.")
 

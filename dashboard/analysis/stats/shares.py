@@ -22,7 +22,7 @@ class Share:
 
     def __post_init__(self) -> None:
         if not 0 <= self.k <= self.n:
-            raise ValueError(f"{self.k} of {self.n} is no share.")
+            raise ValueError(f"{self.k} of {self.n} is not a share.")
 
     @property
     def value(self) -> float | None:

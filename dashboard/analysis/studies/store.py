@@ -26,7 +26,7 @@ class ResultStore:
     def save(self, record: RunRecord, result: dict[str, Any]) -> str:
         """Keep a result and return its key. The same result again replaces the one before."""
         key = key_of(record)
-        # Plain ASCII: half a surrogate pair, which a text may hold, is no UTF-8.
+        # Plain ASCII: half a surrogate pair, which a text may hold, is not UTF-8.
         content = json.dumps({"record": asdict(record), "result": result}, allow_nan=False)
         folder = self._folder / record.kind / key
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class ResultStore:
         """A result and its record.
 
         Raises:
-            BadAsk: if that is no key.
+            BadAsk: if that is not a key.
             UnknownResult: if there is none of that key, or it cannot be read.
         """
         if not re.fullmatch(r"[0-9a-f]{16}", key):
@@ -51,7 +51,7 @@ class ResultStore:
             saved = json.loads((self._folder / kind / key / _FILE).read_text())
             record, result = RunRecord(**saved["record"]), saved["result"]
             if not isinstance(result, dict):
-                raise TypeError("the result is no object")
+                raise TypeError("the result is not an object")
             return record, cast("dict[str, Any]", result)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise UnknownResult(kind, key, len(self.keys(kind))) from error

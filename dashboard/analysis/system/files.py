@@ -29,21 +29,21 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file that somebody else has written.
 
     Raises:
-        ValueError: if it is no file, too long, no JSON, nested too deeply, or no object.
+        ValueError: if it is not a file, too long, not JSON, nested too deeply, or not an object.
     """
     try:
         # A pipe or a device would never end.
         if path.exists() and not path.is_file():
-            raise ValueError(f"{path.name} is no ordinary file")
+            raise ValueError(f"{path.name} is not a regular file")
         if (size := path.stat().st_size) > _LONGEST_JSON:
             raise ValueError(f"{path.name} is {size:,} bytes, which no such file needs; the limit is {_LONGEST_JSON:,}")
         value = json.loads(path.read_bytes())
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply to be read") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is no text in UTF-8") from error
+        raise ValueError(f"{path.name} is not UTF-8 text") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name} is no JSON ({error})") from error
+        raise ValueError(f"{path.name} is not JSON ({error})") from error
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read ({error.strerror or error})") from error
     if not isinstance(value, dict):
@@ -71,7 +71,7 @@ def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         ValueError: if the header is damaged, or claims more bytes than the file has.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path.name} is no ordinary file")
+        raise ValueError(f"{path.name} is not a regular file")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -52,7 +52,7 @@ def hub_errors(what: str, repo: str) -> Iterator[None]:
             ) from error
         raise HubRefused(f"{what}: the hub answered {_status(error)} for {repo}. Try again later.") from error
     except errors.HFValidationError as error:
-        raise HubRefused(f"{what}: {repo[:80]!r} is no name of a repository. Write OWNER/NAME.") from error
+        raise HubRefused(f"{what}: {repo[:80]!r} is not a repository name. Write OWNER/NAME.") from error
     except (httpx2.HTTPError, OSError) as error:
         raise HubRefused(f"{what}: the download from {repo} stopped ({_line(error)}). Start again: it goes on where it stopped.") from error
 

@@ -283,7 +283,9 @@ def added_type(found: EntityTable) -> str:
         first, n = found.left_out[0], how_many(len(found.left_out), "row", "rows")
         said += f" {n} left out, the first is row {grouped(first.row)}, {first.name[:60]}: {first.reason}."
     if found.passed_over:
-        said += f" Columns that are no attribute were passed over: {', '.join(name[:40] or '(no name)' for name in found.passed_over[:8])}."
+        said += (
+            f" Columns that are not attributes were passed over: {', '.join(name[:40] or '(no name)' for name in found.passed_over[:8])}."
+        )
     return said
 
 

@@ -170,7 +170,7 @@ def added_kinds() -> Path:
 
 @st.cache_resource(show_spinner=False)
 def get_vectors() -> VectorFolder:
-    """Directions that are no latents."""
+    """Directions that are not latents."""
     return VectorFolder(get_settings().cache / "vectors")
 
 

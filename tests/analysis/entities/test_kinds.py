@@ -71,7 +71,7 @@ def test_two_files_add_a_type_and_a_broken_one_hides_no_other(tmp_path: Path) ->
     assert found.get("town").table == tmp_path / "town.csv"
     assert [error.path.name for error in found.broken] == ["city.toml", "ruin.toml", "none"]
     assert found.get("city").file.parent == FOLDER and "is taken by" in str(found.broken[0])
-    with pytest.raises(UnknownKind, match=r"No type of entity 'towns'\. There is: town"):
+    with pytest.raises(UnknownKind, match=r"No type of entity 'towns'\. Nearest: town"):
         found.get("towns")
     with pytest.raises(UnknownKind, match="country, population, place, side"):
         found.get("town").attribute("mayor")

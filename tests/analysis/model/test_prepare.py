@@ -155,7 +155,7 @@ def test_a_folder_of_the_hubs_cache_has_the_repositorys_name(tiny_path: Path, tm
 
 
 def test_what_is_written_like_a_folder_and_is_none_is_no_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="is no folder"):
+    with pytest.raises(ModelUnavailable, match="is not a folder"):
         prepare_model(chosen(tmp_path / "nothing"), print)
 
 

@@ -97,7 +97,7 @@ def test_too_long_a_list_and_too_long_a_label_are_refused_with_their_numbers() -
 
 def test_a_list_that_is_not_there_is_named_with_those_that_are(book: Notebook) -> None:
     book.save_list(LatentList("cities"))
-    with pytest.raises(BadAsk, match=r"no list called 'city' here. Lists that are: cities"):
+    with pytest.raises(BadAsk, match=r"no list called 'city' here. Available lists: cities"):
         book.get_list("city")
     with pytest.raises(BadAsk, match="no list"):
         book.change_list("city", lambda old: old)

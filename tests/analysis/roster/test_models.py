@@ -59,7 +59,7 @@ def test_two_folders_of_one_name_are_refused_with_the_cure(own: Settings, tmp_pa
 def test_a_name_that_is_none_is_refused_and_not_remembered(own: Settings) -> None:
     with pytest.raises(BadName, match="OWNER/NAME"):
         remember_model("no model", own)
-    with pytest.raises(ModelUnavailable, match="is no folder"):
+    with pytest.raises(ModelUnavailable, match="is not a folder"):
         remember_model("../../etc/passwd", own)
     assert names(own) == [str(DEFAULT_MODEL)]
     with pytest.raises(UnknownModel, match="this installation; it has"):

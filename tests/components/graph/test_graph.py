@@ -140,7 +140,7 @@ def test_a_click_on_what_is_not_on_the_screen_is_refused_with_a_word() -> None:
     assert read_click(good | {"graph": picture(nodes, []).token}, drawn) == "The graph has changed since that click; click again."
     assert "is not in the graph on the screen" in str(read_click(good | {"node": "tiny/1.mlp_out/1"}, drawn))
     assert "not in the graph on the screen" in str(read_click(good | {"node": "", "edge": "a b"}, drawn))
-    assert read_click(good | {"kind": "drag"}, drawn) == read_click(None, drawn) == "This was no click on a graph."
+    assert read_click(good | {"kind": "drag"}, drawn) == read_click(None, drawn) == "This was not a click on a graph."
 
 
 def test_the_canvas_gets_plain_json_and_its_library_once() -> None:
@@ -225,7 +225,7 @@ def test_a_saved_graph_can_be_read_again_from_each_of_its_files(graph: tuple[lis
 
 def test_a_web_page_of_somebody_else_is_refused() -> None:
     for text in ("<!DOCTYPE html><p>hello", '<html><script type="application/json" id="nodes">[{"id": 1}]</script>', "<!doctype html>"):
-        with pytest.raises(ValueError, match="no web page that the flow page wrote"):
+        with pytest.raises(ValueError, match="not a web page that the flow page wrote"):
             read_file(text)
 
 
@@ -238,7 +238,7 @@ def test_a_file_whose_weights_are_no_cosines_is_refused(weight: float) -> None:
         with pytest.raises(ValueError, match="a cosine is -1 to 1"):
             read_file(text)
     for text in ('{"nodes":' + "[" * 200_000, "{broken"):
-        with pytest.raises(ValueError, match="no JSON file that the flow page wrote"):
+        with pytest.raises(ValueError, match="not a JSON file that the flow page wrote"):
             read_file(text)
 
 
@@ -269,7 +269,7 @@ def test_graphml_shows_what_xml_cannot_hold_and_refuses_what_is_not_ours() -> No
     with pytest.raises(ValueError, match="entities"):
         read_graphml('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><graphml/>')
     for text in ("no xml", "<graphml/>", "\n".join(nx.generate_graphml(nx.path_graph(3, nx.DiGraph)))):
-        with pytest.raises(ValueError, match="no GraphML file of a flow graph"):
+        with pytest.raises(ValueError, match="not a GraphML file of a flow graph"):
             read_graphml(text)
 
 
@@ -300,9 +300,9 @@ def test_circuit_json_has_what_its_readers_require() -> None:
     assert said["qParams"]["pinnedIds"] == [ids[0]] and said["qParams"]["clickedId"] == ids[1]
     assert said["qParams"]["supernodes"] == [["x", ids[0]]]
     for wrong in ({}, {"nodes": [{"node_id": "0_1_2"}], "links": []}, {"nodes": [], "links": [{}]}, {"nodes": 3, "links": []}):
-        with pytest.raises(ValueError, match="no graph file that the flow page wrote"):
+        with pytest.raises(ValueError, match="not a graph file that the flow page wrote"):
             read_circuit_json(wrong)
-    with pytest.raises(ValueError, match="no graph file that the flow page wrote"):
+    with pytest.raises(ValueError, match="not a graph file that the flow page wrote"):
         read_file("[]")
 
 

@@ -217,7 +217,7 @@ class _Token:
         return tuple(LatentId(table.among, i) for table in first.tables.values() for i in self.active[table.among])
 
     def _drawn(self, matching: Predecessors, found: Mapping[Point, Sequence[LatentId]]) -> dict[Point, tuple[LatentId, ...]]:
-        """As many active latents of the same sources, drawn among those that are no predecessors."""
+        """As many active latents of the same sources, drawn among those that are not predecessors."""
         drawn: dict[Point, tuple[LatentId, ...]] = {}
         for point, own in found.items():
             among = matching.tables[point].among

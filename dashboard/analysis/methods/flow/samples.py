@@ -39,7 +39,7 @@ class Predecessors:
     def __post_init__(self) -> None:
         for point, table in self.tables.items():
             if point not in SOURCES:
-                raise BadAsk(f"{point.value} is no source of a residual latent; there are {', '.join(p.value for p in SOURCES)}.")
+                raise BadAsk(f"{point.value} is not a source of a residual latent; there are {', '.join(p.value for p in SOURCES)}.")
             if table.of != self.target or not np.array_equal(table.latents, np.arange(len(table.latents))):
                 raise BadAsk(f"The matches with {table.among} must hold all latents of {self.target}, in order.")
         if len({len(table.latents) for table in self.tables.values()}) != 1:

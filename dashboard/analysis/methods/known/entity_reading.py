@@ -55,7 +55,7 @@ class NoisePlan:
 
 
 def plan_noise(corpus: Corpus, settings: StudySettings) -> NoisePlan:
-    """Documents in random order, and in each random tokens among its first; the first token of a text is no ordinary one."""
+    """Documents in random order, and in each random tokens among its first; the first token of a text is not an ordinary one."""
     generator = np.random.default_rng([settings.seed, 1])
     chosen = generator.permutation(corpus.n_documents)[: settings.noise_documents]
     rows, positions = [], []

@@ -200,7 +200,7 @@ def activations(store: ResultStore, study: KnownUnknownStudy, latents: Sequence[
     """Some latents on every entity.
 
     Raises:
-        BadAsk, UnknownLatent: if one is no latent of the study.
+        BadAsk, UnknownLatent: if one is not a latent of the study.
     """
     kept = Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
     plan = kept.plan

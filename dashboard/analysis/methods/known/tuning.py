@@ -30,7 +30,7 @@ READABLE_AT = 0.8
 MOST_REPEATED = 0.3
 """Of an answer's 4-grams of words."""
 LOSS_ABOVE = 1.0
-"""Nats a token above the model's own answers' 95th percentile: dearer answers are no text."""
+"""Nats a token above the model's own answers' 95th percentile: answers that cost more are not text."""
 
 
 def tune(

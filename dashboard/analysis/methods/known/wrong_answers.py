@@ -68,7 +68,7 @@ class _Asked:
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """Answers that were no refusals, with their questions."""
+    """Answers that were not refusals, with their questions."""
 
     asked: tuple[_Asked, ...]
     wrong: np.ndarray

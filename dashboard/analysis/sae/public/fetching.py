@@ -230,7 +230,7 @@ def check_weights(path: Path) -> dict[str, tuple[int, ...]]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise ValueError(f"{path.name} is no ordinary file")
+            raise ValueError(f"{path.name} is not a regular file")
         shapes = _npz_shapes(path) if path.suffix == ".npz" else safetensors_shapes(path)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise BrokenSaeFile(path, str(error) or type(error).__name__) from error

@@ -276,5 +276,5 @@ def test_a_judge_that_answers_otherwise_is_refused_with_what_it_said(address: st
     with pytest.raises(JudgeFailed, match="cannot be reached"):
         Judge("http://127.0.0.1:9/v1", "grader", timeout_s=2.0).verdict("t", "p", "x")
     for wrong in ("file:///etc/passwd", "grader", "http://user:word@host/v1"):
-        with pytest.raises(BadAsk, match="no address"):
+        with pytest.raises(BadAsk, match="not the address"):
             Judge(wrong, "grader")

@@ -92,7 +92,7 @@ def roster(entities: Iterable[tuple[str, str, Knowledge]], seed: int, shares: tu
     """Put (type, name, label) triples into splits; an entity that comes twice with one label is taken once.
 
     Raises:
-        BadAsk: if an entity comes with two labels, or the shares are no shares.
+        BadAsk: if an entity comes with two labels, or the shares are not shares.
     """
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise BadAsk(f"The shares of the splits are {shares}; they must be 0 or more and sum to 1.")
