@@ -189,7 +189,7 @@ def test_files_and_pasted_links_come_in_and_what_goes_out_comes_in_again(open_pa
     assert [entry.latent for entry in book.get_list("foxes 2").entries] == [A, B, C]
     app.text_area(lists.PAGE.key("pasted")).set_value("nonsense")
     click(app, "Import")
-    assert "is no list of latents" in told(app)
+    assert "is not a list of latents" in told(app)
     app.text_area(lists.PAGE.key("pasted")).set_value(json.dumps([{"modelId": "gpt2-small", "layer": "6-res-jb", "index": "5"}]))
     click(app, "Import")
     assert "no latent that is installed here" in told(app) and len(book.lists()) == 3
