@@ -24,8 +24,9 @@ from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_store
 from dashboard.ui.views import known
 from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views.known import PAGE
 
-Draw = Callable[[KnownUnknownStudy, known.KnownState], None]
+Draw = Callable[[KnownUnknownStudy, known.KnownView], None]
 DRAW: dict[str, Draw] = dict(
     zip(
         known.TABS,
@@ -64,11 +65,11 @@ def what_was_found(study: KnownUnknownStudy, is_open: bool) -> None:
             st.markdown("- " + failures.plain(note))
 
 
-def one_study(view: known.KnownState) -> None:
+def one_study(view: known.KnownView) -> None:
     """The study that is chosen, and the part of it that is open."""
     heads = tuple(head for head in known_unknown.list_studies(get_store()) if head.model == str(choice()))
     if not heads:
-        said = "Here will stand, for every latent, the share of known and of unknown entities that it fires on. "
+        said = "For every latent: the share of known and of unknown entities it fires on. "
         st.info(said + known_jobs.how_to_get_it(), icon=":material/info:")
         return
     keys = [head.key for head in heads]
@@ -84,20 +85,17 @@ def one_study(view: known.KnownState) -> None:
     known_controls.study_box(heads)
     cautions.shown(get_catalog(), study.ask.saes)
     what_was_found(study, view.tab == known.TABS[0])
-    known.write_url(view)
+    PAGE.write()
     if opened := known.to_open():
         latent_state.show(*opened)
-    st.segmented_control(
-        "Part", known.TABS, key=known.TAB, required=True, on_change=known.follow, args=(known.TAB, "tab"), label_visibility="collapsed"
-    )
+    st.segmented_control("Part", known.TABS, required=True, label_visibility="collapsed", **PAGE.bind("tab"))
     with failures.shown():
         DRAW[view.tab](study, view)
 
 
-problems = known.open_url()
+PAGE.open(get_catalog())
 st.title(TITLE)
-for problem in problems:
-    st.warning(failures.plain(problem), icon=":material/link_off:")
+PAGE.tell()
 with failures.shown():
     with st.expander("New study", expanded=not get_store().keys(known_unknown.KIND)):
         known_controls.new_study()
@@ -108,7 +106,7 @@ with st.container():  # it stands there empty too: what is open beneath stays op
     if line := notices.notice():
         st.info(failures.plain(line), icon=":material/inventory_2:")
 with failures.shown():
-    one_study(known.known_state())
+    one_study(PAGE.view)
 with failures.shown():
     sidebar.model_card(get_engine().describe())
 sidebar.jobs(known_jobs.TITLE)

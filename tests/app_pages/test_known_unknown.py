@@ -127,7 +127,7 @@ def test_the_button_makes_a_study_and_the_page_shows_it(open_page: Open, store: 
     assert app.query_params["study"] in (head.key, [head.key])
     study = known_unknown.load_study(store, head.key)
     points = present_known.scatter(study, present_known.ALL, known_state.Split.TEST).points
-    figure = chart(app, known_state.SCATTER)
+    figure = chart(app, "known:scatter")
     assert len(points) > 20
     assert keys_of(figure) == {point.key for point in points}
 
@@ -195,7 +195,7 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
         go.set()
         app = run_until_done(app)
     assert "the stored result is shown" in told(app) and app.query_params["causality"] in (keys[0], [keys[0]])
-    figure = chart(app, "known_rates_UNKNOWN_refused")
+    figure = chart(app, "known:rates UNKNOWN refused")
     assert {trace["name"] for trace in figure["data"]} == {"original", "+ known", "+ unknown", "+ random", "unknown taken out"}
 
 
@@ -241,7 +241,7 @@ def test_the_link_gives_the_same_view_again(open_page: Open, runner: LocalRunner
     query = {"study": study.key, "chosen": latent, "type": "town", "split": "train", "sae": str(study.ask.saes[1])}
     app = open_page(PAGE, **query)
     assert {name: app.query_params[name] for name in query} in (query, {name: [value] for name, value in query.items()})
-    shown = chart(app, known_state.SCATTER)
+    shown = chart(app, "known:scatter")
     points = present_known.scatter(study, "town", known_state.Split.TRAIN, study.ask.saes[1]).points
     assert keys_of(shown) == {point.key for point in points}
     if latent in {point.key for point in points}:
@@ -265,7 +265,7 @@ def test_what_is_wrong_in_a_link_is_said_and_the_page_lives(
     made(runner, store)
     app = open_page(PAGE, **query)
     assert not app.exception and message in told(app)
-    assert chart(app, known_state.SCATTER)["data"]
+    assert chart(app, "known:scatter")["data"]
 
 
 def test_the_strip_shows_every_entity_of_the_type_and_texts_shaded_at_their_names(
@@ -273,7 +273,7 @@ def test_the_strip_shows_every_entity_of_the_type_and_texts_shaded_at_their_name
 ) -> None:
     study = made(runner, store)
     app = open_page(PAGE, study=study.key, tab="Entities", type="town")
-    figure = chart(app, known_state.STRIP)
+    figure = chart(app, "known:strip")
     drawn_keys = [row[0] for trace in figure["data"] for row in trace["customdata"]]
     assert sorted(drawn_keys) == sorted(present_entities.entity_key(one) for one in study.entities if one.kind == "town")
     rows = drawn(app, "example_list")["rows"]

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.conftest import IDLE, TIMEOUT_MS, Open, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.real]
-SCATTER, STRIP = ".st-key-known_scatter", ".st-key-known_strip"
+SCATTER, STRIP = ".st-key-known-scatter", ".st-key-known-strip"
 SLOW_MS = 240_000
 """The server may share its cores with much other work; on a quiet machine all this takes seconds."""
 NEXT = 'xpath=ancestor::*[@data-testid="stElementContainer"][1]'

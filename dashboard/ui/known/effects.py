@@ -37,16 +37,17 @@ from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog, get_store
 from dashboard.ui.views import known
+from dashboard.ui.views.known import PAGE
 
 T = TypeVar("T")
 _SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 
 
-def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def causality(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Answers, self-report and attention with the chosen latents added or taken out; starts on request."""
     found = _kept(known_jobs.CAUSALITY, CAUSALITY, study, view, load_causality, present_effects.causality_name)
     own = CAUSALITY_PREVIEW if found is None else present_effects.asked(found.record)
-    with st.form("known_causality", border=False):
+    with st.form(PAGE.key("causality form"), border=False):
         first, second, third, fourth = st.columns([4, 6, 3, 3])
         n = first.number_input("Questions of each type and side", 1, 500, own.n_questions)
         amount = second.number_input("Added, × mean residual norm (empty: tuned)", 0.0, 20.0, own.amount, 0.1, help=TERMS["edit"])
@@ -75,15 +76,15 @@ def causality(study: KnownUnknownStudy, view: known.KnownState) -> None:
         st.caption("Nothing has been tried out for this study. Every condition answers the same questions of the test split.")
 
 
-def uncertainty(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def uncertainty(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Latents that are stronger before wrong answers; starts on request."""
     found = _kept(known_jobs.UNCERTAINTY, UNCERTAINTY, study, view, load_uncertainty, present_effects.uncertainty_name)
     own = UncertaintySettings() if found is None else found.settings
-    with st.form("known_uncertainty", border=False):
+    with st.form(PAGE.key("uncertainty form"), border=False):
         first, second, third, fourth = st.columns([3, 3, 3, 4], vertical_alignment="bottom")
         n = first.number_input("Questions of each type", 1, 100_000, own.n_questions)
-        tokens = second.number_input("New tokens", 1, 256, own.new_tokens, key="known_uncertainty_tokens")
-        chat = third.toggle("As a chat message", own.chat, key="known_uncertainty_chat")
+        tokens = second.number_input("New tokens", 1, 256, own.new_tokens, key=PAGE.key("uncertainty tokens"))
+        chat = third.toggle("As a chat message", own.chat, key=PAGE.key("uncertainty chat"))
         started = fourth.form_submit_button("Compare right and wrong answers", icon=":material/play_arrow:", width="stretch")
     if started:
         with failures.shown():
@@ -102,7 +103,7 @@ def _kept(
     name: str,
     kind: str,
     study: KnownUnknownStudy,
-    view: known.KnownState,
+    view: known.KnownView,
     load: Callable[[ResultStore, str], T],
     described: Callable[[RunRecord], str],
 ) -> T | None:
@@ -115,10 +116,8 @@ def _kept(
         return None
     key = wanted if wanted in heads else next(iter(heads))
     if len(heads) > 1:
-        box = known.take_part(name, key)
-        st.selectbox(
-            "Tried out", list(heads), format_func=lambda one: described(heads[one]), key=box, on_change=known.follow, args=(box, name)
-        )
+        bound = PAGE.widget(name, key, lambda new: PAGE.change(**{name: new}))
+        st.selectbox("Tried out", list(heads), format_func=lambda one: described(heads[one]), **bound)
     with failures.shown():
         return load(get_store(), key)
     return None
@@ -142,14 +141,14 @@ def _job(name: str, study: KnownUnknownStudy) -> str:
 def _draw_causality(found: Causality) -> None:
     for note in (present_effects.made_with(found), *found.notes):
         st.caption(failures.plain(note))
-    side = st.segmented_control("Questions about", [*_SIDES], default=Knowledge.UNKNOWN, key=known.SIDE, required=True)
+    side = st.segmented_control("Questions about", [*_SIDES], default=Knowledge.UNKNOWN, key=PAGE.key("side"), required=True)
     # Few types fit beside each other.
     places = st.columns(2, gap="large") if len({point.kind for point in found.rates}) <= 3 else (st.container(), st.container())
     for place, what in zip(places, (present_effects.REFUSED, present_effects.HALLUCINATED), strict=True):
         with place:
             st.markdown(f"**Questions about {side.value} entities: {what}**")
             figure = rate_bars(present_effects.rates(found, side, what), y_title=f"share {what}")
-            st.plotly_chart(figure, key=f"known_rates_{side.name}_{what}", config=CONFIG)
+            st.plotly_chart(figure, key=PAGE.key(f"rates {side.name} {what}"), config=CONFIG)
     st.caption("Bars are 95 % Wilson intervals; of random latents, one standard deviation over latents.")
     with st.expander("Table of rates"):
         st.dataframe(present_effects.rate_rows(found), hide_index=True)
@@ -159,12 +158,12 @@ def _draw_causality(found: Causality) -> None:
             with column:
                 st.markdown(f"**Does it say that it knows {knowledge.value} entities?** Yes against No")
                 figure = rate_bars(bars, y_title="log-odds of Yes, nats", is_share=False)
-                st.plotly_chart(figure, key=f"known_self_{knowledge.name}", config=CONFIG)
+                st.plotly_chart(figure, key=PAGE.key(f"self {knowledge.name}"), config=CONFIG)
     for test, column in zip(found.attention, st.columns(2, gap="large"), strict=False):
         with column:
             st.markdown(f"**Attention from the last token to the name**, {test.side.value} latent added")
             figure = rate_bars(present_effects.head_bars(test), y_title="change of attention", is_share=False)
-            st.plotly_chart(figure, key=f"known_attention_{test.side.name}", config=CONFIG)
+            st.plotly_chart(figure, key=PAGE.key(f"attention {test.side.name}"), config=CONFIG)
             st.caption(failures.plain(present_effects.attention_sentence(test)))
             with st.expander("Against each random latent"):
                 st.dataframe(present_effects.test_rows(test), hide_index=True)
@@ -175,7 +174,9 @@ def _answers(found: Causality, side: Knowledge) -> None:
     st.markdown("**Answers, side by side**; the verdict stands before each")
     made = list(dict.fromkeys(one.condition for one in found.generations))
     names = present_effects.CONDITIONS
-    picked = st.pills("Conditions", made, format_func=names.__getitem__, selection_mode="multi", default=made[:3], key=known.CONDITIONS)
+    picked = st.pills(
+        "Conditions", made, format_func=names.__getitem__, selection_mode="multi", default=made[:3], key=PAGE.key("conditions")
+    )
     wide = {"question": st.column_config.TextColumn(width=180), "right": st.column_config.TextColumn(width=110)}
     wide |= {names[one]: st.column_config.TextColumn(width=max(190, 620 // max(1, len(picked)))) for one in picked}
     rows = present_effects.generation_rows(found.generations, side, picked)
@@ -199,29 +200,28 @@ def _hand_labels(found: Causality, side: Knowledge) -> None:
     ]
     if not rows:
         return
-    key = f"known_verdicts_{found.key}_{side.name}_{known.edition()}"
+    name = f"verdicts {found.key} {side.name} {known.edition()}"
     column = st.column_config.SelectboxColumn(options=[one.value for one in Verdict], required=True, help="Yours counts.", width=90)
     wide = {"verdict": column, "answer": st.column_config.TextColumn(width=460)}
     st.data_editor(
         rows,
-        key=key,
+        key=PAGE.key(name),
         hide_index=True,
         num_rows="fixed",
         disabled=["matcher", "name", "condition", "answer"],
         column_config=wide,
         on_change=_overrule,
-        args=(found.key, key, tuple(shown)),
+        args=(found.key, name, tuple(shown)),
     )
 
 
-def _overrule(causality_key: str, key: str, shown: tuple[Generation, ...]) -> None:
+def _overrule(causality_key: str, editor: str, shown: tuple[Generation, ...]) -> None:
     """Callback: what was changed counts; the matcher's own verdict takes it back."""
     with failures.shown():
-        for row, new in st.session_state[key]["edited_rows"].items():
+        for row, new in PAGE.held(editor)["edited_rows"].items():
             one = shown[int(row)]
             verdict = Verdict(new["verdict"])
             overrule_generation(get_store(), causality_key, one, None if verdict is one.graded else verdict)
-    known.change()
     known.next_edition()
 
 
@@ -234,15 +234,15 @@ def _draw_uncertainty(found: Uncertainty) -> None:
     if scores := present_effects.detectors(found):
         with left:
             st.markdown("**Which number tells wrong answers from right ones?** Test answers")
-            key = known.DETECTORS
-            st.plotly_chart(detector_dots(scores), key=key, on_select=lambda: known.pick_point(key), selection_mode="points", config=CONFIG)
+            pick = partial(known.pick_point, "detectors")
+            st.plotly_chart(detector_dots(scores), key=PAGE.key("detectors"), on_select=pick, selection_mode="points", config=CONFIG)
     if found.test and found.latents:
         best = found.latents[0]
         values = present_effects.outcomes(found)
         lines = {} if best.figures is None else dict.fromkeys((one.group for one in values), best.figures.threshold)
         with right:
             st.markdown(f"**{failures.plain(str(best.latent))}** before right and wrong answers; dashed: its threshold, set on validation")
-            st.plotly_chart(outcome_boxes(values, thresholds=lines, y_title="activation"), key="known_outcomes", config=CONFIG)
+            st.plotly_chart(outcome_boxes(values, thresholds=lines, y_title="activation"), key=PAGE.key("outcomes"), config=CONFIG)
             if found.promoted:
                 st.caption(failures.plain("It makes likelier: " + ", ".join(repr(token) for token in found.promoted)))
     st.dataframe(present_effects.uncertainty_rows(found), hide_index=True, height="content")

@@ -21,15 +21,16 @@ from dashboard.ui.parts import figures
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_engine, get_store
 from dashboard.ui.views import known
+from dashboard.ui.views.known import PAGE
 
 _TEXTS, _MAX_ANSWERS = 6, 500
 
 
-def entities(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def entities(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """The strip of the chosen latent, the texts on which it fires most, and all entities."""
     kinds = [*study.counts.kinds, present_known.ALL]
     first, second, third = st.columns([3, 5, 2], vertical_alignment="bottom")
-    first.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"))
+    first.selectbox("Type", kinds, **PAGE.bind("kind"))
     latent = LatentId.parse(view.chosen)
     with second:
         known_latents.latent_box(study, view)
@@ -39,7 +40,7 @@ def entities(study: KnownUnknownStudy, view: known.KnownState) -> None:
     st.markdown(f"**Where {failures.plain(view.chosen)} fires**: activation at the last token of each name; entities of all splits")
     figure = entity_strip(present_entities.entity_bars(study, found, view.kind), chosen=view.entity)
     st.plotly_chart(
-        figure, key=known.STRIP, on_select=lambda: known.pick_point(known.STRIP, "entity"), selection_mode="points", config=CONFIG
+        figure, key=PAGE.key("strip"), on_select=lambda: known.pick_point("strip", "entity"), selection_mode="points", config=CONFIG
     )
     rows = present_entities.strongest(study, found, view.kind, _TEXTS)
     picked = next((entity for entity in study.entities if present_entities.entity_key(entity) == view.entity), None)
@@ -52,16 +53,16 @@ def entities(study: KnownUnknownStudy, view: known.KnownState) -> None:
         st.dataframe(table, hide_index=True)
 
 
-def questions(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def questions(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Every question, answer and grade of a type; a grade can be overruled."""
     if study.ask.settings.way is LabelWay.FILE:
         st.info("Labels of this study are what the file says: the model was asked nothing. Choose answers or choices above to ask it.")
         return
     kind, kinds = view.kind, [*study.counts.kinds, present_known.ALL]
     first, second = st.columns([3, 7])
-    first.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"))
+    first.selectbox("Type", kinds, **PAGE.bind("kind"))
     answers = list(known_unknown.read_answers(get_store(), study, None if kind == present_known.ALL else kind))
-    wanted = second.text_input("Find a name, attribute or answer", key=known.FIND).casefold()
+    wanted = second.text_input("Find a name, attribute or answer", key=PAGE.key("find")).casefold()
     shown = [one for one in answers if wanted in f"{one.name}\0{one.attribute}\0{one.answer}".casefold()]
     n_right = sum(one.verdict is Verdict.CORRECT for one in shown)
     said = f"{figures.grouped(len(shown))} answers about {kind}, {figures.grouped(n_right)} of them right; "
@@ -76,7 +77,7 @@ def _editor(study: KnownUnknownStudy, kind: str, shown: Sequence[GradedAnswer]) 
     rows = present_entities.answer_rows(shown)
     if not rows:
         return
-    key = f"{known.ANSWERS}_{study.key}_{kind}_{known.edition()}_{hash(tuple(one.name for one in shown))}"
+    name = f"answers {study.key} {kind} {known.edition()} {hash(tuple(one.name for one in shown))}"
     grades = [one.value for one in Verdict]
     columns = {
         "name": st.column_config.TextColumn(width=130),
@@ -87,44 +88,43 @@ def _editor(study: KnownUnknownStudy, kind: str, shown: Sequence[GradedAnswer]) 
     }
     st.data_editor(
         rows,
-        key=key,
+        key=PAGE.key(name),
         hide_index=True,
         num_rows="fixed",
         disabled=[name for name in rows[0] if name != "grade"],
         column_config=columns,
         on_change=_overrule,
-        args=(study.key, key, tuple(shown)),
+        args=(study.key, name, tuple(shown)),
     )
 
 
-def _overrule(study: str, key: str, shown: Sequence[GradedAnswer]) -> None:
+def _overrule(study: str, editor: str, shown: Sequence[GradedAnswer]) -> None:
     """Callback of the editor: what was changed counts, a grade as the matcher's takes it back."""
     with failures.shown():
-        for row, new in st.session_state[key]["edited_rows"].items():
+        for row, new in PAGE.held(editor)["edited_rows"].items():
             one = shown[int(row)]
             verdict = Verdict(new["grade"])
             given = Overrule(one.kind, one.name, one.attribute, one.sample, None if verdict is one.graded else verdict)
             known_unknown.overrule(get_store(), study, given)
-    known.change()
     known.next_edition()
 
 
 def _texts(rows: Sequence[tuple[StudyEntity, float]], latent: LatentId, maximum: float) -> None:
     """The texts, shaded by the latent on every token; the button takes one to the latent's page."""
     if not rows:
-        st.caption("It is silent on all of these names.")
+        st.caption("It does not fire on any of these names.")
         return
     drawn = [_text(entity, latent, value) for entity, value in rows]
 
     def opened() -> None:
-        acted = st.session_state[known.TEXTS].get("acted")
+        acted = PAGE.event("texts", "acted")
         entity = next((entity for entity, _ in rows if present_entities.entity_key(entity) == acted), None)
         if entity is not None:
-            known.change(entity=acted)
+            PAGE.change(entity=acted)
             known.ask_to_open(latent, entity.text)
 
     scale = Scale(str(latent), maximum, "largest at a name of this study")
-    example_list(drawn, scale, legend=True, wrapped=False, action="open", key=known.TEXTS, on_act=opened)
+    example_list(drawn, scale, legend=True, wrapped=False, action="open", key=PAGE.key("texts"), on_act=opened)
 
 
 def _text(entity: StudyEntity, latent: LatentId, value: float) -> ExampleRow:

@@ -20,9 +20,10 @@ from dashboard.ui.flow_made import shell
 from dashboard.ui.known.report import report
 from dashboard.ui.shell.resources import get_store
 from dashboard.ui.views import known
+from dashboard.ui.views.known import PAGE
 
 
-def downloads(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def downloads(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """The report, the bundle and the record, made when they are asked for."""
     del view
     name = f"known-unknown-{study.key}"
@@ -33,7 +34,7 @@ def downloads(study: KnownUnknownStudy, view: known.KnownState) -> None:
             ("Record, JSON", lambda: _record(study), "json", "application/json", "What the study was made with."),
         ):
             st.download_button(
-                label, make, f"{name}.{ending}", mime, key=f"known_{ending}", help=tip, icon=":material/download:", on_click="ignore"
+                label, make, f"{name}.{ending}", mime, key=PAGE.key(ending), help=tip, icon=":material/download:", on_click="ignore"
             )
     parts = [name for name, found in zip(("causality", "uncertainty"), _parts(study), strict=True) if found is not None]
     st.caption(f"With the newest {' and '.join(parts)} of the study." if parts else "Causality and uncertainty were not tried out yet.")

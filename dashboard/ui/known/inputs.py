@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -26,53 +25,55 @@ from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import added_kinds, get_catalog, get_engine, get_kinds, get_own_corpus, get_store
 from dashboard.ui.views import known
+from dashboard.ui.views.known import PAGE
 
 
 def new_study() -> None:
     """The inputs of a study, and the button that makes it."""
     kinds, catalog = get_kinds(), get_catalog()
-    known.first_choices(list(kinds.kinds))
-    kept: dict[str, Any] = {"persist_state": "session"}
+    view = PAGE.view
     n_called = Counter(kind.title for kind in kinds.kinds.values())
     # Two choices that read alike are one to the browser.
     titles = {name: kind.title if n_called[kind.title] == 1 else f"{kind.title} ({name})" for name, kind in kinds.kinds.items()}
-    st.pills("Types of entities", list(titles), format_func=lambda name: titles[name], selection_mode="multi", key=known.TYPES, **kept)
+    types = PAGE.widget("types", view.types_of(list(titles)), lambda names: PAGE.change(types=tuple(names)))
+    st.pills("Types of entities", list(titles), format_func=lambda name: titles[name], selection_mode="multi", **types)
     first, second, third = st.columns([4, 3, 3], vertical_alignment="bottom")
     first.segmented_control(
-        "Labels", [*LabelWay], format_func=present_known.WAYS.__getitem__, key=known.WAY, required=True, help=TERMS["labels"], **kept
+        "Labels", [*LabelWay], format_func=present_known.WAYS.__getitem__, required=True, help=TERMS["labels"], **PAGE.bind("way")
     )
-    second.segmented_control("Extent", [known.PREVIEWED, known.WHOLE], key=known.EXTENT, required=True, help=TERMS["preview"], **kept)
+    extents = [known.PREVIEWED, known.WHOLE]
+    extent = PAGE.widget("extent", extents[not view.is_preview], lambda said: PAGE.change(is_preview=said == known.PREVIEWED))
+    second.segmented_control("Extent", extents, required=True, help=TERMS["preview"], **extent)
     saes = chosen_saes(catalog)
     with st.expander(f"Settings: {sources.how_many(len(saes), catalog)}, thresholds, types of your own"):
         _settings(kinds, catalog)
     for error in kinds.broken:
         st.warning(failures.plain(str(error)), icon=":material/broken_image:")
-    label = "Run the preview" if known.is_preview() else "Run the study"
-    if third.button(label, key=known.RUN, type="primary", icon=":material/play_arrow:", width="stretch"):
+    label = "Run the preview" if view.is_preview else "Run the study"
+    if third.button(label, key=PAGE.key("run"), type="primary", icon=":material/play_arrow:", width="stretch"):
         with failures.shown():
             _start(kinds, catalog, saes)
 
 
 def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
     """The SAEs of a new study; a preview takes those of `preview_saes`, unless some were chosen."""
-    chosen = sources.Sources.read(known.SOURCES)
+    chosen = PAGE.view.sources
     found = chosen.saes(catalog)
-    if not known.is_preview() or chosen != sources.Sources():
+    if not PAGE.view.is_preview or chosen != sources.Sources():
         return found
     return known_unknown.preview_saes(catalog)
 
 
 def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
-    kept: dict[str, Any] = {"persist_state": "session"}
-    sources.inputs(catalog, known.SOURCES, lambda: None)
+    sources.boxes(PAGE, catalog)
     first, second, third, fourth = st.columns(4)
-    first.number_input("Answers sampled (k)", 1, 64, key=known.K, help=TERMS["knowledge rule"], **kept)
-    second.number_input("Right ones from which an attribute counts (r)", 1, 64, key=known.R, help=TERMS["knowledge rule"], **kept)
-    third.number_input("Attributes of a known entity", 1, 20, key=known.KNOWN_AT, help=TERMS["knowledge rule"], **kept)
-    fourth.number_input("Entities of each type (0: all)", 0, 100_000, key=known.MOST, **kept)
-    first.number_input("Seed", 0, 2**31 - 1, key=known.SEED, **kept)
-    second.toggle("Ask as a chat message", key=known.CHAT, **kept)
-    third.text_input("Text in which names are read", key=known.TEMPLATE, placeholder="The {type} '{name}'", **kept)
+    first.number_input("Answers sampled (k)", 1, 64, help=TERMS["knowledge rule"], **PAGE.bind("k"))
+    second.number_input("Right ones from which an attribute counts (r)", 1, 64, help=TERMS["knowledge rule"], **PAGE.bind("r"))
+    third.number_input("Attributes of a known entity", 1, 20, help=TERMS["knowledge rule"], **PAGE.bind("known_at"))
+    fourth.number_input("Entities of each type (0: all)", 0, 100_000, **PAGE.bind("most"))
+    first.number_input("Seed", 0, 2**31 - 1, **PAGE.bind("seed"))
+    second.toggle("Ask as a chat message", **PAGE.bind("chat"))
+    third.text_input("Text in which names are read", placeholder="The {type} '{name}'", **PAGE.bind("template"))
     _own_type(kinds)
 
 
@@ -82,7 +83,13 @@ def _own_type(kinds: EntityKinds) -> None:
         "**A type of your own**: a CSV file (name, familiarity, attributes); a TOML file (questions, matchers) says how to ask, "
         "without it every column is asked plainly",
     )
-    files = st.file_uploader("CSV and TOML", ["csv", "toml"], accept_multiple_files=True, key=known.uploads(), label_visibility="collapsed")
+    files = st.file_uploader(
+        "CSV and TOML",
+        ["csv", "toml"],
+        accept_multiple_files=True,
+        key=PAGE.key(f"uploads {known.edition()}"),
+        label_visibility="collapsed",
+    )
     toml, table = (next((file for file in reversed(files) if file.name.lower().endswith(end)), None) for end in (".toml", ".csv"))
     if files and table is None:
         st.caption("The CSV file is still missing.")
@@ -94,7 +101,7 @@ def _own_type(kinds: EntityKinds) -> None:
         with st.popover("Remove a type of your own", icon=":material/delete:"):
             st.caption("Studies that were made with it stay.")
             for name in own:
-                st.button(failures.plain(name), key=f"{known.REMOVE}_{name}", on_click=remove_type, args=(name, added))
+                st.button(failures.plain(name), key=PAGE.key(f"remove {name}"), on_click=remove_type, args=(name, added))
 
 
 def _add_button(toml: Uploaded | None, table: Uploaded, folder: Path, kinds: EntityKinds) -> None:
@@ -108,12 +115,12 @@ def _add_button(toml: Uploaded | None, table: Uploaded, folder: Path, kinds: Ent
 
 
 def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> None:
-    names = st.session_state[known.TYPES]
+    names = PAGE.view.types_of(list(kinds.kinds))
     if not names:
         raise BadAsk("No type of entity is chosen. Choose at least one above.")
     corpus = get_own_corpus()
     tables = [read_table(kinds.get(name)) for name in names]
-    ask, store = known_unknown.make_ask(tables, saes, known.asked_settings(), corpus), get_store()
+    ask, store = known_unknown.make_ask(tables, saes, PAGE.view.settings(), corpus), get_store()
     record = make_record(known_unknown.KIND, ask.plain_data(), get_engine().describe(), catalog, ask.saes, None)
     key = key_of(record)
     if key in store.keys(known_unknown.KIND):
@@ -128,7 +135,7 @@ def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> Non
 def study_box(heads: tuple[StudyHead, ...]) -> None:
     """Which of the studies of this machine is shown."""
     names = {head.key: _named(head) for head in heads}
-    st.selectbox("Study", list(names), format_func=lambda key: names[key], key=known.STUDY, on_change=known.follow_study)
+    st.selectbox("Study", list(names), format_func=lambda key: names[key], **PAGE.bind("study", causality="", uncertainty=""))
 
 
 def _named(head: StudyHead) -> str:

@@ -1,6 +1,7 @@
 """Latents of a study: the scatter, the best ones, one of them type by type, and layers."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -17,11 +18,12 @@ from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog
 from dashboard.ui.views import known
 from dashboard.ui.views import latent as latent_state
+from dashboard.ui.views.known import PAGE
 
 _SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 
 
-def latents(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def latents(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """The scatter with the chosen latent beside it, and the best of both sides beneath."""
     left, right = st.columns([7, 5], gap="large")
     split = known.SPLITS[view.split]
@@ -33,7 +35,7 @@ def latents(study: KnownUnknownStudy, view: known.KnownState) -> None:
         if found.points:
             figure = frequency_scatter(found.points, chosen=view.chosen)
             st.plotly_chart(
-                figure, key=known.SCATTER, on_select=lambda: known.pick_point(known.SCATTER), selection_mode="points", config=CONFIG
+                figure, key=PAGE.key("scatter"), on_select=lambda: known.pick_point("scatter"), selection_mode="points", config=CONFIG
             )
             with st.expander("Table"):
                 st.dataframe(_scatter_rows(found.points), hide_index=True)
@@ -47,7 +49,7 @@ def latents(study: KnownUnknownStudy, view: known.KnownState) -> None:
         st.dataframe(present_known.baseline_rows(study), hide_index=True, height="content")
 
 
-def layers(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def layers(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Separation by layer, and norms of the residual."""
     for side, column in zip(_SIDES, st.columns(2, gap="large"), strict=True):
         with column:
@@ -56,51 +58,52 @@ def layers(study: KnownUnknownStudy, view: known.KnownState) -> None:
             if not lines:
                 st.caption("No type has both sides in the train and in the test split, so no curve can be drawn.")
                 continue
-            key = f"known_curves_{side.name}"
+            curves = f"curves {side.name}"
             figure = layer_curves(lines, y_title="separation, test entities", chosen=view.chosen)
-            st.plotly_chart(figure, key=key, on_select=lambda key=key: known.pick_point(key), selection_mode="points", config=CONFIG)
+            st.plotly_chart(
+                figure, key=PAGE.key(curves), on_select=partial(known.pick_point, curves), selection_mode="points", config=CONFIG
+            )
             with st.expander("Table"):
                 st.dataframe(present_known.curve_rows(lines), hide_index=True)
     st.caption("Bars go from the least to the most of the five. MaxMin is the latent whose smallest separation over the types is largest.")
     st.markdown(f"**Norm of the residual at the last token of a name**, {failures.plain(view.kind)}; bars are one standard deviation")
     norms = norm_curves(present_known.norm_points(study, view.kind))
-    st.plotly_chart(norms, key=known.NORMS, on_select=lambda: known.pick_point(known.NORMS), selection_mode="points", config=CONFIG)
+    st.plotly_chart(norms, key=PAGE.key("norms"), on_select=lambda: known.pick_point("norms"), selection_mode="points", config=CONFIG)
     st.caption(
         "A click on a point opens the best latent of its layer, where one was read: in the curves of that type, in the norms of that side."
     )
 
 
-def latent_box(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def latent_box(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Which latent is chosen, among the best of both sides and the one that was clicked."""
     ringed = [str(one.latent) for one in (*study.known, *study.unknown)]
-    choices, follow = list(dict.fromkeys([view.chosen, *ringed])), known.follow
-    st.selectbox("Chosen latent", choices, key=known.CHOSEN, on_change=follow, args=(known.CHOSEN, "chosen"), help=TERMS["latent"])
+    st.selectbox("Chosen latent", list(dict.fromkeys([view.chosen, *ringed])), help=TERMS["latent"], **PAGE.bind("chosen"))
 
 
 def open_button(latent: LatentId) -> None:
     """The way to a latent's own page."""
-    if st.button("Open this latent", key=known.OPEN, icon=":material/center_focus_strong:"):
+    if st.button("Open this latent", key=PAGE.key("open"), icon=":material/center_focus_strong:"):
         latent_state.show(latent)
 
 
-def _choices(study: KnownUnknownStudy, view: known.KnownState) -> None:
+def _choices(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Which type, split and SAE the scatter is of."""
     kinds = [*study.counts.kinds, present_known.ALL]
     first, second, third = st.columns([3, 2, 5], vertical_alignment="bottom")
-    first.selectbox("Type", kinds, key=known.KIND, on_change=known.follow, args=(known.KIND, "kind"))
-    second.selectbox("Split", [*known.SPLITS], key=known.SPLIT, on_change=known.follow, args=(known.SPLIT, "split"), help=TERMS["splits"])
+    first.selectbox("Type", kinds, **PAGE.bind("kind"))
+    second.selectbox("Split", [*known.SPLITS], help=TERMS["splits"], **PAGE.bind("split"))
     saes = [known.ANY_SAE, *map(str, study.ask.saes)]
-    third.selectbox("SAE", saes, key=known.SAE, on_change=known.follow, args=(known.SAE, "sae"))
+    third.selectbox("SAE", saes, **PAGE.bind("sae"))
 
 
-def _chosen(study: KnownUnknownStudy, view: known.KnownState, points: Sequence[FrequencyPoint]) -> None:
+def _chosen(study: KnownUnknownStudy, view: known.KnownView, points: Sequence[FrequencyPoint]) -> None:
     """The chosen latent, type by type."""
     latent = LatentId.parse(view.chosen)
     latent_box(study, view)
     if about := names(get_catalog())(latent):
         st.markdown(failures.plain(about))
     bars = kind_bars(present_known.kind_shares(study, latent, known.SPLITS[view.split]))
-    st.plotly_chart(bars, key=known.BARS, on_select=lambda: known.pick_shown(known.BARS), selection_mode="points", config=CONFIG)
+    st.plotly_chart(bars, key=PAGE.key("bars"), on_select=lambda: known.pick_shown("bars"), selection_mode="points", config=CONFIG)
     st.caption(
         failures.plain(
             f"{present_known.name_of(known.SPLITS[view.split]).capitalize()}, 95 % Wilson intervals; beneath each type known, then unknown."
@@ -109,7 +112,7 @@ def _chosen(study: KnownUnknownStudy, view: known.KnownState, points: Sequence[F
     open_button(latent)
     if others := present_known.same_place(points, view.chosen):
         few = ", ".join(present_known.short(study, one) for one in others[:4])
-        st.caption(failures.plain(f"{len(others)} more on the very same point: {few}{' …' if len(others) > 4 else ''}"))
+        st.caption(failures.plain(f"{len(others)} more at the same point: {few}{' …' if len(others) > 4 else ''}"))
 
 
 def _best_of_kinds(study: KnownUnknownStudy) -> None:
@@ -117,7 +120,7 @@ def _best_of_kinds(study: KnownUnknownStudy) -> None:
     rows = [present_known.best_of_kind(study, kind, side) for side in _SIDES for kind in study.counts.kinds]
     rows = [row for row in rows if "/" in row["latent"]]
     st.markdown("**The best of each type**, chosen on train and shown on test; p is against the best latent under shuffled labels")
-    _table(rows, "known_best_of_kinds")
+    _table(rows, "best of kinds")
 
 
 def _best(study: KnownUnknownStudy, side: Knowledge) -> None:
@@ -128,10 +131,10 @@ def _best(study: KnownUnknownStudy, side: Knowledge) -> None:
     st.markdown(
         f"**The best for {side.value} entities**, chosen on train; shares are known | unknown of the test split", help=TERMS["separation"]
     )
-    _table(rows, f"known_best_{side.name}")
+    _table(rows, f"best {side.name}")
 
 
-def _table(rows: Sequence[Mapping[str, Any]], key: str) -> None:
+def _table(rows: Sequence[Mapping[str, Any]], name: str) -> None:
     """Rows of latents, of which one can be chosen."""
     latents_of = [str(row["latent"]) for row in rows]
     two = {name: st.column_config.NumberColumn(format="%.2f") for name in ("train", "test")}
@@ -139,8 +142,8 @@ def _table(rows: Sequence[Mapping[str, Any]], key: str) -> None:
         rows,
         hide_index=True,
         height="content",
-        key=key,
-        on_select=lambda: known.pick_row(key, latents_of),
+        key=PAGE.key(name),
+        on_select=partial(known.pick_row, name, latents_of),
         selection_mode="single-row",
         column_config=two,
     )

@@ -1,17 +1,16 @@
 """Settle what the known-or-unknown page shows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods.known.results import KnownUnknownStudy
 from dashboard.analysis.methods.known.statistics.labels import Knowledge
 from dashboard.analysis.names import LatentId
 from dashboard.ui.known.present import best_columns_of
-from dashboard.ui.views.known import ALL, ANY_SAE, KnownState, take
+from dashboard.ui.views.known import ALL, ANY_SAE, PAGE, KnownView
 
 
-def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> tuple[KnownState, list[str]]:
+def settle(view: KnownView, study: KnownUnknownStudy, kinds: Sequence[str]) -> tuple[KnownView, list[str]]:
     """The state with what the study has, and what of it the study has not, for people."""
     problems: list[str] = []
 
@@ -32,6 +31,4 @@ def settle(view: KnownState, study: KnownUnknownStudy, kinds: Sequence[str]) -> 
         chosen = ""
     best = [column for side in (Knowledge.KNOWN, Knowledge.UNKNOWN) for column in best_columns_of(study, kind, side)]
     chosen = chosen or str(study.columns.latent(best[0] if best else 0))
-    settled = replace(view, study=study.key, kind=kind, sae=sae, chosen=chosen)
-    take(settled)
-    return settled, problems
+    return PAGE.settle(study=study.key, kind=kind, sae=sae, chosen=chosen), problems

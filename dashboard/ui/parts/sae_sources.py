@@ -3,9 +3,8 @@
 A page with such a choice has the fields `releases`, `layers` and `points` in its view, made by the functions of these names here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import streamlit as st
 
@@ -16,14 +15,6 @@ from dashboard.ui.shell.page import Page
 from dashboard.ui.shell.view import several
 
 
-class SourceKeys(NamedTuple):
-    """Where a search keeps what is chosen."""
-
-    releases: str
-    layers: str
-    points: str
-
-
 @dataclass(frozen=True)
 class Sources:
     """What is chosen; empty for all."""
@@ -31,12 +22,6 @@ class Sources:
     releases: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     points: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, keys: SourceKeys) -> "Sources":
-        """What this tab has."""
-        kept = st.session_state
-        return cls(tuple(kept[keys.releases]), tuple(sorted(kept[keys.layers])), tuple(kept[keys.points]))
 
     def saes(self, catalog: Catalog) -> tuple[SaeId, ...]:
         """The SAEs that are chosen."""
@@ -71,16 +56,6 @@ def boxes(page: Page[Any], catalog: Catalog, **also: Any) -> None:
     st.pills("Layers (none selected: all)", layers_of(catalog), selection_mode="multi", help=TERMS["site"], **page.bind("layers", **also))
     if len(chosen := points_of(catalog)) > 1:
         st.pills("Sites (none selected: all)", chosen, selection_mode="multi", **page.bind("points", **also))
-
-
-def inputs(catalog: Catalog, keys: SourceKeys, on_change: Callable[[], None]) -> None:
-    """Pills for what there is more than one of; layers always."""
-    shared: dict[str, Any] = {"selection_mode": "multi", "on_change": on_change, "persist_state": "session"}
-    if len(chosen := releases_of(catalog)) > 1:
-        st.pills("Releases (none selected: all)", chosen, key=keys.releases, **shared)
-    st.pills("Layers (none selected: all)", layers_of(catalog), key=keys.layers, help=TERMS["site"], **shared)
-    if len(chosen := points_of(catalog)) > 1:
-        st.pills("Sites (none selected: all)", chosen, key=keys.points, **shared)
 
 
 def how_many(n_chosen: int, catalog: Catalog) -> str:

@@ -77,9 +77,10 @@ def part(default: Any, own: Part) -> Any:
     return field(default=default, metadata={"part": own})
 
 
-def local(default: Any) -> Any:
-    """What no address names: the tab keeps it."""
-    return part(default, Part("", lambda said, _: said))
+def local(default: Any = MISSING) -> Any:
+    """What no address names: the tab keeps it; by default required."""
+    several = {"most": _MAX_VALUES, "takes": tuple} if isinstance(default, tuple) else {}
+    return part(default, Part("", lambda said, _: said, **several))
 
 
 def latent(name: str, default: Any = MISSING, *, always: bool = False) -> Any:
