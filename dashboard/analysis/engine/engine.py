@@ -3,6 +3,7 @@
 Jobs wait by priority (interactive before study before training), then by arrival. A generation gives up its turn after
 every token, and those that wait together are written together. Leaving a ticket's `with` block cancels it before its
 next token. An error goes to whoever asked; the thread lives on. The model is loaded on the thread, at the first job.
+What was asked lately is answered from memory, in the thread that asks and without a turn: answers are frozen.
 """
 
 import heapq
@@ -39,16 +40,20 @@ class Engine:
         self._changed = threading.Condition()
         self._closed = self._is_at_work = False
         self._memories: dict[type[AnyAsk], LastAnswers] = {}
+        self._remembering = threading.Lock()
+        self._card: ModelCard | None = None
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
     def describe(self) -> ModelCard:
-        """See `Runner.describe`."""
-        with self.submit(lambda runner: iter([runner.describe()])) as ticket:
-            return ticket.result()
+        """See `Runner.describe`. Asked once: the model stays the same."""
+        if self._card is None:
+            with self.submit(lambda runner: iter([runner.describe()])) as ticket:
+                self._card = ticket.result()
+        return self._card
 
     def ask(self, ask: Ask[A]) -> A:
-        """See `Runner.ask`. What was asked lately is answered from memory."""
+        """See `Runner.ask`."""
         with self.ticket(ask) as ticket:
             return ticket.result()
 
@@ -66,9 +71,12 @@ class Engine:
     def ticket(self, ask: AnyAsk, priority: Priority = Priority.INTERACTIVE) -> Ticket[Any]:
         """A ticket for an answer, for whoever shows a place in the queue; of a stream, for its turns: tuples of items.
 
-        A stream that was answered to its end lately comes in one turn. The rows of a generation are always written
+        What is remembered is in the ticket already: nothing is queued. A stream that was answered to its end lately comes in
+        one turn. The rows of a generation are always written
         together, also where one of them is known from another ask: in bfloat16 the same text again needs the same company.
         """
+        if (known := self._recall(ask)) is not None:
+            return Ticket.answered(known[0])
         if isinstance(ask, Ask):
             return self.submit(lambda runner: self._answer(runner, ask, priority), priority)
         return self.submit(lambda runner: self._turns(runner, ask, priority), priority)
@@ -102,8 +110,14 @@ class Engine:
             return not self._waiting and not self._is_at_work
 
     def renew(self, catalog: Catalog) -> None:
-        """Answer for the SAEs of another catalogue from now on; what is loaded stays."""
-        with self.submit(lambda runner: iter([runner.renew(catalog)])) as ticket:
+        """Answer for the SAEs of another catalogue from now on; what is loaded stays, what was answered before is forgotten."""
+
+        def start(runner: LocalRunner) -> Iterator[None]:
+            runner.renew(catalog)
+            self._forget()
+            yield
+
+        with self.submit(start) as ticket:
             ticket.result()
 
     def close(self) -> None:
@@ -112,38 +126,47 @@ class Engine:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        self._runner = None
-        self._memories.clear()
+        self._runner = self._card = None
+        self._forget()
         release()
 
     def _answer(self, runner: LocalRunner, ask: Ask[A], priority: Priority) -> Iterator[A]:
-        if (memory := self._memory(ask)) is not None and ask in memory:
-            yield memory.recall(ask)
+        if (known := self._recall(ask)) is not None:  # somebody else's turn may have answered it since it was queued
+            yield known[0]
             return
         answer = runner.ask(ask)
-        if memory is not None and priority is Priority.INTERACTIVE:
-            memory.keep(ask, answer)
+        self._keep(ask, answer, priority)
         yield answer
 
     def _turns(self, runner: LocalRunner, ask: StreamAsk[A], priority: Priority) -> Iterator[tuple[A, ...]]:
-        if (memory := self._memory(ask)) is not None and ask in memory:
-            yield memory.recall(ask)
+        if (known := self._recall(ask)) is not None:
+            yield known[0]
             return
         items: list[A] = []
         for turn in runner.turns(ask, lane=priority):
-            if memory is not None:
-                items += turn
+            items += turn
             yield turn
-        if memory is not None and priority is Priority.INTERACTIVE:
-            memory.keep(ask, tuple(items))
+        self._keep(ask, tuple(items), priority)
 
-    def _memory(self, ask: AnyAsk) -> LastAnswers | None:
-        """The answers to asks of this kind that are remembered. On the engine's thread only.
+    def _recall(self, ask: AnyAsk) -> tuple[Any] | None:
+        """The answer that is remembered, alone in a tuple; None for none."""
+        with self._remembering:
+            memory = self._memories.get(type(ask))
+            return (memory.recall(ask),) if memory is not None and ask in memory else None
+
+    def _keep(self, ask: AnyAsk, answer: object, priority: Priority) -> None:
+        """Remember an answer of the kinds that are worth it.
 
         What is asked interactively is kept: thousands of a study's answers would push out what pages come back to.
         """
         n_kept = HANDLERS[type(ask)].n_kept
-        return self._memories.setdefault(type(ask), LastAnswers(n_kept)) if n_kept else None
+        if n_kept and priority is Priority.INTERACTIVE:
+            with self._remembering:
+                self._memories.setdefault(type(ask), LastAnswers(n_kept)).keep(ask, answer)
+
+    def _forget(self) -> None:
+        with self._remembering:
+            self._memories.clear()
 
     def _work(self) -> None:
         while True:

@@ -39,7 +39,7 @@ HANDLERS: dict[type[AnyAsk], Handler] = {
     VocabularyAsk: Handler(weights.vocabulary),
     NeighbourAsk: Handler(weights.neighbours, n_kept=48),
     MatchAsk: Handler(weights.matches),
-    DosesAsk: Handler(weights.doses),
+    DosesAsk: Handler(weights.doses, n_kept=48),
     PromotedAsk: Handler(weights.promoted, n_kept=48),
     AssembleAsk: Handler(weights.assemble),
     GenerationAsk: Handler(writing.generate, writing.generation_cost, n_kept=256),

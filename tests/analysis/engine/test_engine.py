@@ -11,7 +11,7 @@ from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.edits import Intervention, NamedVector, Op, Unit, Where
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, TokenDelta, Variant
 from dashboard.analysis.asks.runner import Runner
-from dashboard.analysis.asks.weights import NeighbourAsk, PromotedAsk
+from dashboard.analysis.asks.weights import DosesAsk, NeighbourAsk, PromotedAsk
 from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.engine.tickets import Place, Priority
@@ -62,6 +62,25 @@ def test_an_error_reaches_who_asked_and_the_next_ask_is_answered(engine: Engine,
 def test_the_same_ask_is_answered_from_memory(engine: Engine, site_saes) -> None:
     ask = CaptureAsk(ASK_TEXT, site_saes)
     assert engine.ask(ask) is engine.ask(CaptureAsk(Prompt(TEXT), site_saes))
+
+
+def test_what_is_remembered_waits_for_no_turn(engine: Engine, site_saes) -> None:
+    latent = LatentId(site_saes[0], 3)
+    asks = (CaptureAsk(ASK_TEXT, site_saes), PromotedAsk(latent), DosesAsk((Intervention(latent, Op.ADD, 1.0),)))
+    first = [*map(engine.ask, asks), list(engine.stream(GENERATION)), engine.describe()]
+    with engine.submit(lambda _: forever([], "busy")) as busy:
+        next(iter(busy))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(engine, "submit", lambda *_: pytest.fail("a ticket was queued"))
+            again = [*map(engine.ask, asks), list(engine.stream(GENERATION)), engine.describe()]
+    assert all(one is other for one, other in zip(first[:3], again, strict=False)) and again[3:] == first[3:]
+
+
+def test_what_was_answered_for_the_saes_of_before_is_forgotten_with_them(engine: Engine, runner: LocalRunner, site_saes) -> None:
+    ask = CaptureAsk(ASK_TEXT, site_saes)
+    before = engine.ask(ask)
+    engine.renew(runner.catalog)
+    assert engine.ask(ask) is not before
 
 
 def test_leaving_a_ticket_stops_the_work_before_its_next_step(engine: Engine) -> None:
@@ -137,7 +156,7 @@ def test_a_full_queue_is_refused_and_empties_again(engine: Engine, monkeypatch: 
         engine.submit(lambda _: iter([3]))
     gate.set()
     time.sleep(0.2)
-    assert engine.describe().n_layers == 4
+    assert engine.submit(lambda runner: iter([runner.describe()])).result().n_layers == 4
 
 
 def test_one_session_that_steers_or_crashes_never_changes_anothers_numbers(engine: Engine, site_saes) -> None:
@@ -189,7 +208,7 @@ def test_a_model_that_cannot_be_loaded_is_tried_again_at_the_next_ask(runner: Lo
     engine = Engine(load)
     with pytest.raises(ModelUnavailable):
         engine.describe()
-    assert engine.describe().n_layers == 4
+    assert engine.submit(lambda runner: iter([runner.describe()])).result().n_layers == 4
     engine.close()
 
 

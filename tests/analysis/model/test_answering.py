@@ -205,7 +205,7 @@ def test_a_closed_stream_and_a_stopped_study_free_the_engine(engine: Engine) -> 
     next(stream)
     stream.close()
     for _ in range(2):  # a turn that is under way goes back into the queue once
-        engine.describe()
+        engine.submit(lambda _: iter([None])).result()
     assert not engine._waiting
     study = StudyRunner(engine)
     answers = study.stream(ask)
@@ -213,7 +213,7 @@ def test_a_closed_stream_and_a_stopped_study_free_the_engine(engine: Engine) -> 
     study.stop()
     with pytest.raises(Cancelled):
         list(answers)
-    engine.describe()
+    engine.submit(lambda _: iter([None])).result()
 
 
 @pytest.mark.parametrize(
