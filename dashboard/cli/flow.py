@@ -45,7 +45,7 @@ def flow_graph(
     from dashboard.analysis.methods.flow.suite import find_suite
     from dashboard.analysis.names import LatentId
     from dashboard.analysis.sae.catalog import read_catalog
-    from dashboard.analysis.sae.hashes import make_record
+    from dashboard.analysis.studies.record import make_record
 
     ask = FlowAsk(LatentId.parse(name), t_res, t_module, top, not everything, backward, forward)
     catalog = read_catalog(get_settings())

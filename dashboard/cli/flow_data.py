@@ -255,7 +255,7 @@ def flow_steer(
 
 
 def _record(kind: str, asked: dict[str, Any], runner: Any, saes: Any, text: Any, started: float) -> dict[str, Any]:
-    from dashboard.analysis.sae.hashes import make_record
+    from dashboard.analysis.studies.record import make_record
 
     corpus = {} if text is None else {"corpus": text.name, "corpus_sha256": text.sha256}
     return make_record(kind, asked | corpus, runner.describe(), runner.catalog, saes, time.perf_counter() - started).__dict__

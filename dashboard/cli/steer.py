@@ -61,7 +61,7 @@ def steer(
     """Continue PROMPT with and without edits, and measure what changed."""
     from dashboard.analysis.asks.generation import Sampling
     from dashboard.analysis.methods.steering.comparison import SteeringAsk, compare, report
-    from dashboard.analysis.sae.hashes import make_record
+    from dashboard.analysis.studies.record import make_record
     from dashboard.analysis.tokens import Prompt
 
     ask = SteeringAsk(Prompt(prompt, chat), _edits(edits, where), Sampling(max_new_tokens, temperature, top_p, seed))
@@ -111,7 +111,7 @@ def sweep(
     """How KL, a word's probability, matches of a rule and fluency answer to the dose."""
     from dashboard.analysis.asks.generation import Sampling
     from dashboard.analysis.methods.steering import dose_response as dose
-    from dashboard.analysis.sae.hashes import make_record
+    from dashboard.analysis.studies.record import make_record
     from dashboard.analysis.tokens import Prompt
 
     kinds = [(dose.RuleKind.WORDS, words), (dose.RuleKind.REGEX, regex), (dose.RuleKind.REFUSAL, "" if refusal else None)]

@@ -16,8 +16,7 @@ from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.names import SaeId
-from dashboard.analysis.sae.hashes import make_record
-from dashboard.analysis.studies.record import RunRecord, key_of
+from dashboard.analysis.studies.record import RunRecord, key_of, make_record
 from dashboard.ui.parts import clicks as kept
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_jobs

@@ -13,7 +13,7 @@ from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.steering.comparison import SteeringAsk, compare, first_difference
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.notebook.vectors import VectorFolder
-from dashboard.analysis.sae.hashes import make_record
+from dashboard.analysis.studies.record import make_record
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.analysis.tokens import Prompt
 from tests.app_pages.conftest import Open, drawn, told

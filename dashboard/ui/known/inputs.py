@@ -13,8 +13,7 @@ from dashboard.analysis.methods.known.statistics.labels import LabelWay
 from dashboard.analysis.methods.known.study import StudyHead
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.sae.hashes import make_record
-from dashboard.analysis.studies.record import key_of
+from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.ui.known import present as present_known
 from dashboard.ui.known.own_types import Uploaded, keep_type, remove_type
 from dashboard.ui.parts import jobs as known_jobs

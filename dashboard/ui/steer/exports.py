@@ -10,8 +10,7 @@ from components.generation_pair import pair_data
 from components.pages import one_component as standalone
 from dashboard.analysis.methods.steering import comparison as steering
 from dashboard.analysis.methods.steering.comparison import Comparison, SteeringAsk
-from dashboard.analysis.sae.hashes import make_record
-from dashboard.analysis.studies.record import RunRecord, key_of
+from dashboard.analysis.studies.record import RunRecord, key_of, make_record
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_store
 from dashboard.ui.views import steer

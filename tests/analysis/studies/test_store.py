@@ -11,8 +11,7 @@ import pytest
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, UnknownResult
 from dashboard.analysis.names import SaeId
-from dashboard.analysis.sae.hashes import make_record
-from dashboard.analysis.studies.record import RunRecord, key_of
+from dashboard.analysis.studies.record import RunRecord, key_of, make_record
 from dashboard.analysis.studies.store import ResultStore
 
 SAE = SaeId("tiny", "2.resid_post")

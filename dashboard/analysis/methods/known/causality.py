@@ -49,11 +49,10 @@ from dashboard.analysis.methods.known.tuning import best_amount, tune, tuned
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.plain import from_plain, to_plain
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.sae.hashes import make_record
 from dashboard.analysis.stats.shares import Share
 from dashboard.analysis.studies.blocks import Step
 from dashboard.analysis.studies.parts import find_part, has_part, load_part
-from dashboard.analysis.studies.record import key_of
+from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.analysis.studies.store import ResultStore
 
 YES_NO = ("Yes", "No")

@@ -52,9 +52,9 @@ from dashboard.analysis.methods.known.statistics.labels import LabelWay
 from dashboard.analysis.methods.known.wrong_answers import find_uncertainty
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.sae.hashes import make_record, weights_sha256
+from dashboard.analysis.sae.hashes import weights_sha256
 from dashboard.analysis.studies.blocks import Step
-from dashboard.analysis.studies.record import key_of
+from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.analysis.text.corpus import SHIPPED, Corpus, read_corpus
 

@@ -42,10 +42,9 @@ from dashboard.analysis.methods.known.statistics.right_or_wrong import Detector,
 from dashboard.analysis.names import Site
 from dashboard.analysis.plain import to_plain
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.sae.hashes import make_record
 from dashboard.analysis.studies.blocks import Step, in_blocks
 from dashboard.analysis.studies.parts import find_part, has_part, load_part
-from dashboard.analysis.studies.record import key_of
+from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.analysis.studies.store import ResultStore
 
 PARTS = "known-unknown-uncertainty-steps"

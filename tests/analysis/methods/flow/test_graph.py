@@ -20,9 +20,9 @@ from dashboard.analysis.methods.flow.suite import find_suite
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec, read_catalog
-from dashboard.analysis.sae.hashes import make_record
 from dashboard.analysis.sae.matching import nearest_rows
 from dashboard.analysis.settings import Settings
+from dashboard.analysis.studies.record import make_record
 from dashboard.analysis.tokens import Prompt
 from tests.conftest import D_MODEL, TEXT, random_weights, save_sae
 from tests.only_asked import OnlyAsked

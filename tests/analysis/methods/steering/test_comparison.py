@@ -26,8 +26,7 @@ from dashboard.analysis.methods.steering.comparison import (
     subsets,
 )
 from dashboard.analysis.names import LatentId, SaeId, Site
-from dashboard.analysis.sae.hashes import make_record
-from dashboard.analysis.studies.record import RunRecord
+from dashboard.analysis.studies.record import RunRecord, make_record
 from dashboard.analysis.tokens import Prompt, TokenSpan
 from dashboard.cli import app
 from tests.conftest import D_MODEL
