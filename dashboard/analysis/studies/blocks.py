@@ -70,11 +70,11 @@ class Step:
         """Blocks that are done."""
         return len([*self.folder.glob("*.json"), *self.folder.glob("*.npz")])
 
-    def save_rows(self, block: int, rows: Sequence[Any]) -> None:
+    def save_rows(self, block: int, rows: Any) -> None:
         """Keep a block of plain data."""
         self._put(f"{block:05d}.json", json.dumps(rows).encode())
 
-    def rows(self, block: int) -> list[Any]:
+    def rows(self, block: int) -> Any:
         """A block of plain data."""
         return json.loads((self.folder / f"{block:05d}.json").read_bytes())
 

@@ -1,4 +1,4 @@
-"""Jobs that outlive the page that started them: a queue, a thread or more that works it off, and what has become of each.
+"""Jobs that outlive the page that started them: a queue a lane, a thread or more that works it off, and what has become of each.
 
 A job is an iterator. Its newest item is kept for whoever looks; a cancel stops it before its next item and closes it.
 Jobs live as long as the process.
@@ -38,9 +38,20 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+class Lane(StrEnum):
+    """Which queue a job waits in. Each has workers of its own, so that a training of hours holds nothing else back."""
+
+    QUICK = "quick"
+    """Seconds: what somebody waits for, and downloads."""
+    STUDY = "study"
+    """Minutes."""
+    TRAINING = "training"
+    """Hours."""
+
+
 @runtime_checkable
-class Progress(Protocol):
-    """An item of a job: says how far it has come."""
+class Counted(Protocol):
+    """An item of a job: says how far it has come. One that also has a `total` says of how much."""
 
     @property
     def done(self) -> int:
@@ -66,6 +77,7 @@ class Job:
     """UTC, ISO 8601."""
     key: str = ""
     """Equal for equal work, where the submitter says so; empty for nothing."""
+    lane: Lane = Lane.STUDY
 
 
 @dataclass(eq=False)
@@ -77,21 +89,34 @@ class _Work:
 
 
 class Jobs:
-    """Takes jobs from any thread and does them in their order, on `workers` threads of its own."""
+    """Takes jobs from any thread and does those of a lane in their order, on `workers` threads of the lane's own."""
 
     def __init__(self, workers: int = 1) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._work: dict[str, _Work] = {}
-        self._queue: SimpleQueue[str | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._work_off, name=f"jobs-{i}", daemon=True) for i in range(workers)]
+        self._queues: dict[Lane, SimpleQueue[str | None]] = {lane: SimpleQueue() for lane in Lane}
+        self._threads = [
+            threading.Thread(target=self._work_off, args=(queue,), name=f"jobs-{lane}-{i}", daemon=True)
+            for lane, queue in self._queues.items()
+            for i in range(workers)
+        ]
         for thread in self._threads:
             thread.start()
 
     def submit(
-        self, title: str, total: int, steps: Callable[[], Iterator[Progress]], stop: Callable[[], None] | None = None, key: str = ""
+        self,
+        title: str,
+        total: int,
+        steps: Callable[[], Iterator[Counted]],
+        stop: Callable[[], None] | None = None,
+        key: str = "",
+        lane: Lane = Lane.STUDY,
+        join: bool = False,
     ) -> str:
         """Queue a job and return its id. `steps` is called, iterated and closed on a worker's thread. `find` finds it by its `key`.
+
+        With `join`, equal work that waits or runs is joined: its id is returned, and nothing is queued.
 
         `stop` is called once from the canceller's thread when a running job is cancelled, so that the item in the making
         ends early, in Cancelled or whatever else: nothing that comes after a cancel is shown.
@@ -99,8 +124,12 @@ class Jobs:
         Raises:
             QueueFull: if too many wait.
         """
-        job = Job(uuid.uuid4().hex[:12], title[:_MAX_TITLE], JobState.QUEUED, 0, total, None, None, _now(), key)
+        job = Job(uuid.uuid4().hex[:12], title[:_MAX_TITLE], JobState.QUEUED, 0, total, None, None, _now(), key, lane)
         with self._lock:
+            if join and key:
+                for known in self._jobs.values():
+                    if known.key == key and not known.state.ended:
+                        return known.id
             unfinished = sum(not known.state.ended for known in self._jobs.values())
             if unfinished >= MAX_KEPT:
                 raise QueueFull(unfinished)
@@ -108,7 +137,7 @@ class Jobs:
                 del self._jobs[next(id for id, known in self._jobs.items() if known.state.ended)]
             self._jobs[job.id] = job
             self._work[job.id] = _Work(steps, stop)
-        self._queue.put(job.id)
+        self._queues[lane].put(job.id)
         return job.id
 
     def get(self, id: str) -> Job:
@@ -151,8 +180,9 @@ class Jobs:
         for job in self.list():
             if not job.state.ended:
                 self.cancel(job.id)
-        for _ in self._threads:
-            self._queue.put(None)
+        for queue in self._queues.values():
+            for _ in range(len(self._threads) // len(self._queues)):
+                queue.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -164,8 +194,8 @@ class Jobs:
             )
         return self._jobs[id]
 
-    def _work_off(self) -> None:
-        while (id := self._queue.get()) is not None:
+    def _work_off(self, queue: "SimpleQueue[str | None]") -> None:
+        while (id := queue.get()) is not None:
             work = self._begin(id)
             if work is not None:
                 self._run(id, work.steps)
@@ -177,7 +207,7 @@ class Jobs:
                 self._jobs[id] = replace(self._jobs[id], state=JobState.RUNNING)
             return self._work.get(id)
 
-    def _run(self, id: str, start: Callable[[], Iterator[Progress]]) -> None:
+    def _run(self, id: str, start: Callable[[], Iterator[Counted]]) -> None:
         state, message = JobState.DONE, None
         try:
             steps = start()
@@ -200,7 +230,7 @@ class Jobs:
             if self._is_running(id):
                 self._jobs[id] = replace(self._jobs[id], state=state, error=message)
 
-    def _while_wanted(self, id: str, steps: Iterator[Progress]) -> Iterator[Progress]:
+    def _while_wanted(self, id: str, steps: Iterator[Counted]) -> Iterator[Counted]:
         while True:
             with self._lock:
                 if not self._is_running(id):
@@ -211,10 +241,11 @@ class Jobs:
                 return
             yield item
 
-    def _show(self, id: str, item: Progress) -> None:
+    def _show(self, id: str, item: Counted) -> None:
         with self._lock:
             if self._is_running(id):
-                self._jobs[id] = replace(self._jobs[id], done=item.done, latest=item)
+                total = int(getattr(item, "total", self._jobs[id].total))
+                self._jobs[id] = replace(self._jobs[id], done=item.done, total=total, latest=item)
 
     def _is_running(self, id: str) -> bool:
         """False also for a job that was cancelled and then forgotten."""

@@ -19,6 +19,7 @@ from dashboard.analysis.asks.matching import MatchTable
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.methods.flow.samples import Predecessors, SampleAsk, draw, read
 from dashboard.analysis.names import LatentId, Point, SaeId
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
 from dashboard.analysis.text.corpus import Corpus
 
 _BLOCK = 512
@@ -86,12 +87,12 @@ class CoActivation:
         return MatchTable(of, among, np.arange(n_own, dtype=np.int32), index[:, None], value[:, None])
 
 
-def coactivation(runner: Runner, corpus: Corpus, saes: Sequence[SaeId], ask: SampleAsk) -> Iterator[CoActivation]:
+def coactivation(runner: Runner, corpus: Corpus, saes: Sequence[SaeId], ask: SampleAsk, keep: Blocks = UNKEPT) -> Iterator[CoActivation]:
     """Read the sampled tokens; what there is comes every few documents. Ask for all tokens of each document."""
     rows = draw(corpus, ask)
     pieces: dict[SaeId, list[csr_matrix]] = {sae: [] for sae in saes}
     done = n_tokens = 0
-    for part in read(runner, rows, saes):
+    for part in read(runner, rows, saes, keep):
         for sae, kept in pieces.items():
             kept.append(_matrix(part.of_sae[sae]))
         done, n_tokens = done + len(part.rows), n_tokens + len(part.row)

@@ -23,8 +23,9 @@ import numpy as np
 from dashboard.analysis.asks.chosen_tokens import MAX_VARIANTS, Rescale, RescaleAsk, Rescaled
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.methods.flow.samples import SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read
+from dashboard.analysis.methods.flow.samples import SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read_rows
 from dashboard.analysis.names import LatentId, Point
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
 from dashboard.analysis.text.corpus import Corpus
 
 RANDOM_ACTIVE, EXHAUSTIVE = "random active latent", "exhaustive search"
@@ -132,7 +133,7 @@ class _Planned:
 
 
 def deactivate(
-    runner: Runner, corpus: Corpus, layers: Sequence[Mapping[str, Predecessors]], ask: DeactivationAsk
+    runner: Runner, corpus: Corpus, layers: Sequence[Mapping[str, Predecessors]], ask: DeactivationAsk, keep: Blocks = UNKEPT
 ) -> Iterator[Deactivation]:
     """Trials of each layer; `layers` holds for each the predecessors by name of the matching, the one that counts first.
 
@@ -146,24 +147,61 @@ def deactivate(
             raise BadAsk(f"A layer has matches of {len({one.target for one in matchings.values()})} dictionaries; it needs one.")
     if not layers:
         raise BadAsk("0 layers were chosen. Choose at least one residual dictionary that has another before it.")
-    rows = draw(corpus, ask.sample)
-    total = len(layers) * sum(len(row.positions) for row in rows)
+    work = _Work(runner, layers, ask, np.random.default_rng(ask.sample.seed))
+    parts = [(row, position, place) for row in draw(corpus, ask.sample) for position in row.positions for place in range(len(layers))]
     trials: list[Trial] = []
     without: dict[str, int] = {}
-    rng = np.random.default_rng(ask.sample.seed)
-    done = n_lost = 0
-    saes = [sae for matchings in layers for one in matchings.values() for sae in one.saes]
-    for part in read(runner, rows, saes, per_ask=1):
-        for sample, matchings in itertools.product(range(len(part.row)), layers):
-            token = _Token(part.rows[0], int(part.position[sample]), _active(part, sample, matchings), matchings, rng)
-            planned = token.plan(ask, without)
-            found, lost = _tried(runner, ask, token, planned)
-            trials += found
-            n_lost += lost
-            done += 1
-            yield Deactivation(done, total, tuple(trials), dict(without), n_lost)
-        done += len(layers) * (len(part.rows[0].positions) - len(part.row))  # special tokens have no turn
-    yield Deactivation(total, total, tuple(trials), dict(without), n_lost)
+    n_lost = 0
+    for done, found in enumerate(keep.each("tokens", _TriedToken, parts, work.tried), 1):
+        work.go_on_from(found)
+        if not found.is_special:
+            trials += found.trials
+            n_lost += found.n_lost
+            for method, n in found.n_without.items():
+                without[method] = without.get(method, 0) + n
+            yield Deactivation(done, len(parts), tuple(trials), dict(without), n_lost)
+    yield Deactivation(len(parts), len(parts), tuple(trials), dict(without), n_lost)
+
+
+@dataclass(frozen=True)
+class _TriedToken:
+    """One sampled token in one layer: a block."""
+
+    is_special: bool
+    """True for a token that has no turn."""
+    trials: tuple[Trial, ...]
+    n_without: dict[str, int]
+    n_lost: int
+    drawn: dict[str, Any]
+    """State of the random generator behind it: what is drawn next follows from what was drawn before."""
+
+
+class _Work:
+    """Tries one token in one layer after another."""
+
+    def __init__(
+        self, runner: Runner, layers: Sequence[Mapping[str, Predecessors]], ask: DeactivationAsk, rng: np.random.Generator
+    ) -> None:
+        self._runner, self._layers, self._ask, self._rng = runner, layers, ask, rng
+        self._saes = tuple(dict.fromkeys(sae for matchings in layers for one in matchings.values() for sae in one.saes))
+        self._read: Sampled | None = None
+
+    def tried(self, part: tuple[SampledRow, int, int]) -> _TriedToken:
+        row, position, layer = part
+        if self._read is None or self._read.rows != (row,):
+            self._read = read_rows(self._runner, (row,), self._saes)
+        matchings, without = self._layers[layer], dict[str, int]()
+        (samples,) = np.nonzero(self._read.position == position)
+        trials, n_lost = list[Trial](), 0
+        if len(samples):
+            active = _active(self._read, int(samples[0]), matchings)
+            token = _Token(row, position, active, matchings, self._rng)
+            trials, n_lost = _tried(self._runner, self._ask, token, token.plan(self._ask, without))
+        return _TriedToken(not len(samples), tuple(trials), without, n_lost, dict(self._rng.bit_generator.state))
+
+    def go_on_from(self, found: _TriedToken) -> None:
+        """Draw as behind a token that was tried, now or before."""
+        self._rng.bit_generator.state = found.drawn
 
 
 def _active(part: Sampled, sample: int, matchings: Mapping[str, Predecessors]) -> dict[object, tuple[int, ...]]:

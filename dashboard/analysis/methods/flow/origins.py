@@ -24,6 +24,7 @@ from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow.samples import SHORT, SOURCES, Predecessors, SampleAsk, Sampled, SampledRow, draw, read
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.stats.shares import Share
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
 from dashboard.analysis.text.corpus import Corpus
 
 SIGNIFICANT = 0.001
@@ -99,7 +100,7 @@ class Origins:
         return tuple(sorted({row.kind for row in self.rows}))
 
 
-def origins(runner: Runner, corpus: Corpus, layers: Sequence[Predecessors], ask: SampleAsk) -> Iterator[Origins]:
+def origins(runner: Runner, corpus: Corpus, layers: Sequence[Predecessors], ask: SampleAsk, keep: Blocks = UNKEPT) -> Iterator[Origins]:
     """Groups of every active latent of each layer at the sampled tokens; what there is comes every few documents.
 
     Raises:
@@ -111,7 +112,7 @@ def origins(runner: Runner, corpus: Corpus, layers: Sequence[Predecessors], ask:
     parts: list[Sampled] = []
     found: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in layers]
     n_rows = n_samples = 0
-    for part in read(runner, rows, (sae for layer in layers for sae in layer.saes)):
+    for part in read(runner, rows, (sae for layer in layers for sae in layer.saes), keep):
         for layer, pieces in zip(layers, found, strict=True):
             sample, latent, origin = grouped(part, layer)
             pieces.append((sample + n_samples, latent, origin))

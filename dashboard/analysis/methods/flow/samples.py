@@ -18,6 +18,8 @@ from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow.results import FlowLayer
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
+from dashboard.analysis.studies.blocks import in_blocks
 from dashboard.analysis.text.corpus import Corpus
 
 SOURCES = (Point.RESID_POST, Point.MLP_OUT, Point.ATTN_OUT)
@@ -169,13 +171,17 @@ def draw(corpus: Corpus, ask: SampleAsk) -> tuple[SampledRow, ...]:
     return tuple(rows)
 
 
-def read(runner: Runner, rows: Sequence[SampledRow], saes: Iterable[SaeId], per_ask: int = _ROWS_PER_ASK) -> Iterator[Sampled]:
-    """What fires at the tokens of the rows, a few rows at a time. Special tokens are left out."""
+def read(runner: Runner, rows: Sequence[SampledRow], saes: Iterable[SaeId], keep: Blocks = UNKEPT) -> Iterator[Sampled]:
+    """What fires at the tokens of the rows, a few rows at a time, which are kept. Special tokens are left out."""
     names = tuple(dict.fromkeys(saes))
-    for start in range(0, len(rows), per_ask):
-        part = tuple(rows[start : start + per_ask])
-        found = runner.ask(ActivityAsk(tuple(row.ids for row in part), tuple(row.positions for row in part), names))
-        yield _ordinary(part, found)
+    parts = [tuple(part) for part in in_blocks(rows, _ROWS_PER_ASK)]
+    yield from keep.each("reading", Sampled, parts, lambda part: read_rows(runner, part, names))
+
+
+def read_rows(runner: Runner, rows: tuple[SampledRow, ...], saes: tuple[SaeId, ...]) -> Sampled:
+    """What fires at the tokens of a few rows. Special tokens are left out."""
+    found = runner.ask(ActivityAsk(tuple(row.ids for row in rows), tuple(row.positions for row in rows), saes))
+    return _ordinary(rows, found)
 
 
 def _ordinary(rows: tuple[SampledRow, ...], found: SampledActivity) -> Sampled:

@@ -25,6 +25,7 @@ from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.stats.estimates import Estimate, mean_estimate
 from dashboard.analysis.stats.fluency import repeated_ngrams
 from dashboard.analysis.stats.text_proxies import Classifier, Fluency, Lexicon, read_back
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
 from dashboard.analysis.tokens import Prompt
 
 MAX_STRENGTHS, MAX_SETTINGS, MAX_TEXTS = 21, 64, 50
@@ -194,26 +195,40 @@ JudgeOf = Callable[[str, str, str], tuple[float, float]]
 """(theme, prompt, text) -> behaviour and coherence, each 0 to 1."""
 
 
-def flow_steering(runner: Runner, ask: FlowSteeringAsk, judge: JudgeOf | None = None) -> Iterator[FlowSteering]:
+def flow_steering(runner: Runner, ask: FlowSteeringAsk, judge: JudgeOf | None = None, keep: Blocks = UNKEPT) -> Iterator[FlowSteering]:
     """Write and score every text; what there is comes after each point. The unsteered texts come first."""
     study = _Study(runner, ask, judge)
-    written = study.write((), ask.plain_seeds)
-    losses = [study.loss(ids) for _, _, ids in written]
-    study.fluency = Fluency.of(losses)
-    plain = study.scored(written, losses)
+    (written,) = keep.each("unsteered", _Drafts, [ask.plain_seeds], lambda seeds: study.drafts((), seeds))
+    study.fluency = Fluency.of([draft.nll for draft in written])
+    (plain,) = keep.each("unsteered-scores", tuple[ScoredText, ...], [written], study.scored)
     done, total = len(plain), ask.n_total
     points: list[SteeredPoint] = []
     yield FlowSteering(done, total, study.fluency, plain, ())
-    for setting in ask.settings:
-        for strength in ask.strengths:
-            edits = setting.edits(strength)
-            texts = plain[: ask.n_texts]
-            if edits:
-                new = study.write(edits, ask.seeds)
-                texts = study.scored(new, [study.loss(ids) for _, _, ids in new])
-                done += len(texts)
-            points.append(_point(setting, strength, texts))
-            yield FlowSteering(done, total, study.fluency, plain, tuple(points))
+    places = [(setting, strength) for setting in ask.settings for strength in ask.strengths]
+    steered = [place for place in places if place[0].edits(place[1])]
+    scored = keep.each("points", tuple[ScoredText, ...], steered, study.at)
+    for setting, strength in places:
+        texts = plain[: ask.n_texts]
+        if setting.edits(strength):
+            texts = next(scored)
+            done += len(texts)
+        points.append(_point(setting, strength, texts))
+        yield FlowSteering(done, total, study.fluency, plain, tuple(points))
+    for _ in scored:
+        raise AssertionError("a point was steered that nobody asked for")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A text that is written and not yet scored."""
+
+    seed: int
+    text: str
+    ids: tuple[int, ...]
+    nll: float
+
+
+_Drafts = tuple[_Draft, ...]
 
 
 @dataclass
@@ -225,8 +240,13 @@ class _Study:
     """Known once the unsteered texts are written."""
     _full: float | None = None
 
-    def write(self, edits: tuple[Intervention, ...], seeds: Sequence[int]) -> list[tuple[int, str, tuple[int, ...]]]:
-        """Seed, text and ids of each."""
+    def at(self, place: tuple[Setting, float]) -> tuple[ScoredText, ...]:
+        """The texts of a setting at a strength."""
+        setting, strength = place
+        return self.scored(self.drafts(setting.edits(strength), self.ask.seeds))
+
+    def drafts(self, edits: tuple[Intervention, ...], seeds: Sequence[int]) -> _Drafts:
+        """Texts that are written with some edits."""
         answer: list[tuple[int, str, tuple[int, ...]]] = []
         for start in range(0, len(seeds), _ROWS_AT_ONCE):
             variants = tuple(Variant(str(seed), edits, seed) for seed in seeds[start : start + _ROWS_AT_ONCE])
@@ -236,18 +256,19 @@ class _Study:
                 ids[delta.variant].append(delta.token_id)
                 parts[delta.variant].append(delta.text)
             answer += [(int(label), "".join(parts[label]), tuple(ids[label])) for label in ids]
-        return answer
+        return tuple(_Draft(seed, text, ids_, self.loss(ids_)) for seed, text, ids_ in answer)
 
     def loss(self, ids: tuple[int, ...]) -> float:
         """Per token under the unsteered model."""
         score = self.runner.ask(ScoreAsk(replace(self.ask.prompt, continuation=ids), top=0))
         return -sum(token.plain_logprob for token in score.tokens) / len(score.tokens)
 
-    def scored(self, written: Sequence[tuple[int, str, tuple[int, ...]]], losses: Sequence[float]) -> tuple[ScoredText, ...]:
-        return tuple(self._scored(*one, loss) for one, loss in zip(written, losses, strict=True))
+    def scored(self, drafts: _Drafts) -> tuple[ScoredText, ...]:
+        """How much of the theme they have, and how coherent they are."""
+        return tuple(map(self._scored, drafts))
 
-    def _scored(self, seed: int, text: str, ids: tuple[int, ...], nll: float) -> ScoredText:
-        wanted, found = self.ask.behaviour, dict[str, float]()
+    def _scored(self, draft: _Draft) -> ScoredText:
+        wanted, text, found = self.ask.behaviour, draft.text, dict[str, float]()
         if wanted.lexicon:
             found["lexicon"] = wanted.lexicon.score(text)
         if wanted.classifier:
@@ -258,8 +279,8 @@ class _Study:
         if self.judge:
             found["judge"], judged = self.judge(wanted.theme, self.ask.prompt.text, text)
         assert self.fluency is not None
-        repeated = repeated_ngrams(ids)
-        return ScoredText(seed, text, found, self.fluency.coherence(nll, repeated), judged, nll, repeated)
+        repeated = repeated_ngrams(draft.ids)
+        return ScoredText(draft.seed, text, found, self.fluency.coherence(draft.nll, repeated), judged, draft.nll, repeated)
 
     def _activity(self, text: str) -> float:
         """Mean activation of the held-out latents over the ordinary tokens of a text that is read by itself, unsteered."""

@@ -1,0 +1,35 @@
+"""Every study and recipe there is. Nothing is imported before it is asked for."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from dashboard.analysis.studies.study import Study
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where something is declared."""
+
+    command: tuple[str, ...]
+    """Words behind `latents`: `flow origins`."""
+    module: str
+    name: str = "STUDY"
+
+    def load(self) -> Any:
+        """Import it."""
+        return getattr(import_module(f"dashboard.analysis.{self.module}"), self.name)
+
+
+STUDIES: tuple[Entry, ...] = (
+    Entry(("flow", "origins"), "methods.flow.study_origins"),
+    Entry(("flow", "coactivation"), "methods.flow.study_coactivation"),
+    Entry(("flow", "deactivate"), "methods.flow.study_deactivation"),
+    Entry(("flow", "steer"), "methods.flow.study_steering"),
+)
+"""In the order of their commands' groups."""
+
+
+def studies() -> tuple[Study[Any, Any], ...]:
+    """All of them, imported."""
+    return tuple(entry.load() for entry in STUDIES)
