@@ -7,9 +7,8 @@ import sys
 import typer
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.cli import corpus, entities, flow, flow_data, index, look, model, sae, search, steer
+from dashboard.cli import corpus, entities, flow, index, known, look, model, sae, search, steer
 from dashboard.cli import open as bring
-from dashboard.cli import studies as study
 from dashboard.cli.output import screen
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
@@ -21,11 +20,10 @@ app.add_typer(sae.app, name="sae")
 app.add_typer(index.app, name="index")
 sae.app.command("index")(index.index_build)
 app.command()(index.latent)
-flow.app.add_typer(flow_data.app)
 app.add_typer(flow.app, name="flow")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(entities.app, name="entities")
-app.add_typer(study.app, name="study")
+app.add_typer(known.app, name="study")
 app.add_typer(model.app, name="model")
 
 

@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from typer.core import TyperGroup
 
 from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.roster.chosen import DEFAULT_RELEASE
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.index import DEFAULT_RELEASE
 from dashboard.cli.output import Json, emit, figure, paper, progress
 from dashboard.cli.runner import open_default_runner
+from dashboard.cli.studies import StudyGroup
 
 
-class _GraphUnlessNamed(TyperGroup):
+class _GraphUnlessNamed(StudyGroup):
     """`flow NAME` is `flow graph NAME`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
+        if args and args[0] not in self.list_commands(ctx) and args[0] != "--help":
             args = ["graph", *args]
         return super().parse_args(ctx, args)
 

@@ -8,13 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.roster.chosen import DEFAULT_RELEASE
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.output import Json, emit, figure, paper, progress, say
 from dashboard.cli.runner import Dtype, open_default_runner
 
 app = typer.Typer(no_args_is_help=True, help="What is known of every latent: build, list.")
-
-DEFAULT_RELEASE = "smollm2-135m"
 
 
 @app.command("build")

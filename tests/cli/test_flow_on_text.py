@@ -12,7 +12,7 @@ from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.text.corpus import join, write_corpus
 from dashboard.analysis.tokens import Prompt
-from dashboard.cli import app, flow_data
+from dashboard.cli import app, studies
 
 Command = Callable[..., dict[str, Any]]
 
@@ -25,7 +25,7 @@ def latents(runner: LocalRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_corpus(
         file, join("own", "tests/tiny", [("ab"[i % 2], list(runner.tokens(Prompt(text)).ids[1:])) for i, text in enumerate(texts)])
     )
-    monkeypatch.setattr(flow_data, "open_default_runner", lambda: runner)
+    monkeypatch.setattr(studies, "open_default_runner", lambda: runner)
 
     def run(command: str, *words: str) -> dict[str, Any]:
         corpus = () if command == "steer" else ("--corpus", str(file))

@@ -8,6 +8,8 @@ from dashboard.analysis.names import ModelId
 from dashboard.analysis.settings import Settings
 
 DEFAULT_MODEL = ModelId("HuggingFaceTB/SmolLM2-135M-Instruct")
+DEFAULT_RELEASE = "smollm2-135m"
+"""The SAEs that ship."""
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@\S+)?")
 
 

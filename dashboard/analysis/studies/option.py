@@ -38,8 +38,8 @@ class Option:
     help: str
     flag: str = ""
     """`--name`, several apart by spaces; empty: made of the field's name."""
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
     reads: Callable[[str], Any] | None = None
     """Reads one value; empty: by the annotation. It refuses with a ValueError or an AnalysisError."""
     many: Many = Many.COMMAS
@@ -57,8 +57,8 @@ def option(
     default: Any,
     help: str,
     flag: str = "",
-    low: float | None = None,
-    high: float | None = None,
+    low: int | float | None = None,
+    high: int | float | None = None,
     reads: Callable[[str], Any] | None = None,
     many: Many = Many.COMMAS,
     argument: str = "",
@@ -256,7 +256,7 @@ def _form(one: Parameter) -> str:
     return many if one.several else single
 
 
-def _limits(low: float | None, high: float | None) -> str:
+def _limits(low: int | float | None, high: int | float | None) -> str:
     if high is None:
         return f"{low:g} or more"
     return f"at most {high:g}" if low is None else f"{low:g} to {high:g}"
