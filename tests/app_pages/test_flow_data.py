@@ -16,8 +16,8 @@ from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.stats.estimates import Estimate
 from dashboard.analysis.text.corpus import join, read_corpus, write_corpus
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui.flow import on_text as flow_data
 from dashboard.ui.flow import present_on_text as present_flow_data
+from dashboard.ui.shell import resources
 from tests.app_pages.conftest import Open, told
 
 
@@ -61,7 +61,7 @@ def open_panel(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyP
     write_corpus(
         file, join("own", "tests/tiny", [(("tale", "list")[i % 2], list(runner.tokens(Prompt(t)).ids[1:])) for i, t in enumerate(texts)])
     )
-    monkeypatch.setattr(flow_data, "get_own_corpus", lambda: read_corpus(file))
+    monkeypatch.setattr(resources, "_own_corpus", lambda key, own: read_corpus(file))
     return lambda page: AppTest.from_function(page, default_timeout=60).run()
 
 
@@ -92,7 +92,7 @@ def test_origins_are_found_and_every_view_of_them_draws(open_panel) -> None:
     for view, n in (("By kind of text", 1), ("Cosines", 1), ("Tests", 1), ("Between groups", 1), ("Co-activation", 0)):
         app.segmented_control(key="flow_origins_shows").set_value(view).run()
         assert not app.exception and not told(app) and figures(app) >= n, view
-    app = press(app, "Read")
+    app = press(app, "Run")
     assert figures(app) == 1 and not told(app)
 
 
@@ -112,7 +112,7 @@ def test_steering_draws_behaviour_coherence_and_total_apart(open_panel) -> None:
     app.text_input(key="flow_steering_strengths_activate").set_value("0, 3")
     app.selectbox(key="flow_steering_unit").set_value("raw")
     app.number_input(key="flow_steering_texts").set_value(2)
-    app.number_input(key="flow_steering_tokens").set_value(6)
+    app.number_input(key="flow_steering_max_new_tokens").set_value(6)
     app = press(app, "Write and score")
     assert not app.exception and not told(app) and figures(app) == 3
     app.text_input(key="flow_steering_judge").set_value("file:///etc/passwd")
@@ -131,10 +131,10 @@ def test_a_result_stays_and_a_second_tab_with_equal_settings_has_it_at_once(open
     first.run()
     assert figures(first) == 1
     second = open_panel(origins_page)
-    assert figures(second) == 1 and first.session_state["flow_origins_job"][0] == second.session_state["flow_origins_job"][0]
+    assert figures(second) == 1 and first.session_state["flow_origins_job"].key == second.session_state["flow_origins_job"].key
     second.number_input(key="flow_origins_texts").set_value(3)
     other = press(second, "Find origins")
-    assert figures(other) == 1 and first.session_state["flow_origins_job"][0] != other.session_state["flow_origins_job"][0]
+    assert figures(other) == 1 and first.session_state["flow_origins_job"].key != other.session_state["flow_origins_job"].key
     said, still_said = (" ".join(one.value for one in tab.markdown) for tab in (other, first.run()))
     assert r"texts\: 3" in said and r"texts\: 3" not in still_said
 
@@ -145,13 +145,13 @@ def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
     said = made(press(app, "Rescale"), "flow_deactivation")
     assert said.startswith(
         "LATENTS_MODEL=tests/tiny LATENTS_DTYPE=float32 "
-        "latents flow deactivate tiny --layers=2 --texts=8 --tokens=2 --targets=10 --factors=-1,0"
+        "latents flow deactivate tiny --layers=2 --texts=8 --tokens=2 --factors=-1,0 --by-subset"
     )
     app = open_panel(steering_page)
     app.text_input(key="flow_steering_words").set_value("dog, it's")
     app.text_input(key="flow_steering_strengths_activate").set_value("0, 3")
     app.number_input(key="flow_steering_texts").set_value(2)
-    app.number_input(key="flow_steering_tokens").set_value(6)
+    app.number_input(key="flow_steering_max_new_tokens").set_value(6)
     app.selectbox(key="flow_steering_unit").set_value("raw")
     words = shlex.split(made(press(app, "Write and score"), "flow_steering"))
     assert {"tiny/2.resid_post/7", "--words=dog,it's", "--strengths=0,3", "--unit=raw", "--t-res=0.1", "--texts=2"} <= {*words}

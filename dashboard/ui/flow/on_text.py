@@ -1,32 +1,32 @@
 """Panels of the flow on text: origins and deactivation. Each starts a background job and draws what there is of it."""
 
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from components.figures.dose import dose_curves
 from components.figures.origins import cosine_scatter, effect_bars, group_matrix, origin_bars, score_boxes, significance_bars
-from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.flow import deactivation as off
 from dashboard.analysis.methods.flow import deactivation_effects as after
 from dashboard.analysis.methods.flow import origins as method
-from dashboard.analysis.methods.flow.coactivation import CoActivation, coactivation
-from dashboard.analysis.methods.flow.layers import Matching, layers_of, matchings
-from dashboard.analysis.methods.flow.results import FlowLayer, FlowSuite
-from dashboard.analysis.methods.flow.samples import SHORT, SOURCES, Predecessors, SampleAsk, predecessors_of
+from dashboard.analysis.methods.flow import study_coactivation, study_deactivation, study_origins
+from dashboard.analysis.methods.flow.layers import layers_of
+from dashboard.analysis.methods.flow.results import FlowSuite
+from dashboard.analysis.methods.flow.samples import SHORT, Predecessors
 from dashboard.analysis.methods.flow.suite import find_suite
-from dashboard.analysis.names import LatentId, SaeId
-from dashboard.analysis.text.corpus import Corpus
+from dashboard.analysis.names import LatentId
 from dashboard.ui.flow import present_on_text as present
-from dashboard.ui.flow_made import Plan, command, commas, settle, shell, watch
 from dashboard.ui.parts import clicks as kept
-from dashboard.ui.parts.clicks import _chart, _dark, dose_chart, numbers
+from dashboard.ui.parts.clicks import _chart, _dark, dose_chart
 from dashboard.ui.parts.naming import names
+from dashboard.ui.parts.options import inputs
+from dashboard.ui.parts.panel import panel
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_catalog, get_own_corpus
 
+_DEACTIVATION = ("layers", "matching", "factors", "texts", "tokens", "targets", "exhaustive")
 _PAGE = st.column_config.LinkColumn("", display_text="open")
 _SOURCES = "RES is the residual before, MLP and ATT what the layer's two modules add."
 
@@ -37,33 +37,20 @@ def origins(seed: LatentId) -> None:
         "At random tokens of the corpus, every residual latent that fires is put into one of eight groups, by which of its three "
         f"nearest earlier latents fire at the same token. {_SOURCES}"
     )
-    corpus, catalog = get_own_corpus(), get_catalog()
-    suite = find_suite(catalog, seed.sae)
-    able = _able(suite)
+    able = _able(find_suite(get_catalog(), seed.sae))
     with st.form(kept.key(kept.ORIGINS, "form"), border=False):
-        first, second, third, fourth = st.columns([4, 4, 2, 2], vertical_alignment="bottom")
-        chosen = first.multiselect("Layers (none: all)", able, key=kept.key(kept.ORIGINS, "layers"))
-        kinds = second.multiselect("Kinds of text (none: all)", sorted({*corpus.kinds}), key=kept.key(kept.ORIGINS, "kinds"))
-        n_texts = third.number_input("Texts", 1, 2000, 120, key=kept.key(kept.ORIGINS, "texts"))
-        n_tokens = fourth.number_input("Tokens of each", 1, 50, 5, key=kept.key(kept.ORIGINS, "tokens"))
+        choices = {"layers": able, "kinds": sorted({*get_own_corpus().kinds})}
+        form = inputs(study_origins.STUDY.first(), kept.ORIGINS, columns=4, choices=choices)
         started = st.form_submit_button("Find origins", icon=":material/call_split:")
 
-    def plan() -> Plan:
-        ask, layers = SampleAsk(int(n_texts), int(n_tokens), tuple(kinds)), layers_of(suite, chosen or None)
+    def ask() -> study_origins.OriginsAsk:
+        return form.ask(release=seed.sae.release)
 
-        def steps(study: StudyRunner) -> Iterator[method.Origins]:
-            return method.origins(study, corpus, [predecessors_of(study, catalog, layer) for layer in layers], ask)
+    panel(study_origins.STUDY, kept.ORIGINS, ask, started, _draw_origins, figures=_origin_figures)
 
-        numbers = [layer.layer for layer in layers]
-        options = {"--layers": commas(numbers), "--texts": ask.n_rows, "--tokens": ask.n_tokens, "--kinds": commas(ask.kinds)}
-        about = f"{_said(numbers)} of {seed.sae.release}, texts: {ask.n_rows}, tokens of each: {ask.n_tokens}"
-        about += f", {commas(ask.kinds)}" if ask.kinds else ""
-        asked = {"release": seed.sae.release, "layers": numbers, "top": 1} | ask.plain_data() | _text(corpus)
-        saes = _saes(layers)
-        return Plan("flow origins", about, asked, saes, command(("flow", "origins", seed.sae.release), options, shell()), ask.n_rows, steps)
 
-    settle(kept.ORIGINS, plan, started)
-    watch(kept.ORIGINS, "texts", _draw_origins)
+def _origin_figures(found: method.Origins) -> dict[str, Any]:
+    return {"Groups by layer": origin_bars(present.origin_bars(method.shares(found)), x_title="layer")}
 
 
 def _draw_origins(found: method.Origins) -> None:
@@ -138,36 +125,21 @@ def _draw_matrix(found: method.Origins) -> None:
 
 def _co_activation(layer: Predecessors) -> None:
     st.caption("Do latents that point the same way fire together? Every ordinary token of some texts is read for it.")
-    box, button = st.columns([1, 3], vertical_alignment="bottom")
-    n_texts = box.number_input("Texts to read whole", 5, 2000, 100, key=kept.key(kept.PAIRS, "texts"))
-    corpus = get_own_corpus()
-    started = button.button("Read", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start"))
+    form = inputs(study_coactivation.STUDY.first(), kept.PAIRS, columns=2)
+    started = st.button("Run", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start"))
 
-    def plan() -> Plan:
-        ask, saes, release = SampleAsk(int(n_texts), None), tuple(dict.fromkeys(layer.saes)), layer.target.release
+    def ask() -> study_coactivation.CoActivationAsk:
+        return form.ask(release=layer.target.release, layer=layer.layer)
 
-        def steps(study: StudyRunner) -> Iterator[CoActivation]:
-            return coactivation(study, corpus, saes, ask)
-
-        again = command(("flow", "coactivation", release), {"--layer": layer.layer, "--texts": ask.n_rows}, shell())
-        asked = {"release": release, "layer": layer.layer} | ask.plain_data() | _text(corpus)
-        about = f"Layer {layer.layer} of {release}, all tokens of {ask.n_rows} texts"
-        return Plan("flow coactivation", about, asked, saes, again, ask.n_rows, steps)
-
-    def draw(found: CoActivation) -> None:
-        if layer.target not in found.acts:
-            st.caption("This is of another layer: press Read for this one.")
-            return
-        pairs = found.pairs(layer)
-        picked = _chart(cosine_scatter(present.pair_points(pairs), dark=_dark()), kept.PAIRS, "scatter")
-        _pages(picked)
+    def draw(found: study_coactivation.Pairs) -> None:
+        figure = cosine_scatter(present.pair_points(found.pairs), dark=_dark())
+        _pages(_chart(figure, kept.PAIRS, "scatter"))
         st.caption(
-            f"{found.n_tokens:,} tokens; {len(pairs):,} pairs of which both fire, {present.MAX_PAIRS:,} of a source drawn at most. "
+            f"{found.n_tokens:,} tokens; {len(found.pairs):,} pairs of which both fire, {present.MAX_PAIRS:,} of a source drawn at most. "
             "Click a point for the pages of its two latents."
         )
 
-    settle(kept.PAIRS, plan, started)
-    watch(kept.PAIRS, "texts", draw)
+    panel(study_coactivation.STUDY, kept.PAIRS, ask, started, draw)
 
 
 def deactivation(seed: LatentId) -> None:
@@ -176,45 +148,22 @@ def deactivation(seed: LatentId) -> None:
         "At random tokens the active predecessors of active latents are rescaled, each at its own site and at that token only; the rest of "
         f"the layer is run and the latent read again. AC = 1 - after / before. {_SOURCES}"
     )
-    corpus, catalog = get_own_corpus(), get_catalog()
-    suite, own = find_suite(catalog, seed.sae), catalog.get(seed.sae).site.layer
-    able = _able(suite)
+    catalog = get_catalog()
+    own, able = catalog.get(seed.sae).site.layer, _able(find_suite(catalog, seed.sae))
+    start = replace(study_deactivation.STUDY.first(), layers=(own if own in able else able[-1],), by_subset=True)
     with st.form(kept.key(kept.DEACTIVATION, "form"), border=False):
-        first, second, third = st.columns(3)
-        default = [own if own in able else able[-1]]
-        chosen = first.multiselect("Layers", able, default=default, key=kept.key(kept.DEACTIVATION, "layers"))
-        ways = second.multiselect("Predecessors by", list(Matching), default=[Matching.COSINE], key=kept.key(kept.DEACTIVATION, "ways"))
-        factors = third.text_input("r, with commas", "0", key=kept.key(kept.DEACTIVATION, "factors"), help="0 removes, 1 changes nothing.")
-        n_texts = first.number_input("Texts", 1, 200, 8, key=kept.key(kept.DEACTIVATION, "texts"))
-        n_tokens = second.number_input("Tokens of each", 1, 20, 2, key=kept.key(kept.DEACTIVATION, "tokens"))
-        n_targets = third.number_input("Latents of each", 1, off.MAX_TARGETS, 10, key=kept.key(kept.DEACTIVATION, "targets"))
-        exhaustive = first.toggle(
-            "Exhaustive search", key=kept.key(kept.DEACTIVATION, "all"), help="Every active earlier latent, one by one."
-        )
+        form = inputs(start, kept.DEACTIVATION, _DEACTIVATION, choices={"layers": able})
         started = st.form_submit_button("Rescale", icon=":material/content_cut:")
 
-    def plan() -> Plan:
-        if not ways:
-            raise BadAsk("0 ways of choosing predecessors are chosen. Take at least one.")
-        sample = SampleAsk(int(n_texts), int(n_tokens))
-        ask = off.DeactivationAsk(sample, int(n_targets), numbers(factors), exhaustive=exhaustive)
-        layers = layers_of(suite, chosen or None)
+    def ask() -> study_deactivation.DeactivateAsk:
+        return form.ask(release=seed.sae.release)
 
-        def steps(study: StudyRunner) -> Iterator[off.Deactivation]:
-            yield from off.deactivate(study, corpus, [matchings(study, catalog, one, ways, corpus, sample) for one in layers], ask)
+    panel(study_deactivation.STUDY, kept.DEACTIVATION, ask, started, _draw_deactivation, figures=_deactivation_figures)
 
-        of, release = [layer.layer for layer in layers], seed.sae.release
-        by = [Matching(way).name.lower() for way in ways]
-        options = {"--layers": commas(of), "--texts": sample.n_rows, "--tokens": sample.n_tokens, "--targets": ask.max_targets}
-        options |= {"--factors": commas(ask.factors), "--matching": commas(by), "--exhaustive": exhaustive, "--by-subset": True}
-        about = f"{_said(of)} of {release}, texts: {sample.n_rows}, tokens of each: {sample.n_tokens}, r {commas(ask.factors)}"
-        asked = {"release": release, "layers": of, "matching": by} | ask.plain_data() | _text(corpus)
-        again = command(("flow", "deactivate", release), options, shell())
-        total = sample.n_rows * int(n_tokens) * len(layers)
-        return Plan("flow deactivate", about, asked, _saes(layers), again, total, steps)
 
-    settle(kept.DEACTIVATION, plan, started)
-    watch(kept.DEACTIVATION, "tokens", _draw_deactivation)
+def _deactivation_figures(found: off.Deactivation) -> dict[str, Any]:
+    bars = present.effect_bars(after.effects(found.trials, by_subset=True), "success")
+    return {"Share that stops firing": effect_bars(bars, y_title="share that stops firing", as_share=True)}
 
 
 def _draw_deactivation(found: off.Deactivation) -> None:
@@ -257,21 +206,6 @@ def _able(suite: FlowSuite) -> list[int]:
     if not able:
         raise BadAsk("0 layers of this suite have a dictionary before them, so nothing can be said of origins. Choose another suite.")
     return able
-
-
-def _saes(layers: Sequence[FlowLayer]) -> tuple[SaeId, ...]:
-    """Every dictionary of some layers and those before them."""
-    return tuple(dict.fromkeys(sae for layer in layers for sae in (layer.resid, *map(layer.before, SOURCES)) if sae))
-
-
-def _text(corpus: Corpus) -> dict[str, Any]:
-    return {"corpus": corpus.name, "corpus_sha256": corpus.sha256}
-
-
-def _said(layers: Sequence[int]) -> str:
-    """Layers 9 to 19, or each of them."""
-    whole = len(layers) > 2 and list(layers) == list(range(layers[0], layers[-1] + 1))
-    return f"Layer{'s' * (len(layers) > 1)} " + (f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers)))
 
 
 def _pages(key: str | None) -> None:

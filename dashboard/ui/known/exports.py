@@ -16,8 +16,8 @@ from dashboard.analysis.methods.known.effects import Causality, Uncertainty
 from dashboard.analysis.methods.known.results import PREVIEW, EntityActivations, KnownUnknownStudy, settings_of
 from dashboard.analysis.methods.known.wrong_answers import find_uncertainty
 from dashboard.analysis.names import LatentId
-from dashboard.ui.flow_made import shell
 from dashboard.ui.known.report import report
+from dashboard.ui.parts.made import shell
 from dashboard.ui.shell.resources import get_store
 from dashboard.ui.views import known
 from dashboard.ui.views.known import PAGE

@@ -1,4 +1,4 @@
-"""Keys of the panels of the flow on text, and the jobs that this tab looks at there."""
+"""Clicks on figures, and the keys of the panels that they stand in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,32 +15,6 @@ ORIGINS, PAIRS, DEACTIVATION, STEERING = "flow_origins", "flow_pairs", "flow_dea
 def key(panel: str, widget: str) -> str:
     """The key of a widget."""
     return f"{panel}_{widget}"
-
-
-def keep_job(panel: str, id: str, plan: Any, own: bool = False) -> None:
-    """Remember the job of a panel and what was asked of it, in place of the one before. `own`: this tab has started it."""
-    st.session_state[key(panel, "job")] = id, plan
-    st.session_state[key(panel, "own")] = id if own else None
-
-
-def forget_job(panel: str) -> None:
-    """The panel shows nothing."""
-    st.session_state.pop(key(panel, "job"), None)
-
-
-def job(panel: str) -> str | None:
-    """The job that a panel shows."""
-    return st.session_state.get(key(panel, "job"), (None, None))[0]
-
-
-def own_job(panel: str) -> str | None:
-    """The job that the panel shows, if this tab has started it."""
-    return st.session_state.get(key(panel, "own"))
-
-
-def plan(panel: str) -> Any:
-    """What was asked of it; None without a job."""
-    return st.session_state.get(key(panel, "job"), (None, None))[1]
 
 
 def clicked(event: object) -> str | None:

@@ -1,7 +1,9 @@
 """What all sessions share: the engine, the catalogue, the notebook. The only file that caches a resource."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -21,10 +23,12 @@ from dashboard.analysis.roster import models as roster
 from dashboard.analysis.roster.models import Choice
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.settings import Settings, get_settings
+from dashboard.analysis.studies.bench import Bench
 from dashboard.analysis.studies.jobs import Jobs
 from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import Made, Study
 from dashboard.analysis.text.corpora import default_corpus
-from dashboard.analysis.text.corpus import Corpus
+from dashboard.analysis.text.corpus import Corpus, check_corpus, read_corpus
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui.shell import tab
 
@@ -156,6 +160,33 @@ def get_own_corpus() -> Corpus:
 @st.cache_resource(show_spinner="Putting the text that ships into the tokens of this model ...", max_entries=4)
 def _own_corpus(key: str, _own: Choice) -> Corpus:
     return default_corpus(_own.settings(get_settings()))
+
+
+def get_bench(secrets: Mapping[str, str] | None = None) -> Bench:
+    """What the studies of this tab work with, also on a job's thread.
+
+    Raises:
+        ModelNotLoaded: if another model was chosen since.
+    """
+    own = choice()
+
+    def corpus(file: Path | None) -> Corpus:
+        text = read_corpus(file) if file else _own_corpus(repr(own), own)
+        check_corpus(text, own.id)
+        return text
+
+    return Bench(get_engine(), get_catalog(), get_store(), corpus, dict(secrets or {}))
+
+
+def get_result(study: Study[Any, Any], key: str, ask: Any) -> Made[Any, Any] | None:
+    """A result that is kept; the last few stay in memory."""
+    file = get_store().folder(study.kind, key) / "result.json"
+    return _result((study.kind, key, file.stat().st_mtime_ns), study, ask) if file.is_file() else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _result(key: tuple[str, str, int], _study: Study[Any, Any], _ask: Any) -> Made[Any, Any] | None:
+    return _study.load(get_store(), key[1], _ask)
 
 
 def get_kinds() -> EntityKinds:
