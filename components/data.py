@@ -342,3 +342,46 @@ class GraphClick:
     """Key of the node; empty if on none."""
     edge: str = ""
     """Key of the edge; empty if on none."""
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One line of a grid of words. All tuples have one entry a column."""
+
+    label: str
+    words: tuple[str, ...]
+    shares: tuple[float, ...]
+    """Of the full shade, 0 to 1; on a signed grid -1 to 1."""
+    notes: tuple[str, ...]
+    """Shown when a cell is hovered, under its row and column."""
+    marked: tuple[bool, ...]
+    """Set in bold."""
+
+
+@dataclass(frozen=True)
+class GridColumn:
+    """A column of a grid of words."""
+
+    text: str
+    """Its head; empty for a token that continues the character of the one before."""
+    note: str
+    """Shown when its head is hovered."""
+    special: bool = False
+    """A special token: its cells are outside the scale."""
+    key: int | None = None
+    """Comes back when one of its cells is clicked; None where there is nothing to choose."""
+
+
+@dataclass(frozen=True)
+class LensCurve:
+    """A mean over texts at each layer, with its interval."""
+
+    label: str
+    layers: tuple[int, ...]
+    means: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    colour: int
+    """Place in the palette's CURVES."""
+    is_null: bool = False
+    """What chance gives."""

@@ -109,3 +109,10 @@ function tipOn(root) {
   return { show, hide: () => tip.remove() };
 }
 
+// A token as the subject itself: a leading space is a quiet dot, a newline and a tab are arrows.
+function tokenText(text) {
+  const spaces = text.match(/^ */)[0].length;
+  const body = text.slice(spaces).replace(/\n/g, "\u21b5").replace(/\t/g, "\u2192");
+  const visible = body.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)));
+  return [make("span", { className: "gap" }, "\u00b7".repeat(spaces)), visible];
+}

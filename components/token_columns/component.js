@@ -1,11 +1,4 @@
-// Columns of tokens. A leading space is drawn as a quiet dot: here the tokens themselves are the subject.
-function tokenText(text) {
-  const spaces = text.match(/^ */)[0].length;
-  const body = text.slice(spaces).replace(/\n/g, "\u21b5").replace(/\t/g, "\u2192");
-  const visible = body.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)));
-  return [make("span", { className: "gap" }, "\u00b7".repeat(spaces)), visible];
-}
-
+// Columns of tokens, tinted by their weight.
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const largest = Math.max(0, ...data.columns.flatMap((column) => column.tokens.map((token) => Math.abs(token.weight))));

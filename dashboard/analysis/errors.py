@@ -17,6 +17,7 @@ AnalysisError
 |   |-- OtherBos
 |   |-- NotMeasured
 |   |-- BrokenText
+|   |-- BrokenLens
 |   |-- BrokenEntityFile
 |   `-- RunMismatch
 |-- NotAvailable                something outside the ask is missing
@@ -27,7 +28,8 @@ AnalysisError
 |   |-- DeviceUnavailable
 |   |-- CacheUnwritable
 |   |-- ServiceUnavailable
-|   `-- NoSae
+|   |-- NoSae
+|   `-- NoLens
 `-- NotDone                     the engine gave up
     |-- Cancelled
     |-- ModelBusy
@@ -180,6 +182,16 @@ class BrokenText(NotUsable):
     """Training text that cannot be read or is too short."""
 
 
+class BrokenLens(NotUsable):
+    """A Jacobian lens whose files cannot be read."""
+
+    def __init__(self, stem: Path, reason: str) -> None:
+        self.stem = stem
+        super().__init__(
+            f"The Jacobian lens {stem.name} in {stem.parent} cannot be read: {reason}. Fit it again with `latents model fit-lens`."
+        )
+
+
 class BrokenEntityFile(NotUsable):
     """A file of entities, or of a type of them, with mistakes in it."""
 
@@ -245,6 +257,14 @@ class NoSae(NotAvailable):
 
     def __init__(self) -> None:
         super().__init__("0 SAEs are installed. Restore assets/saes from the repository, or set LATENTS_SAE_FOLDERS to folders of SAEs.")
+
+
+class NoLens(NotAvailable):
+    """A model for which no Jacobian lens was fitted."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"No Jacobian lens has been fitted for {model}. `latents model fit-lens` makes one; the logit lens needs none.")
 
 
 class NotDone(AnalysisError):

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from components.layer_map import layer_map
 from components.token_strip import token_strip
 from dashboard.analysis.asks.capture import Capture, CaptureAsk, Fidelity
 from dashboard.analysis.errors import EmptyPrompt
 from dashboard.analysis.methods.highlight import method as highlight
 from dashboard.analysis.names import LatentId
-from dashboard.ui.highlight import inputs, present
+from dashboard.ui.highlight import inputs, layers, lens, present
 from dashboard.ui.parts import cautions, figures
 from dashboard.ui.shell import failures, sidebar
 from dashboard.ui.shell.glossary import TERMS
@@ -47,28 +46,6 @@ def token_card(view: HighlightView, capture: Capture, latent: LatentId | None) -
     inputs.firing_list(firing, latent, view)
 
 
-def layers(view: HighlightView, capture: Capture) -> None:
-    """Every SAE of the release on every token: the relatives of the chosen latent, or how many latents fire."""
-    focus = view.latent or (view.pins[-1] if view.pins else None)
-    heading, choice = st.columns([3, 2], vertical_alignment="center")
-    with choice:
-        inputs.map_choice(disabled=focus is None)
-    if view.map_shows == views.COUNTS:
-        focus = None
-    title, term = (f"Relatives of {focus.sae.name}/{focus.index}", "relative") if focus else ("Latents that fire, layer by layer", "L0")
-    heading.markdown(f"**{title}**", help=TERMS[term])
-    saes = tuple(sae for sae in capture.activations if sae.release == view.sae.release or (focus and sae == focus.sae))
-    rows = highlight.layer_relatives(engine, capture, focus, saes) if focus else highlight.layer_counts(capture, saes)
-    layer_map(
-        present.map_rows(rows, capture.tokens, view.sae),
-        capture.tokens.texts,
-        capture.tokens.special,
-        selected=view.position,
-        key=PAGE.key("map"),
-        on_pick=views.pick_cell,
-    )
-
-
 def answer(view: HighlightView) -> None:
     """Strip, figures, map and card."""
     if not fits_link(view.text):
@@ -98,10 +75,11 @@ def answer(view: HighlightView) -> None:
             measured = failures.answer(engine.ticket(CaptureAsk(view.prompt, (view.sae,), fidelity=True)), "measuring the reconstruction")
             fidelity_figures(measured.fidelity[view.sae])
         with failures.shown():
-            layers(view, capture)
+            layers.panel(view, capture)
         with st.popover("Copy as CSV", icon=":material/content_copy:"):
             columns = tuple(dict.fromkeys((latent, *view.pins) if latent else view.pins))
             st.code(present.as_csv(capture, columns), language=None)
+    lens.panel(view, capture.tokens, latent)
 
 
 PAGE.open(catalog)

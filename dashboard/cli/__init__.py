@@ -7,12 +7,13 @@ import sys
 import typer
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.cli import corpus, entities, flow, index, known, look, model, sae, search, steer
+from dashboard.cli import corpus, entities, flow, index, known, lens, look, model, sae, search, steer
 from dashboard.cli import open as bring
 from dashboard.cli.output import screen
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
 app.add_typer(look.app)
+app.add_typer(lens.app)
 app.add_typer(bring.app)
 app.add_typer(search.app)
 app.add_typer(steer.app)

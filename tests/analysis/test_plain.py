@@ -17,9 +17,11 @@ from jaxtyping import Float32, Int32
 from dashboard.analysis.asks.capture import CaptureAsk, LatentActivations
 from dashboard.analysis.asks.edits import Intervention, NamedVector, Op, Where
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, Variant
+from dashboard.analysis.asks.lens import DirectionLensAsk, KeepLensAsk, LensAsk, LensKind
 from dashboard.analysis.asks.matching import MatchAsk, MatchTable
 from dashboard.analysis.asks.model_card import ModelCard
 from dashboard.analysis.errors import AnalysisError, BadAsk, BadName
+from dashboard.analysis.lenses.file import LensRecord, pack
 from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site
 from dashboard.analysis.plain import from_plain, to_plain
 from dashboard.analysis.studies.record import RunRecord
@@ -125,6 +127,9 @@ ASKS = [
         ),
         Sampling(3, 0.7, 0.9, 5),
     ),
+    LensAsk(Prompt("a"), LensKind.JACOBIAN, 3, 2, None, "now"),
+    DirectionLensAsk(LATENT, LensKind.JACOBIAN),
+    KeepLensAsk(pack(LensRecord("m", "c", "", (3,), 63, 16, "float32", {"torch": "2"}, "now"), np.eye(3, dtype=np.float32)[None] * 2)),
     ModelCard(ModelId("a/b"), Path("/x"), "cpu", "float32", 2, 3, 4),
     RunRecord("steer", {"prompt": {"text": "x"}, "n": [1, 2.5, None]}, "m", {"a": "b"}, "cpu", "float32", "0", {}, "now", None),
     LatentActivations(SAE, 3, 9, np.array([0, 2], np.int32), np.array([8, 1], np.int32), np.array([0.1, 3e38], np.float32)),

@@ -1,9 +1,18 @@
 """The highlight page without a browser: states, errors, and the URL, on the tiny model."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from dashboard.analysis.asks.lens import KeepLensAsk, LensAsk, LensKind
 from dashboard.analysis.engine.local import LocalRunner
+from dashboard.analysis.lenses.file import Check, LayerCheck, LensRecord, Measured, pack
+from dashboard.analysis.tokens import Prompt
 from tests.app_pages.conftest import Open, drawn, told
+from tests.conftest import D_MODEL, N_LAYERS, TINY
 
 
 def test_first_open_shows_an_example_and_no_error(open_page: Open) -> None:
@@ -145,3 +154,57 @@ def test_a_long_prompt_stays_out_of_the_url(open_page: Open) -> None:
     app = open_page(prompt="The fox")
     app.text_area[0].set_value("a" * 9000).run()
     assert "prompt" not in app.query_params
+
+
+@pytest.fixture
+def kept_lens(runner: LocalRunner) -> Iterator[None]:
+    """A lens of identities that says of itself that it was checked."""
+    half = Measured(0.5, 0.25, 0.75)
+    layers = tuple(LayerCheck(layer, half, half, half, half) for layer in range(N_LAYERS))
+    record = LensRecord(str(TINY), "texts", "", (0,), 20, 16, "float32", {}, "2026-01-01", Check(3, 60, half, layers, layers))
+    matrices = np.broadcast_to(np.eye(D_MODEL, dtype=np.float32), (N_LAYERS - 1, D_MODEL, D_MODEL))
+    stem = Path(runner.ask(KeepLensAsk(pack(record, matrices))))
+    yield
+    for file in stem.parent.glob(f"{stem.name}*"):
+        file.unlink()
+
+
+def test_no_lens_is_read_before_one_is_chosen_and_the_choice_stands_in_the_address(open_page: Open) -> None:
+    app = open_page(prompt="The fox sleeps")
+    assert drawn(app, "word_grid") is None and "lens" not in app.query_params
+    app.segmented_control(key="highlight:lens").set_value(LensKind.LOGIT).run()
+    assert not app.exception and not app.error and app.query_params["lens"] == "logit"
+    assert drawn(app, "word_grid") is not None
+
+
+def test_the_grid_has_the_last_layer_first_where_every_word_is_the_model_s_own(open_page: Open, runner: LocalRunner) -> None:
+    prompt = Prompt("The fox sleeps")
+    grid = drawn(open_page(prompt=prompt.text, lens="logit", token="2"), "word_grid")
+    lens = runner.ask(LensAsk(prompt))
+    assert [row["label"] for row in grid["rows"]] == ["3", "2", "1", "0"] and grid["selected"] == 2
+    assert [column["special"] for column in grid["columns"]] == list(lens.tokens.special)
+    assert all(grid["rows"][0]["marked"])
+    for row in grid["rows"]:
+        layer = int(row["label"])
+        assert row["words"] == [lens.texts[token] for token in lens.ids[layer, :, 0].tolist()]
+        assert row["shares"] == pytest.approx(lens.shares[layer, :, 0].tolist())
+
+
+def test_a_long_text_is_read_around_the_chosen_token(open_page: Open) -> None:
+    grid = drawn(open_page(prompt="The fox sleeps and " * 20, lens="logit", token="60"), "word_grid")
+    keys = [column["key"] for column in grid["columns"]]
+    assert len(keys) == 32 and keys == list(range(keys[0], keys[0] + 32)) and 60 in keys
+
+
+def test_without_a_jacobian_lens_the_page_says_how_to_get_one(open_page: Open) -> None:
+    app = open_page(prompt="The fox", lens="jacobian", latent="tiny/1.resid_post/3")
+    assert told(app).count("latents model fit-lens") == 1 and drawn(app, "token_strip") is not None
+
+
+def test_the_jacobian_lens_stands_beside_the_logit_lens_and_chance(open_page: Open, kept_lens: None) -> None:
+    app = open_page(prompt="The fox", lens="jacobian", latent="tiny/1.resid_post/3")
+    assert not app.exception and not app.error
+    said = " ".join(caption.value for caption in app.caption).replace("\\", "")
+    assert "at layer 1 on 50 % [25, 75]" in said and "logit lens" in said and "constant" not in said
+    charts = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    assert any("logit, another token" in {trace.get("name") for trace in chart["data"]} for chart in charts)

@@ -87,6 +87,26 @@ def test_highlight_equals_plain_transformers_and_sae_lens(
     assert got["fvu"] == pytest.approx(float(fvu), rel=tolerance)
 
 
+def test_every_layer_of_the_logit_lens_equals_plain_transformers(model_path: str) -> None:
+    got = answer("lens", "She moved from Paris to Rome.", "--top", "3", "--latent", "smollm2-135m/15.resid_post/501", "--dtype", "float32")
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32, attn_implementation="eager")
+    with torch.inference_mode():
+        found = model(torch.tensor([[token["id"] for token in got["tokens"]]]), output_hidden_states=True)
+        # The last hidden state of transformers is normed already.
+        layers = [model.lm_head(model.model.norm(hidden[0])).softmax(-1) for hidden in found.hidden_states[1:-1]]
+    for layer, expected in enumerate([*layers, found.logits[0].softmax(-1)]):
+        best = expected.topk(3).values.numpy()
+        for position, token in enumerate(got["tokens"]):
+            words = token["layers"][layer]["words"]
+            # Words of nearly equal probability may stand in either order.
+            assert [word["probability"] for word in words] == pytest.approx(
+                [expected[position, word["id"]].item() for word in words], rel=1e-3
+            )
+            assert [word["probability"] for word in words] == pytest.approx(best[position].tolist(), rel=1e-3)
+    assert [layer["layer"] for layer in got["direction"]["layers"]] == list(range(15, 30))
+    assert got["lens"] == "logit" and all(token["layers"][-1]["agrees"] for token in got["tokens"])
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_token_texts_join_to_the_text(text: str) -> None:
     got = answer("highlight", text, "--sae", "smollm2-135m/11.resid_post")

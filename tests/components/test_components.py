@@ -182,7 +182,7 @@ def test_a_page_of_its_own_runs_only_its_own_scripts_and_styles_and_loads_nothin
 
 @pytest.mark.parametrize(
     "component",
-    ["token_strip", "latent_list", "layer_map", "generation_pair", "example_list", "histogram", "token_columns", "hotkeys"],
+    ["token_strip", "latent_list", "layer_map", "generation_pair", "example_list", "histogram", "token_columns", "word_grid", "hotkeys"],
 )
 def test_every_component_can_be_drawn_on_a_page_of_its_own(component: str) -> None:
     _, script = Read(standalone.page(component, {}, "", [])).of("script")

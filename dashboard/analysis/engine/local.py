@@ -99,4 +99,4 @@ class LocalRunner:
 
     def _with(self, catalog: Catalog) -> Workspace:
         matcher = Matcher(self.model, catalog, self._cache, self.shelf.decoder)
-        return Workspace(self.model, catalog, self.shelf, matcher, Placing(self.model, catalog, self.shelf))
+        return Workspace(self.model, catalog, self.shelf, matcher, Placing(self.model, catalog, self.shelf), self._cache)

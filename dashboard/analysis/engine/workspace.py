@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sae_lens import SAE
 
@@ -28,6 +29,8 @@ class Workspace:
     shelf: Shelf
     matcher: Matcher
     placing: Placing
+    cache: Path
+    """Folder of what is kept on this machine: fitted lenses."""
     decoders: dict[int, Decoder] = field(default_factory=dict[int, Decoder])
     """By lane: generations of one lane share their passes of the model."""
     lane: int = 0

@@ -36,3 +36,24 @@ def rescaled_bytes(model: LoadedModel, n_tokens: int, n_rows: int, n_after: int)
     kept = 2 * 2 * n_tokens * int(config.n_layers) * model.d_model * 4
     attention = 3 * heads * 4 * (n_tokens * n_tokens + n_rows * n_after * n_tokens)
     return attention + n_rows * (kept + n_after * 8 * model.d_model * 4) + min(n_rows * n_after, 1024) * int(config.d_vocab) * 12
+
+
+def lens_bytes(model: LoadedModel, n_tokens: int, n_rows: int) -> int:
+    """Upper estimate for reading every layer of a text and giving `n_rows` of its tokens logits at one time.
+
+    Beside the streams: logits, their logarithms, the last layer's and what a divergence takes, and a packed lens with one
+    matrix of it in float32.
+    """
+    config = model.bridge.cfg
+    attention = 3 * n_tokens * n_tokens * int(config.n_heads) * 4
+    streams = 2 * model.n_layers * n_tokens * model.d_model * 4
+    logits = 6 * min(n_rows, n_tokens) * int(config.d_vocab) * 4
+    return attention + streams + logits + (model.n_layers + 12) * model.d_model**2
+
+
+def jacobian_bytes(model: LoadedModel, n_tokens: int, n_rows: int) -> int:
+    """Upper estimate for the Jacobians of one text, `n_rows` dimensions at one time: what every block keeps for its backward
+    pass, a gradient for each, and the matrices."""
+    config = model.bridge.cfg
+    kept = 16 * model.d_model + 6 * int(config.d_mlp or 4 * model.d_model) + 4 * int(config.n_heads) * n_tokens
+    return model.n_layers * (n_rows * n_tokens * kept * 4 + 3 * model.d_model**2 * 4)

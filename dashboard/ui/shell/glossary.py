@@ -73,4 +73,11 @@ TERMS = {
     "smallest separation": "With so many test entities, a latent of this separation, named beforehand, has p below 5 % by Fisher's exact "
     "test 4 times in 5. Below it nothing can be said.",
     "splits": "Latents are chosen on train entities (one half) and shown on test entities (40 %), which had no say.",
+    "lens": "The residual stream h after a layer is read as if the model ended there: softmax(W_U norm(J h)), with the model's own final "
+    "norm and unembedding. Logit lens: J is the identity. Jacobian lens: J is the mean Jacobian of the last block's output in h over many "
+    "texts, so that it counts, to first order, what later layers make of it, at this token and at later ones.",
+    "lens direction": "The decoder row d of the latent, read alone: W_U norm(J d), at the latent's own layer and at each later one. The "
+    "logit lens has no J, so that all layers say the same. What the row's size does is left out, because it depends on the text.",
+    "lens agreement": "Share of tokens whose likeliest word through the lens is the model's own, and KL(model || lens), by layer. Dotted: "
+    "the lens read at another token of the same document, and one constant guess; what does no better than these says nothing.",
 }

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from dashboard.analysis.asks.lens import LensKind
 from dashboard.analysis.errors import AnalysisError, NoSae
 from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.sae.catalog import Catalog
@@ -33,6 +34,8 @@ class HighlightView(View):
     pins: tuple[LatentId, ...] = latents("pin", MAX_PINS)
     map_shows: str = choice("map", next(iter(MAPS)), MAPS)
     """One of MAPS."""
+    lens: LensKind | None = choice("lens", None, list(LensKind))
+    """The lens through which every layer is read; None for none."""
 
     @property
     def prompt(self) -> Prompt:
@@ -117,6 +120,13 @@ def pick_cell() -> None:
     if picked := PAGE.event("map", "picked"):
         name, _, latent = str(picked["row"]).partition(" ")
         PAGE.change(sae=SaeId.parse(name), latent=LatentId.parse(latent) if latent else None, position=int(picked["position"]))
+
+
+def pick_column() -> None:
+    """Callback of the lens: choose a token."""
+    picked = PAGE.event("lens grid", "picked")
+    if picked is not None:
+        PAGE.change(position=int(picked))
 
 
 def middle(catalog: Catalog) -> SaeId:
