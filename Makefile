@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: run test core others browser gpu bench lint clean
+.PHONY: run test browser others gpu bench lint clean
 
 run: .venv/installed
 	$(BIN)/latents run --port $(PORT)
@@ -15,18 +15,15 @@ test: .venv/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/python tests/browser/find_chromium.py || true
 	$(BIN)/latents model prepare
-	@echo "Types, the tests of the core and those in a browser run one after another, beside them the others."
+	@echo "The tests in a browser run beside types and all other tests."
 	@$(MAKE) --no-print-directory -j2 browser others
 
-core:
-	$(BIN)/pyright
-	$(BIN)/python -m pytest tests/analysis
+browser:
+	$(BIN)/python -m pytest tests/browser
 
 others:
-	$(BIN)/python -m pytest --ignore=tests/analysis --ignore=tests/browser
-
-browser: core
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/pyright
+	$(BIN)/python -m pytest --ignore=tests/browser
 
 gpu: .venv/installed-test
 	$(BIN)/python -m pytest tests/gpu
