@@ -6,7 +6,9 @@ from dashboard.ui.models import models as model_box
 from dashboard.ui.models import saes as sae_box
 from dashboard.ui.shell import address, failures, sidebar
 from dashboard.ui.shell.resources import choice, get_pool
+from dashboard.ui.views.models import begin
 
+begin()
 st.title("Which model, and which of its SAEs?")
 loaded = get_pool().loaded
 st.caption(

@@ -94,7 +94,7 @@ def test_a_page_of_a_model_without_saes_says_what_to_do_with_the_command(install
 def test_another_window_cannot_take_the_model_away_unseen(installed: Open) -> None:
     one, other = installed(), installed(model=CHAT)
     one = one.run()
-    assert f"{TINY} is not loaded: {CHAT} is" in told(one) and loaded() == CHAT
+    assert f"{TINY} is not loaded: {CHAT} was chosen since" in told(one) and loaded() == CHAT
     one = one.button(key="model_load").click().run()
     assert loaded() == TINY and drawn(one, "token_strip") is not None
     assert f"{CHAT} is not loaded" in told(other.run())
@@ -124,7 +124,7 @@ def test_an_sae_of_the_base_model_is_cautioned_on_every_page_with_its_fvu(instal
     for page in ("latent", "search", "lists", "flow", "steer", "models"):
         app = app.switch_page(f"app_pages/{page}.py").run()
         if page == "lists":
-            app.text_input(key="list_add").set_value("tiny/2.resid_post/3")
+            app.text_input(key="lists:add").set_value("tiny/2.resid_post/3")
             app = next(button for button in app.button if button.label == "Add").click().run()
         if page == "steer":
             app.text_input(key="steer_add_name").set_value("tiny/2.resid_post/3")
@@ -137,18 +137,18 @@ def test_an_sae_of_the_base_model_is_cautioned_on_every_page_with_its_fvu(instal
 
 def test_a_model_is_sized_before_it_is_loaded_and_then_chosen(installed: Open, tiny_path: Path) -> None:
     app = installed().switch_page("app_pages/models.py").run()
-    app = app.text_input(key="bring_given").input(str(tiny_path)).run()
-    app = app.button(key="bring_look").click().run()
+    app = app.text_input(key="models:given").input(str(tiny_path)).run()
+    app = app.button(key="models:look").click().run()
     assert "LlamaForCausalLM" in told(app) and "MiB free: it fits" in told(app) and loaded() == TINY
-    app = app.button(key="bring_take").click().run()
+    app = app.button(key="models:take").click().run()
     assert app.sidebar.selectbox(key="model_pick").value == tiny_path.name
     assert app.switch_page("app_pages/highlight.py").run() and loaded() == tiny_path.name
 
 
 def test_presets_of_suites_say_how_texts_are_read(installed: Open) -> None:
     app = installed().switch_page("app_pages/models.py").run()
-    app = app.selectbox(key="bring_family").select("GPT-2 small, OpenAI's TopK").run()
-    assert app.text_input(key="bring_given").value == "openai-community/gpt2"
+    app = app.selectbox(key="models:family").select("GPT-2 small, OpenAI's TopK").run()
+    assert app.text_input(key="models:given").value == "openai-community/gpt2"
     said = " ".join(one.value for one in app.caption).replace("\\", "")
     assert "float32, texts without BOS" in said and "layer norm" in said
     assert model_box.in_words(next(one for one in model_box.FAMILIES if one.query == "llama_scope_lx")).count("√d")
@@ -162,8 +162,8 @@ def test_saes_that_were_trained_with_another_bos_are_read_after_one_click(instal
     monkeypatch.setattr(resources, "read_catalog", trained_without)
     app = installed(model=TINY).switch_page("app_pages/models.py").run()
     assert "trained on texts without a BOS token and cannot be read now: tiny/" in told(app)
-    app = app.button(key="bring_other_bos").click().run()
-    assert "BOS token" not in told(app) and not [button for button in app.button if button.key == "bring_other_bos"]
+    app = app.button(key="models:other BOS").click().run()
+    assert "BOS token" not in told(app) and not [button for button in app.button if button.key == "models:other BOS"]
     app.switch_page("app_pages/highlight.py").run()
     now = get_pool().loaded
     assert now is not None and str(now) == TINY and not now.bos

@@ -15,8 +15,8 @@ from dashboard.analysis.settings import Dtype
 from dashboard.ui.shell import choosing, failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import catalog_of, choice, choices, get_downloads, get_pool, own_settings
-from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import models as bring
+from dashboard.ui.views.models import PAGE
 
 _POLL_S = 0.7
 _BY_TITLE = {family.title: family for family in FAMILIES}
@@ -48,17 +48,17 @@ def another() -> None:
     """A model by name or folder, or that of a family: its size first, then it is fetched and loaded."""
     st.markdown("**Another model**")
     field, families, button = st.columns([5, 4, 2], vertical_alignment="bottom")
-    picked = families.selectbox(
-        "or that of a suite", list(_BY_TITLE), index=None, key=bring.FAMILY, placeholder="Gemma Scope, Llama Scope ...",
-        on_change=_take_family,
+    view = PAGE.view
+    families.selectbox(
+        "or that of a suite", list(_BY_TITLE), index=None, placeholder="Gemma Scope, Llama Scope ...",
+        **PAGE.widget("family", view.family, lambda title: bring.take_family(title, _BY_TITLE[title].model if title else "")),
     )  # fmt: skip
-    given = field.text_input(
-        "Hugging Face name or folder", key=bring.GIVEN, placeholder="google/gemma-3-270m or /my/model", on_change=note_change
-    ).strip()
+    field.text_input("Hugging Face name or folder", placeholder="google/gemma-3-270m or /my/model", **PAGE.bind("given"))
+    given, picked = view.given.strip(), view.family
     family = _BY_TITLE[picked] if picked and _BY_TITLE[picked].model == given else None
     if family is not None:
         st.caption(failures.plain(in_words(family)))
-    if button.button("How large is it?", key=bring.LOOK, icon=":material/straighten:", width="stretch", disabled=not given):
+    if button.button("Check size", key=PAGE.key("look"), icon=":material/straighten:", width="stretch", disabled=not given):
         bring.keep_looked("", None)
         with st.spinner("looking it up"):
             bring.keep_looked(given, size_of(_own(given, family)))
@@ -80,11 +80,11 @@ def reading() -> None:
     own = choice()
     with st.expander("How texts are read", icon=":material/tune:"):
         first, second = st.columns(2, vertical_alignment="bottom")
-        bos = first.toggle("Texts begin with BOS", own.bos, key=f"{bring.BOS}_{own}", help=TERMS["BOS"])
+        bos = first.toggle("Texts begin with BOS", own.bos, key=PAGE.key(f"BOS {own}"), help=TERMS["BOS"])
         dtypes: list[Dtype] = list(get_args(Dtype))
         at, tip = dtypes.index(own.dtype), TERMS["dtype"]
-        dtype = second.selectbox("Number format", dtypes, at, key=f"{bring.DTYPE}_{own}", help=tip) or own.dtype
-        if (bos, dtype) != (own.bos, own.dtype) and st.button("Read so from now on", icon=":material/refresh:"):
+        dtype = second.selectbox("Number format", dtypes, at, key=PAGE.key(f"dtype {own}"), help=tip) or own.dtype
+        if (bos, dtype) != (own.bos, own.dtype) and st.button("Apply and reload", icon=":material/refresh:"):
             choosing.read_so(own, bos, dtype)
 
 
@@ -93,25 +93,19 @@ def _own(given: str, family: Family | None) -> Any:
     return own_settings().model_copy(update=update if family is None else update | {"bos": family.bos, "dtype": family.dtype})
 
 
-def _take_family() -> None:
-    """Callback of the suites."""
-    picked = st.session_state[bring.FAMILY]
-    bring.take_family(_BY_TITLE[picked].model if picked else "")
-
-
 def _offer(given: str, size: ModelSize, family: Family | None) -> None:
     st.info(failures.plain(size.in_words()), icon=":material/straighten:")
     loaded = get_pool().loaded
     if not size.fits and size.fits is not None and loaded is not None:
         st.caption(failures.plain(f"What {loaded} takes comes free when it is closed."))
     label = "Load it" if size.is_here else "Fetch it"
-    if st.button(label, key=bring.TAKE, type="primary", icon=":material/download:"):
+    if st.button(label, key=PAGE.key("take"), type="primary", icon=":material/download:"):
         if size.is_here:
             _take(given, family)
         else:
             _remember(given, family)
             steps = partial(fetch_steps, given, size)
-            bring.keep_download(get_downloads().submit(f"fetch {size.model}", total_of(size), steps, key=f"fetch {size.model}"))
+            PAGE.remember("download", get_downloads().submit(f"fetch {size.model}", total_of(size), steps, key=f"fetch {size.model}"))
 
 
 def _remember(given: str, family: Family | None) -> Choice:
@@ -127,7 +121,7 @@ def _take(given: str, family: Family | None) -> None:
 
 def _watch() -> None:
     """How far the download of this tab is."""
-    id = bring.download()
+    id = PAGE.recall("download")
     if id is None:
         return
 
@@ -137,7 +131,7 @@ def _watch() -> None:
         if not job.state.ended:
             bar, cancel = st.columns([6, 1], vertical_alignment="center")
             bar.progress(job.done / max(1, job.total), text=failures.plain(getattr(job.latest, "words", "waiting for its turn")))
-            cancel.button("Cancel", key=bring.DOWNLOAD_CANCEL, on_click=get_downloads().cancel, args=(id,), icon=":material/close:")
+            cancel.button("Cancel", key=PAGE.key("cancel download"), on_click=get_downloads().cancel, args=(id,), icon=":material/close:")
         elif job.error:
             st.error(failures.plain(job.error), icon=":material/error:")
         else:

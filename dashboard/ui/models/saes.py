@@ -20,9 +20,8 @@ from dashboard.ui.parts import cautions, figures
 from dashboard.ui.shell import choosing, failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_jobs, own_settings, renew_catalogs
-from dashboard.ui.shell.tab import note_change
 from dashboard.ui.views import latent as latent_state
-from dashboard.ui.views import models as kept
+from dashboard.ui.views.models import PAGE, row_of
 
 _POLL_S = 0.7
 _MAX_ROWS = 300
@@ -41,18 +40,18 @@ def here() -> None:
         return
     rows = [_spec_row(spec) for spec in catalog.specs]
     height = "content" if len(rows) < 9 else 320
-    st.dataframe(rows, hide_index=True, height=height, key=kept.HERE, on_select="rerun", selection_mode="single-row")
-    row = kept.row_of(kept.HERE)
+    st.dataframe(rows, hide_index=True, height=height, key=PAGE.key("here"), on_select="rerun", selection_mode="single-row")
+    row = row_of("here")
     with st.container(horizontal=True):
-        if st.button("Open its first latent", key=kept.OPEN, disabled=row is None, icon=":material/center_focus_strong:"):
+        if st.button("Open its first latent", key=PAGE.key("open"), disabled=row is None, icon=":material/center_focus_strong:"):
             latent_state.show(LatentId(catalog.specs[row or 0].id, 0))
-        if st.button("Look again", key=kept.AGAIN, icon=":material/refresh:", help="SAEs that a command has brought meanwhile."):
+        if st.button("Look again", key=PAGE.key("again"), icon=":material/refresh:", help="SAEs that a command has brought meanwhile."):
             renew_catalogs(choice())
             st.rerun()
 
 
 def _offer_other_bos(catalog: Catalog) -> None:
-    """SAEs that were trained on texts that begin otherwise are not read: the way to read them."""
+    """Offer to switch BOS where SAEs cannot be read because they were trained on texts with the other setting."""
     own = choice()
     others = [str(spec.id) for spec in catalog.specs if spec.wants_bos is (not own.bos)]
     if not others:
@@ -61,7 +60,7 @@ def _offer_other_bos(catalog: Catalog) -> None:
     named = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
     said = f"{len(others)} of {len(catalog.specs)} SAEs were trained on texts {how} a BOS token and cannot be read now: {named}."
     st.warning(failures.plain(said), icon=":material/first_page:")
-    if st.button(f"Read texts {how} BOS from now on", key=kept.OTHER_BOS, icon=":material/refresh:"):
+    if st.button(f"Read texts {how} BOS from now on", key=PAGE.key("other BOS"), icon=":material/refresh:"):
         choosing.read_so(own, not own.bos, own.dtype)
 
 
@@ -76,22 +75,23 @@ def directory() -> None:
     """Search sae-lens' directory of public SAEs, and get one."""
     own = choice().id
     title = "Find a public SAE in sae-lens' directory"
-    with st.expander(title, icon=":material/travel_explore:", key=kept.DIRECTORY, on_change="rerun") as box:
+    with st.expander(title, icon=":material/travel_explore:", key=PAGE.key("directory"), on_change="rerun") as box:
         if not box.open:
             return
-        st.session_state.setdefault(kept.QUERY, next((one.query for one in FAMILIES if _is_of(one.model, own)), ""))
+        if PAGE.view.query is None:
+            PAGE.settle(query=next((one.query for one in FAMILIES if _is_of(one.model, own)), ""))
         words, only = st.columns([5, 2], vertical_alignment="bottom")
-        query = words.text_input("Words in release, id, model or Neuronpedia id", key=kept.QUERY, on_change=note_change)
-        mine = only.toggle(f"Only of {failures.plain(str(own))}", True, key=kept.OWN)
+        words.text_input("Words in release, id, model or Neuronpedia id", **PAGE.bind("query"))
+        mine = only.toggle(f"Only of {failures.plain(str(own))}", **PAGE.bind("only_own"))
         with st.spinner("reading the directory"):
-            found = [one for one in find(query) if not mine or _is_of(one.model, own)]
+            found = [one for one in find(PAGE.view.query or "") if not mine or _is_of(one.model, own)]
         shown = found[:_MAX_ROWS]
         st.caption(f"{len(found):,} SAEs" + (f"; the first {_MAX_ROWS} are shown." if len(found) > _MAX_ROWS else "."))
         if not shown:
             return
         rows = [_entry_row(one) for one in shown]
-        st.dataframe(rows, hide_index=True, height=280, key=kept.FOUND, on_select="rerun", selection_mode="single-row")
-        row = kept.row_of(kept.FOUND)
+        st.dataframe(rows, hide_index=True, height=280, key=PAGE.key("found"), on_select="rerun", selection_mode="single-row")
+        row = row_of("found")
         entry = shown[row] if row is not None and row < len(shown) else None
         if entry is None:
             st.caption("Choose a row to get it.")
@@ -113,7 +113,7 @@ def _get_entry(entry: DirectoryEntry, own: ModelId) -> None:
         said = f"{entry.name} is of {entry.model}; {own} is chosen. Load its model above first."
         st.warning(failures.plain(said), icon=":material/swap_horiz:")
         return
-    sizes = kept.known_bytes()
+    sizes: dict[str, int | None] = dict(PAGE.recall("bytes", {}))
     if entry.name not in sizes:
         try:
             with st.spinner("asking the hub for its size"):
@@ -121,21 +121,22 @@ def _get_entry(entry: DirectoryEntry, own: ModelId) -> None:
         except AnalysisError as error:
             sizes[entry.name] = None
             st.caption(failures.plain(str(error)))
+    PAGE.remember("bytes", sizes)
     size = sizes[entry.name]
     about = _UNKNOWN if size is None else f"{size / 2**20:,.0f} MiB"
     text, tokens, button = st.columns([5, 3, 3], vertical_alignment="bottom")
     text.markdown(failures.plain(f"{entry.name}: {about} to fetch"))
     n = _tokens_box(tokens, "found")
-    if button.button("Get, measure and index", key=kept.GET, type="primary", icon=":material/download:", width="stretch"):
+    if button.button("Get, measure and index", key=PAGE.key("get"), type="primary", icon=":material/download:", width="stretch"):
         _start(entry.name, n)
 
 
 def given() -> None:
     """An SAE by the name of its folder or repository."""
-    with st.form(kept.NAME_FORM, border=False):
+    with st.form(PAGE.key("name form"), border=False):
         name, tokens, button = st.columns([6, 3, 2], vertical_alignment="bottom")
         text = name.text_input(
-            "Or a folder in sae-lens' layout, OWNER/REPO/ID, or RELEASE/ID", key=kept.NAME, placeholder="/my/saes/12.resid_post"
+            "Or a folder in sae-lens' layout, OWNER/REPO/ID, or RELEASE/ID", key=PAGE.key("name"), placeholder="/my/saes/12.resid_post"
         )
         n = _tokens_box(tokens, "given")
         if button.form_submit_button("Bring it", icon=":material/add:", width="stretch") and text.strip():
@@ -144,7 +145,7 @@ def given() -> None:
 
 def progress() -> None:
     """How far the SAE is that this tab is bringing, and what was found of it."""
-    id = kept.job()
+    id = PAGE.recall("job")
     if id is None:
         return
     try:
@@ -159,14 +160,14 @@ def progress() -> None:
         if not job.state.ended:
             bar, cancel = st.columns([6, 1], vertical_alignment="center")
             bar.progress(job.done / TOTAL, text=failures.plain(f"{job.title}: {latest.words if latest else 'waiting for its turn'}"))
-            cancel.button("Cancel", key=kept.CANCEL, on_click=get_jobs().cancel, args=(id,), icon=":material/close:")
+            cancel.button("Cancel", key=PAGE.key("cancel"), on_click=get_jobs().cancel, args=(id,), icon=":material/close:")
         elif going:
             st.rerun()
         elif job.error:
             st.error(failures.plain(job.error), icon=":material/error:")
         if latest is not None and latest.brought is not None:
             _draw(latest.brought)
-            if job.state.ended and st.button("Open its first latent", key=f"{kept.OPEN}_{id}", type="primary"):
+            if job.state.ended and st.button("Open its first latent", key=PAGE.key(f"open {id}"), type="primary"):
                 latent_state.show(LatentId(latest.brought.spec.id, 0))
 
     draw()
@@ -186,7 +187,7 @@ def _draw(found: Brought) -> None:
 
 def _tokens_box(place: Any, where: str) -> int:
     tip = "The index tells of each latent where it fires, over about so many tokens of the text that ships. More is slower and better."
-    return int(place.number_input("Tokens of the index", 1_000, 1_000_000, INDEX_TOKENS, 10_000, key=f"{kept.TOKENS}_{where}", help=tip))
+    return int(place.number_input("Tokens of the index", 1_000, 1_000_000, INDEX_TOKENS, 10_000, key=PAGE.key(f"tokens {where}"), help=tip))
 
 
 def _start(name: str, n_tokens: int) -> None:
@@ -200,7 +201,7 @@ def _start(name: str, n_tokens: int) -> None:
     key = f"bring {own} {name}"
     found = jobs.find(key)
     going = found is not None and not found.state.ended
-    kept.keep_job(found.id if found is not None and going else jobs.submit(f"bring {name}", TOTAL, steps, study.stop, key))
+    PAGE.remember("job", found.id if found is not None and going else jobs.submit(f"bring {name}", TOTAL, steps, study.stop, key))
     st.rerun()
 
 

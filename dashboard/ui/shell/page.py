@@ -68,16 +68,18 @@ class Page(Generic[V]):
         before = self.view if self.is_open else None
         if bar.stands(url, acted=tab.has_acted()) and before is not None:
             return bar.problems()
-        is_own, problems = self.owns(url), list[str]()
-        if before is not None and not is_own and (url or address.arrived()):
+        if before is not None and not self.owns(url) and (url or address.arrived()):
             return bar.took(url)
-        if is_own:
-            view, problems = parse(base_of(self.view_class, lambda: self.first_look(catalog), before), url, catalog, before)
-        else:
-            first = self.first_look(catalog)
-            view = first if before is None else replace(first, **locals_of(before))
+        view, problems = self.read(url, catalog, before)
         self.take(view)
         return bar.took(url, problems)
+
+    def read(self, url: Url, catalog: Catalog, before: V | None = None) -> tuple[V, list[str]]:
+        """What an address shows in a tab that showed `before`, and what in it is wrong, for people."""
+        if self.owns(url):
+            return parse(base_of(self.view_class, lambda: self.first_look(catalog), before), url, catalog, before)
+        first = self.first_look(catalog)
+        return (first if before is None else replace(first, **locals_of(before))), []
 
     def write(self, view: V | None = None) -> None:
         """Make the address say what is on the screen: the view, or what of it is drawn."""

@@ -1,67 +1,54 @@
-"""State of the page Models and SAEs <-> session. With `state.py`, one of the places where keys are spelt."""
+"""What the page Models and SAEs shows. Nothing of it stands in an address: all of it is of this machine."""
 
+from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
 from dashboard.analysis.model.sizing import ModelSize
-from dashboard.ui.shell.tab import note_change
+from dashboard.ui.shell.page import Page
+from dashboard.ui.shell.view import View, local
 
-GIVEN, FAMILY, LOOK, TAKE, BOS, DTYPE, DOWNLOAD_CANCEL = (
-    "bring_given", "bring_family", "bring_look", "bring_take", "bring_bos", "bring_dtype", "bring_download_cancel",
-)  # fmt: skip
-QUERY, OWN, FOUND, GET, NAME, NAME_FORM, TOKENS, CANCEL, OPEN, HERE, AGAIN, DIRECTORY, OTHER_BOS = (
-    "bring_query", "bring_own", "bring_found", "bring_get", "bring_name", "bring_name_form", "bring_tokens", "bring_cancel", "bring_open",
-    "bring_here", "bring_again", "bring_directory", "bring_other_bos",
-)  # fmt: skip
-_LOOKED, _JOB, _DOWNLOAD, _BYTES = "bring_looked", "bring_job", "bring_download", "bring_bytes"
+
+@dataclass(frozen=True)
+class ModelsView(View):
+    """What the boxes say."""
+
+    given: str = local("")
+    """A Hugging Face name or a folder."""
+    family: str | None = local(None)
+    """A suite of SAEs whose model is meant."""
+    query: str | None = local(None)
+    """Words that are looked for in the directory of public SAEs; None until somebody writes some."""
+    only_own: bool = local(True)
+    """SAEs of other models are not listed."""
+
+
+PAGE = Page("models", "app_pages/models.py", ModelsView, lambda catalog: ModelsView())
+
+
+def begin() -> None:
+    """Give the page its view on first open."""
+    if not PAGE.is_open:
+        PAGE.take(ModelsView())
 
 
 def looked() -> tuple[str, ModelSize] | None:
     """The model that was looked at: as it was given, and its size."""
-    return st.session_state.get(_LOOKED)
+    return PAGE.recall("looked")
 
 
 def keep_looked(given: str, size: ModelSize | None) -> None:
     """Remember what was looked at; without a size, forget it."""
-    st.session_state[_LOOKED] = None if size is None else (given, size)
+    PAGE.remember("looked", None if size is None else (given, size))
 
 
-def job() -> str | None:
-    """The job that brings an SAE, which this tab started last."""
-    return st.session_state.get(_JOB)
-
-
-def keep_job(id: str | None) -> None:
-    """Remember it."""
-    st.session_state[_JOB] = id
-
-
-def download() -> str | None:
-    """The job that fetches a model, which this tab started last."""
-    return st.session_state.get(_DOWNLOAD)
-
-
-def keep_download(id: str | None) -> None:
-    """Remember it."""
-    st.session_state[_DOWNLOAD] = id
-
-
-def known_bytes() -> dict[str, int | None]:
-    """Bytes of SAEs on the hub that this tab has asked for."""
-    return st.session_state.setdefault(_BYTES, {})
-
-
-def row_of(key: str) -> int | None:
+def row_of(widget: str) -> int | None:
     """The row that is selected in a table."""
-    event: Any = st.session_state.get(key)
+    event: Any = PAGE.held(widget)
     rows = event["selection"]["rows"] if event else []
     return rows[0] if rows else None
 
 
-def take_family(model: str) -> None:
-    """Callback: put the model of a family into the box."""
-    note_change()
-    if model:
-        st.session_state[GIVEN] = model
+def take_family(title: str | None, model: str) -> None:
+    """Take a suite: its model goes into the box."""
+    PAGE.change(family=title, given=model or PAGE.view.given)
     keep_looked("", None)
