@@ -26,6 +26,9 @@ STUDIES: tuple[Entry, ...] = (
     Entry(("flow", "coactivation"), "methods.flow.study_coactivation"),
     Entry(("flow", "deactivate"), "methods.flow.study_deactivation"),
     Entry(("flow", "steer"), "methods.flow.study_steering"),
+    Entry(("study", "entities"), "methods.known.study_entities"),
+    Entry(("study", "causality"), "methods.known.study_causality"),
+    Entry(("study", "uncertainty"), "methods.known.study_uncertainty"),
 )
 """In the order of their commands' groups."""
 

@@ -6,9 +6,10 @@ from functools import partial
 import streamlit as st
 
 from dashboard.analysis.methods.known import study as known_unknown
-from dashboard.analysis.methods.known.results import KnownUnknownStudy
+from dashboard.analysis.methods.known.results import KeptStudy, KnownUnknownStudy
 from dashboard.analysis.methods.known.statistics.labels import Knowledge
-from dashboard.analysis.studies.jobs import Job
+from dashboard.analysis.methods.known.study_entities import STUDY, EntitiesAsk
+from dashboard.analysis.studies.study import Made
 from dashboard.ui.known import effects as known_effects
 from dashboard.ui.known import entities as known_entities
 from dashboard.ui.known import exports as known_exports
@@ -17,8 +18,7 @@ from dashboard.ui.known import latents as known_latents
 from dashboard.ui.known import present as present_known
 from dashboard.ui.known import settling
 from dashboard.ui.known.report import TITLE
-from dashboard.ui.parts import cautions, notices
-from dashboard.ui.parts import jobs as known_jobs
+from dashboard.ui.parts import cautions, notices, panel
 from dashboard.ui.shell import failures, sidebar
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_store
@@ -44,10 +44,9 @@ DRAW: dict[str, Draw] = dict(
 )
 
 
-def take_result(study: KnownUnknownStudy, job: Job) -> None:
+def take_result(made: Made[EntitiesAsk, KeptStudy]) -> None:
     """A study that has just been made is shown."""
-    known_jobs.stored(study.record, job)
-    known.show_study(study.key)
+    known.show_study(made.key)
     st.rerun()
 
 
@@ -70,7 +69,7 @@ def one_study(view: known.KnownView) -> None:
     heads = tuple(head for head in known_unknown.list_studies(get_store()) if head.model == str(choice()))
     if not heads:
         said = "For every latent: the share of known and of unknown entities it fires on. "
-        st.info(said + known_jobs.how_to_get_it(), icon=":material/info:")
+        st.info(said + known_controls.how_to_get_it(), icon=":material/info:")
         return
     keys = [head.key for head in heads]
     if view.study and view.study not in keys:
@@ -98,10 +97,9 @@ st.title(TITLE)
 PAGE.tell()
 with failures.shown():
     with st.expander("New study", expanded=not get_store().keys(known_unknown.KIND)):
-        known_controls.new_study()
+        wanted = known_controls.new_study()
     with st.container():
-        known_jobs.watch(known_jobs.STUDY, take_result)
-        known_jobs.watch_others()
+        panel.follow(STUDY, PAGE.key("study job"), take_result, wanted)
 with st.container():  # it stands there empty too: what is open beneath stays open when the line goes
     if line := notices.notice():
         st.info(failures.plain(line), icon=":material/inventory_2:")
@@ -109,5 +107,5 @@ with failures.shown():
     one_study(PAGE.view)
 with failures.shown():
     sidebar.model_card(get_engine().describe())
-sidebar.jobs(known_jobs.TITLE)
+sidebar.jobs(f"{STUDY.kind}: ")
 sidebar.keys()

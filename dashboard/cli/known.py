@@ -1,91 +1,59 @@
-"""Commands on studies: `study entities`, which makes one, and `study list`."""
+"""Commands on studies of entities: `study entities`, its parts `study causality` and `study uncertainty`, and `study list`."""
 
-import fnmatch
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.table import Table
 
-from dashboard.analysis.errors import BadAsk, UnknownSae
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.output import Json, emit, figure, paper, progress, say, screen
-from dashboard.cli.runner import open_default_runner
-
-app = typer.Typer(no_args_is_help=True, help="Studies of many entities: entities, list.")
-_TYPES = "player,movie,city,song,country,animal"
+from dashboard.cli.options import command_of
+from dashboard.cli.output import Json, emit, figure, paper, say, screen
+from dashboard.cli.studies import StudyGroup, make, open_bench
 
 
-@app.command("entities")
-def study_entities(
-    types: Annotated[str, typer.Option(help="Types of entities, with commas; `latents entities list` shows all.")] = _TYPES,
-    sae: Annotated[
-        list[str] | None, typer.Option(help="RELEASE/NAME, * and ? allowed; may be repeated. Default: those of the residual stream.")
-    ] = None,
-    labels: Annotated[str, typer.Option(help="How entities come to be known or unknown: file, answers or choices.")] = "file",
-    out: Annotated[Path | None, typer.Option(help="Folder for the tables, the record and the report.")] = None,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="A first look, under a minute on two cores: 60 entities of each type.")
-    ] = False,
-    chat: Annotated[bool, typer.Option("--chat", help="Put the questions as chat messages.")] = False,
-    samples: Annotated[int, typer.Option(min=1, max=64, help="By answers: samples of each question.")] = 10,
-    right: Annotated[int, typer.Option(min=1, help="By answers: right samples from which an attribute counts.")] = 3,
-    known_at: Annotated[int, typer.Option(min=1, help="Attributes that must count for an entity to be known.")] = 2,
-    template: Annotated[str, typer.Option(help="Text in which names are read, with {type} and {name}; default: each type's own.")] = "",
-    most: Annotated[int | None, typer.Option(min=4, help="Most entities of each type.")] = None,
-    shuffles: Annotated[int | None, typer.Option(min=1, help="Shuffles of the labels.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    causality: Annotated[bool, typer.Option("--causality", help="Also steer with the best latents.")] = False,
-    amount: Annotated[
-        float | None,
-        typer.Option(help="With --causality: multiples of the mean residual norm that are added; default: tuned on validation."),
-    ] = None,
-    uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Also look for latents that fire before wrong answers.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Which latents tell entities that the model knows from those it does not? Killed and started again, it goes on."""
+class _Group(StudyGroup):
+    """`entities` also makes the parts of its study that are asked for."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Make a command."""
+        return _entities_command() if cmd_name == "entities" else super().get_command(ctx, cmd_name)
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, help="Studies of many entities: entities, causality, uncertainty, list.")
+
+
+def _entities_command() -> Any:
+    from dashboard.analysis.methods.known.study_entities import STUDY, EntitiesCommand
+
+    own = typer.Typer(add_completion=False)
+    own.command("entities")(command_of(EntitiesCommand, STUDY.about, _entities))
+    return typer.main.get_command(own)
+
+
+def _entities(ask: Any, as_json: bool, out: Path | None) -> None:
     from dashboard.analysis.entities.checking import left_out_note
     from dashboard.analysis.entities.kinds import find_kinds
     from dashboard.analysis.entities.tables import read_table
-    from dashboard.analysis.methods.known import study
-    from dashboard.analysis.methods.known.results import settings_of
-    from dashboard.analysis.methods.known.statistics.labels import KnowledgeRule, LabelWay
-    from dashboard.analysis.studies.store import ResultStore
-    from dashboard.analysis.text.corpora import default_corpus
+    from dashboard.analysis.methods.known import study_causality, study_uncertainty
+    from dashboard.analysis.methods.known.effects import CAUSALITY_PREVIEW, CausalitySettings, UncertaintySettings
+    from dashboard.analysis.methods.known.study import summary
+    from dashboard.analysis.methods.known.study_entities import STUDY, study_of
 
-    if labels not in {*LabelWay}:
-        raise BadAsk(f"--labels {labels} is not known: it is one of {', '.join(LabelWay)}.")
-    settings = get_settings()
-    kinds = find_kinds(settings)
-    tables = [read_table(kinds.get(name.strip())) for name in types.split(",")]
-    for table in tables:
+    kinds = find_kinds(get_settings())
+    for table in [read_table(kinds.get(name)) for name in ask.types]:
         if note := left_out_note(table):
             say(f"{table.kind.name}: {note}")
-    given: dict[str, Any] = {"most_entities": most, "n_shuffles": shuffles}
-    own = settings_of(
-        preview, way=LabelWay(labels), rule=KnowledgeRule(samples, right, known_at), chat=chat, template=template, seed=seed,
-        **{name: value for name, value in given.items() if value is not None},
-    )  # fmt: skip
-    runner = open_default_runner()
-    standard = study.preview_saes if preview else study.residual_saes
-    saes = _saes([spec.id for spec in runner.catalog.specs], sae) if sae else standard(runner.catalog)
-    corpus = default_corpus(settings, say)
-    ask = study.make_ask(tables, saes, own, corpus)
-    store = ResultStore(settings.cache / "results")
-    found = _made("study", study.run_study(runner, ask, tables, store, runner.catalog, corpus)).study
-    if causality:
-        from dashboard.analysis.methods.known.effects import CAUSALITY_PREVIEW, CausalitySettings
-
-        base = CAUSALITY_PREVIEW if preview else CausalitySettings()
-        _made("causality", study.run_causality(runner, store, found, base.with_amount(amount, seed), runner.catalog))
-    if uncertainty:
-        from dashboard.analysis.methods.known.effects import UncertaintySettings
-
-        base_ = UncertaintySettings(n_questions=60 if preview else 300, seed=seed)
-        _made("uncertainty", study.run_uncertainty(runner, store, found, base_, runner.catalog))
-    written = _written(store, found, out) if out is not None else []
-    answer = study.summary(store, found)
+    bench = open_bench()
+    found = study_of(make(STUDY, bench, ask))
+    if ask.causality:
+        settings = (CAUSALITY_PREVIEW if ask.preview else CausalitySettings()).with_amount(ask.amount, ask.seed)
+        make(study_causality.STUDY, bench, study_causality.ask_of(found.key, settings))
+    if ask.uncertainty:
+        settings = UncertaintySettings(n_questions=60 if ask.preview else 300, seed=ask.seed)
+        make(study_uncertainty.STUDY, bench, study_uncertainty.ask_of(found.key, settings))
+    written = _written(bench.store, found, out) if out is not None else []
+    answer = summary(bench.store, found)
     if as_json:
         emit({**answer, "files": [str(file) for file in written]})
         return
@@ -123,15 +91,6 @@ def study_list(as_json: Json = False) -> None:
     paper.print(table)
 
 
-def _saes(known: list[Any], patterns: list[str]) -> list[Any]:
-    """SAEs whose names match a pattern, in the order of the catalogue."""
-    names = [str(sae) for sae in known]
-    for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
-            raise UnknownSae(pattern, names[:3])
-    return [sae for sae, name in zip(known, names, strict=True) if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
-
-
 def _written(store: Any, found: Any, out: Path) -> list[Path]:
     """The tables, the record and the report."""
     from dashboard.analysis.methods.known import study
@@ -142,17 +101,6 @@ def _written(store: Any, found: Any, out: Path) -> list[Path]:
     page = out / "report.html"
     page.write_text(report(found, lambda latent: study.activations(store, found, (latent,))[0], *parts), "utf-8")
     return [*files, page]
-
-
-def _made(what: str, steps: Iterator[Any]) -> Any:
-    """The last item of something that tells how far it is."""
-    from dashboard.analysis.methods.known.results import TOTAL
-
-    last: Any = None
-    with progress(what) as show:
-        for last in steps:
-            show(last.done / TOTAL, last.words)
-    return last
 
 
 def _show(answer: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def open_bench() -> Bench:
         check_corpus(text, runner.model.id)
         return text
 
-    return Bench(runner, runner.catalog, ResultStore(settings.cache / "results"), corpus, _Secrets())
+    return Bench(runner, runner.catalog, ResultStore(settings.cache / "results"), corpus, settings, _Secrets())
 
 
 class StudyGroup(TyperGroup):
@@ -75,7 +75,7 @@ def study_command(study: Study[Any, Any], name: str) -> Any:
 
 
 def _run(study: Study[Any, Any], ask: Any, as_json: bool, out: Path | None) -> None:
-    made = _made(study, ask)
+    made = make(study, open_bench(), ask)
     files = [] if out is None else write(study, made, out)
     if as_json:
         answer = study.answer(made)
@@ -95,9 +95,9 @@ def _everything(study: Study[Any, Any], made: Made[Any, Any]) -> list[Any]:
     return [*tables, *study.notes(made)]
 
 
-def _made(study: Study[Any, Any], ask: Any) -> Made[Any, Any]:
+def make(study: Study[Any, Any], bench: Bench, ask: Any) -> Made[Any, Any]:
+    """The result of an ask, with a bar while it is made."""
     last: Progress[Any] | None = None
-    bench = open_bench()
     with progress(study.kind) as show:
         for last in run(study, bench, ask):
             show(last.done / max(1, last.total), last.words or f"{last.done} of {last.total} {study.unit}")

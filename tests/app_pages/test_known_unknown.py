@@ -18,15 +18,19 @@ from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.entities import kinds as entity_kinds
 from dashboard.analysis.entities.answer_matching import Verdict
 from dashboard.analysis.entities.kinds import Matcher, added_folder
-from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk, BrokenEntityFile
 from dashboard.analysis.methods.known import study as known_unknown
+from dashboard.analysis.methods.known import study_causality
+from dashboard.analysis.methods.known.causality import load_causality
 from dashboard.analysis.methods.known.effects import CAUSALITY, Causality, CausalitySettings
 from dashboard.analysis.methods.known.results import Overrule
 from dashboard.analysis.methods.known.statistics.labels import Knowledge, LabelWay
+from dashboard.analysis.methods.known.study_entities import STUDY, ask_of, study_of
 from dashboard.analysis.names import LatentId
+from dashboard.analysis.studies.bench import Bench
 from dashboard.analysis.studies.parts import kept_parts
 from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import Made, Study, run
 from dashboard.ui.known import exports as known_exports
 from dashboard.ui.known import present as present_known
 from dashboard.ui.known import present_entities
@@ -62,18 +66,20 @@ def store(tmp_path: Path) -> ResultStore:
 
 def made(runner: LocalRunner, store: ResultStore, **settings: object) -> known_unknown.KnownUnknownStudy:
     kinds = entity_kinds.find_kinds(resources.get_settings()).kinds
-    tables = [read_table(kind) for kind in kinds.values()]
-    ask = known_unknown.make_ask(tables, [spec.id for spec in runner.catalog.specs][:2], replace(QUICK, **settings), corpus())
-    *_, last = known_unknown.run_study(runner, ask, tables, store, runner.catalog, corpus())
-    assert last.study is not None
-    return last.study
+    ask = ask_of([*kinds], [spec.id for spec in runner.catalog.specs][:2], replace(QUICK, **settings))
+    return study_of(ran(STUDY, runner, store, ask))
+
+
+def ran(study: Study[Any, Any], runner: LocalRunner, store: ResultStore, ask: Any) -> Made[Any, Any]:
+    bench = Bench(runner, runner.catalog, store, lambda file: corpus(), resources.get_settings())
+    *_, last = run(study, bench, ask)
+    assert last.made is not None
+    return last.made
 
 
 def tried(runner: LocalRunner, store: ResultStore, study: known_unknown.KnownUnknownStudy, amount: float) -> Causality:
     settings = CausalitySettings(n_questions=2, n_random=2, new_tokens=3).with_amount(amount)
-    *_, last = known_unknown.run_causality(runner, store, study, settings, runner.catalog)
-    assert isinstance(last.result, Causality)
-    return last.result
+    return load_causality(store, ran(study_causality.STUDY, runner, store, study_causality.ask_of(study.key, settings)).key)
 
 
 def chart(app: AppTest, key: str) -> dict:
@@ -153,32 +159,27 @@ def test_the_same_study_again_is_shown_without_a_job_and_says_so(open_page: Open
     app = open_page(PAGE)
     next(one for one in app.button if one.label == "Run the preview").click().run()
     app = run_until_done(app)
-    assert "the stored result is shown" not in told(app)
+    assert "showing the stored result" not in told(app)
     n_jobs = len(resources.get_jobs().list())
     next(one for one in app.button if one.label == "Run the preview").click().run()
-    assert "the stored result is shown, and the model was asked nothing" in told(app) and not app.exception and not app.error
+    assert "Already computed on" in told(app) and "showing the stored result" in told(app) and not app.exception and not app.error
     assert len(resources.get_jobs().list()) == n_jobs == 1
 
 
-def ends(monkeypatch: pytest.MonkeyPatch, at_once: bool) -> threading.Event:
-    """Jobs end before the page is drawn again, so that it never sees them run; else not before the event is set."""
+def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Jobs begin when the event is set."""
     jobs, go = resources.get_jobs(), threading.Event()
     submit = jobs.submit
 
-    def submitted(title: str, total: int, steps: Callable[[], Iterator[Any]], *more: Any) -> str:
-        id = submit(title, total, lambda: steps() if go.wait(60) else iter(()), *more)
-        while at_once and not jobs.get(id).state.ended:
-            go.set()
-            time.sleep(0.01)
-        return id
+    def submitted(title: str, total: int, steps: Callable[[], Iterator[Any]], *more: Any, **named: Any) -> str:
+        return submit(title, total, lambda: steps() if go.wait(60) else iter(()), *more, **named)
 
     monkeypatch.setattr(jobs, "submit", submitted)
     return go
 
 
-@pytest.mark.parametrize("at_once", [False, True])
 def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_without_the_model(
-    open_page: Open, runner: LocalRunner, store: ResultStore, monkeypatch: pytest.MonkeyPatch, at_once: bool
+    open_page: Open, runner: LocalRunner, store: ResultStore
 ) -> None:
     study = made(runner, store)
     keys = [tried(runner, store, study, amount).key for amount in (1.0, 2.0)]
@@ -188,30 +189,23 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
     assert box.value == keys[1] and len(box.options) == 2
     assert next(one for one in app.number_input if one.label.startswith("Added")).value == 2.0
     app = open_page(PAGE, study=study.key, tab="Causality", causality=keys[0])
-    go = ends(monkeypatch, at_once)
     next(one for one in app.button if one.label == "Try them out").click().run()
-    if not at_once:
-        assert not told(app)
-        go.set()
-        app = run_until_done(app)
-    assert "the stored result is shown" in told(app) and app.query_params["causality"] in (keys[0], [keys[0]])
+    assert not resources.get_jobs().list()
+    assert "showing the stored result" in told(app) and app.query_params["causality"] in (keys[0], [keys[0]])
     figure = chart(app, "known:rates UNKNOWN refused")
     assert {trace["name"] for trace in figure["data"]} == {"original", "+ known", "+ unknown", "+ random", "unknown taken out"}
 
 
-def test_what_was_tuned_is_asked_again_as_it_was_asked(
-    open_page: Open, runner: LocalRunner, store: ResultStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_tuned_is_asked_again_as_it_was_asked(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
     study = made(runner, store)
     settings = CausalitySettings(n_questions=2, n_random=2, new_tokens=3, n_tuning=1, amounts=(0.5, 1.0))
-    *_, last = known_unknown.run_causality(runner, store, study, settings, runner.catalog)
-    assert isinstance(last.result, Causality) and last.result.settings.amount in settings.amounts
+    found = load_causality(store, ran(study_causality.STUDY, runner, store, study_causality.ask_of(study.key, settings)).key)
+    assert found.settings.amount in settings.amounts
     app = open_page(PAGE, study=study.key, tab="Causality")
     assert next(one for one in app.number_input if one.label.startswith("Added")).value is None
-    ends(monkeypatch, at_once=True)
     next(one for one in app.button if one.label == "Try them out").click().run()
-    assert "the stored result is shown" in told(app)
-    assert [one.key for one in kept_parts(store, CAUSALITY, study.key)] == [last.result.key]
+    assert "showing the stored result" in told(app)
+    assert [one.key for one in kept_parts(store, CAUSALITY, study.key)] == [found.key]
 
 
 def test_too_few_right_answers_are_counted_and_a_cure_is_named(open_page: Open, runner: LocalRunner, store: ResultStore) -> None:
@@ -226,7 +220,7 @@ def test_too_few_right_answers_are_counted_and_a_cure_is_named(open_page: Open, 
 
 
 def test_the_sidebar_leaves_to_a_page_the_jobs_that_it_draws_itself(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = ends(monkeypatch, at_once=False)
+    go = held(monkeypatch)
     app = open_page(PAGE)
     next(one for one in app.button if one.label == "Run the preview").click().run()
     assert "Jobs" not in [one.value for one in app.sidebar.caption]
@@ -306,7 +300,8 @@ def test_the_bundle_holds_tables_record_and_report(open_page: Open, runner: Loca
     assert {"entities.parquet", "counts.parquet", "record.json", "report.html"} <= set(bundle.namelist())
     assert study.key in bundle.read("record.json").decode()
     command = known_exports.command(study)
-    assert "--types bird,town" in command and "--labels file" in command and f"--shuffles {QUICK.n_shuffles}" in command
+    assert "--types=bird,town" in command and f"--shuffles={QUICK.n_shuffles}" in command and f"--sae={study.ask.saes[0]}" in command
+    assert json.loads(bundle.read("record.json"))["study"]["ask"] == study.record.ask
 
 
 class File:

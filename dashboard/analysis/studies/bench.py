@@ -11,6 +11,7 @@ from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.plain import from_plain, to_plain
 from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.settings import Settings, get_settings
 from dashboard.analysis.studies.blocks import Step
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.analysis.text.corpus import Corpus
@@ -61,6 +62,8 @@ class Bench:
     store: ResultStore
     open_corpus: Callable[[Path | None], Corpus] = _no_corpus
     """A corpus by its file, in the tokens of the runner's model; None: the one that ships."""
+    settings: Settings = field(default_factory=get_settings)
+    """Of this installation: its folders, its cache."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """By the name of its environment variable, what a study needs and nobody may keep: the key of a judge."""
     folder: Path | None = None

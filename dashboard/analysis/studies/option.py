@@ -215,7 +215,9 @@ def again(words: tuple[str, ...], ask: Any) -> Command:
             arguments += [one.show(part) for part in value] if one.several else [one.show(value)]
         elif value != one.default:
             options += _said(one, value, files)
-    return Command((*words, *arguments, *options), files)
+    # An argument that begins with a dash would be read as an option.
+    dashed = any(word.startswith("-") for word in arguments)
+    return Command((*words, *options, "--", *arguments) if dashed else (*words, *arguments, *options), files)
 
 
 def _said(one: Parameter, value: Any, files: dict[str, str]) -> Iterator[str]:

@@ -7,11 +7,11 @@ cancelled, a form on a page, a command, the command that makes it again, progres
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from dashboard.analysis.asks.runner import Runner
-from dashboard.analysis.errors import UnknownResult
+from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.plain import from_plain, to_plain
 from dashboard.analysis.studies.bench import Bench
@@ -35,6 +35,8 @@ class Made(Generic[A, R]):
     ask: A
     record: RunRecord
     result: R
+    store: ResultStore = field(repr=False, compare=False)
+    """Where it is kept, with what belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class Study(Generic[A, R]):
     """What `--json` prints."""
     printed: Callable[[Made[A, R]], Sequence[Rows | str]] | None = None
     """What its command prints without `--json`: tables and lines; None: the tables and notes."""
+    look: Callable[[Made[A, R]], Any] = _no_tables
+    """Works out what pages and commands show of a result and keep in memory, while the job's bar still stands."""
     example: A | None = None
     """What its form begins with: a first look that takes a minute or so; None: the defaults."""
 
@@ -132,9 +136,9 @@ class Study(Generic[A, R]):
 
     def load(self, store: ResultStore, key: str, ask: A) -> Made[A, R] | None:
         """A result that is kept and that this version reads."""
-        with suppress(UnknownResult, TypeError, ValueError, KeyError):
+        with suppress(AnalysisError, TypeError, ValueError, KeyError):
             record, result = store.load(self.kind, key)
-            return Made(key, ask, record, from_plain(self.result, result))
+            return Made(key, ask, record, from_plain(self.result, result), store)
         return None
 
     def first(self) -> A:
@@ -168,7 +172,9 @@ def run(study: Study[A, R], bench: Bench, ask: A) -> Iterator[Progress[R]]:
     record = replace(record, seconds=round(time.monotonic() - began, 2))
     bench.store.save(record, to_plain(last.result, study.result))
     own.forget_blocks()
-    yield replace(last, made=Made(key, ask, record, last.result))
+    made = Made(key, ask, record, last.result, bench.store)
+    study.look(made)
+    yield replace(last, made=made)
 
 
 def submit(

@@ -1,6 +1,6 @@
 """The two further parts of a study, made on request: what the chosen latents cause, and what tells wrong answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -9,8 +9,8 @@ import streamlit as st
 
 from components.figures.answers import detector_dots, outcome_boxes, rate_bars
 from components.figures.known import CONFIG
-from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.entities.answer_matching import Verdict
+from dashboard.analysis.methods.known import study_causality, study_uncertainty
 from dashboard.analysis.methods.known.causality import load_causality, overrule_generation
 from dashboard.analysis.methods.known.effects import (
     CAUSALITY,
@@ -25,17 +25,17 @@ from dashboard.analysis.methods.known.effects import (
 )
 from dashboard.analysis.methods.known.results import KnownUnknownStudy
 from dashboard.analysis.methods.known.statistics.labels import Knowledge
-from dashboard.analysis.methods.known.study import run_causality, run_uncertainty
+from dashboard.analysis.methods.known.study_causality import CausalityAsk
 from dashboard.analysis.methods.known.wrong_answers import load_uncertainty
-from dashboard.analysis.studies.jobs import Job
 from dashboard.analysis.studies.parts import kept_parts
 from dashboard.analysis.studies.record import RunRecord
 from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import Study
 from dashboard.ui.known import present_effects
-from dashboard.ui.parts import jobs as known_jobs
+from dashboard.ui.parts import made as how_made
+from dashboard.ui.parts import options, panel
 from dashboard.ui.shell import failures
-from dashboard.ui.shell.glossary import TERMS
-from dashboard.ui.shell.resources import get_catalog, get_store
+from dashboard.ui.shell.resources import get_result, get_store
 from dashboard.ui.views import known
 from dashboard.ui.views.known import PAGE
 
@@ -45,58 +45,55 @@ _SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 
 def causality(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Answers, self-report and attention with the chosen latents added or taken out; starts on request."""
-    found = _kept(known_jobs.CAUSALITY, CAUSALITY, study, view, load_causality, present_effects.causality_name)
-    own = CAUSALITY_PREVIEW if found is None else present_effects.asked(found.record)
+    found = _kept("causality", CAUSALITY, study, view, load_causality, present_effects.causality_name)
+    own = study_causality.ask_of(study.key, CAUSALITY_PREVIEW if found is None else present_effects.asked(found.record))
+    name = PAGE.key(f"causality {study.key}")
     with st.form(PAGE.key("causality form"), border=False):
-        first, second, third, fourth = st.columns([4, 6, 3, 3])
-        n = first.number_input("Questions of each type and side", 1, 500, own.n_questions)
-        amount = second.number_input("Added, × mean residual norm (empty: tuned)", 0.0, 20.0, own.amount, 0.1, help=TERMS["edit"])
-        n_random = third.number_input("Random latents", 2, 100, own.n_random)
-        tokens = fourth.number_input("New tokens", 1, 256, own.new_tokens)
-        first, second, third, fourth = st.columns([4, 4, 5, 3], vertical_alignment="bottom")
-        known_latent = first.text_input("Known latent (empty: the best)", own.known)
-        unknown_latent = second.text_input("Unknown latent (empty: the best)", own.unknown)
-        parts = list(present_effects.PARTS)
-        part = third.selectbox("Added to", parts, parts.index(own.part), format_func=present_effects.PARTS.__getitem__)
-        chat = fourth.toggle("As a chat message", own.chat)
+        fields = ("n_questions", "amount", "n_random", "new_tokens", "known", "unknown", "part", "chat")
+        shown = {"part": present_effects.PARTS.__getitem__}
+        read = options.inputs(own, f"{name}_{'' if found is None else found.key}", fields, 4, shown=shown)
         started = st.form_submit_button("Try them out", icon=":material/play_arrow:")
-    if started:
-        with failures.shown():
-            settings = replace(
-                own, known=known_latent.strip(), unknown=unknown_latent.strip(), n_questions=int(n), n_random=int(n_random),
-                new_tokens=int(tokens), part=part, chat=chat, attention_amount=CausalitySettings.attention_amount,
-            ).with_amount(amount, own.seed)  # fmt: skip
-            catalog = get_catalog()
-            _start(known_jobs.CAUSALITY, study, lambda runner: run_causality(runner, get_store(), study, settings, catalog))
-    with st.container():
-        known_jobs.watch(_job(known_jobs.CAUSALITY, study), partial(_take, known_jobs.CAUSALITY))
+    _follow(study_causality.STUDY, name, "causality", lambda: _with_attention(read.ask()), started)
     if found is not None:
         _draw_causality(found)
+        _made(study_causality.STUDY, found.key, own)
     else:
         st.caption("Nothing has been tried out for this study. Every condition answers the same questions of the test split.")
 
 
+def _with_attention(ask: CausalityAsk) -> CausalityAsk:
+    """For attention the amount counts too, if one is given."""
+    ask = replace(ask, known=ask.known.strip(), unknown=ask.unknown.strip())
+    return replace(ask, attention_amount=CausalitySettings.attention_amount if ask.amount is None else ask.amount)
+
+
 def uncertainty(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Latents that are stronger before wrong answers; starts on request."""
-    found = _kept(known_jobs.UNCERTAINTY, UNCERTAINTY, study, view, load_uncertainty, present_effects.uncertainty_name)
-    own = UncertaintySettings() if found is None else found.settings
+    found = _kept("uncertainty", UNCERTAINTY, study, view, load_uncertainty, present_effects.uncertainty_name)
+    own = study_uncertainty.ask_of(study.key, UncertaintySettings() if found is None else found.settings)
+    name = PAGE.key(f"uncertainty {study.key}")
     with st.form(PAGE.key("uncertainty form"), border=False):
-        first, second, third, fourth = st.columns([3, 3, 3, 4], vertical_alignment="bottom")
-        n = first.number_input("Questions of each type", 1, 100_000, own.n_questions)
-        tokens = second.number_input("New tokens", 1, 256, own.new_tokens, key=PAGE.key("uncertainty tokens"))
-        chat = third.toggle("As a chat message", own.chat, key=PAGE.key("uncertainty chat"))
-        started = fourth.form_submit_button("Compare right and wrong answers", icon=":material/play_arrow:", width="stretch")
-    if started:
-        with failures.shown():
-            settings = UncertaintySettings(n_questions=int(n), new_tokens=int(tokens), chat=chat)
-            catalog = get_catalog()
-            _start(known_jobs.UNCERTAINTY, study, lambda runner: run_uncertainty(runner, get_store(), study, settings, catalog))
-    with st.container():
-        known_jobs.watch(_job(known_jobs.UNCERTAINTY, study), partial(_take, known_jobs.UNCERTAINTY))
+        fields = ("n_questions", "new_tokens", "chat")
+        read = options.inputs(own, f"{name}_{'' if found is None else found.key}", fields)
+        started = st.form_submit_button("Compare right and wrong answers", icon=":material/play_arrow:")
+    _follow(study_uncertainty.STUDY, name, "uncertainty", read.ask, started)
     if found is not None:
         _draw_uncertainty(found)
+        _made(study_uncertainty.STUDY, found.key, own)
     else:
         st.caption("Right and wrong answers have not been compared for this study.")
+
+
+def _follow(study: Study[Any, Any], name: str, field: str, read: Callable[[], Any], started: bool) -> None:
+    """Start a part, watch it, and show what has just been made."""
+    with st.container(), failures.shown():
+        panel.follow(study, name, lambda made: known.change_next(**{field: made.key}), read() if started else None)
+
+
+def _made(study: Study[Any, Any], key: str, ask: Any) -> None:
+    made = get_result(study, key, ask)
+    if made is not None:
+        how_made.how(study, made, PAGE.key(f"made {key}"))
 
 
 def _kept(
@@ -121,21 +118,6 @@ def _kept(
     with failures.shown():
         return load(get_store(), key)
     return None
-
-
-def _take(name: str, found: Causality | Uncertainty, job: Job) -> None:
-    """What has just been made is shown."""
-    known_jobs.stored(found.record, job)
-    known.change_next(**{name: found.key})
-
-
-def _start(name: str, study: KnownUnknownStudy, steps: Callable[[StudyRunner], Iterator[Any]]) -> None:
-    known_jobs.start(_job(name, study), f"{name} of study {study.key[:6]}", steps)
-    st.rerun()
-
-
-def _job(name: str, study: KnownUnknownStudy) -> str:
-    return f"{name} {study.key}"
 
 
 def _draw_causality(found: Causality) -> None:

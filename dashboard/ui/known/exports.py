@@ -1,10 +1,7 @@
 """Taking a study along: one report, a bundle of tables, the command that makes it again."""
 
 import io
-import json
-import shlex
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +10,11 @@ import streamlit as st
 from dashboard.analysis.methods.known import study as known_unknown
 from dashboard.analysis.methods.known.causality import find_causality
 from dashboard.analysis.methods.known.effects import Causality, Uncertainty
-from dashboard.analysis.methods.known.results import PREVIEW, EntityActivations, KnownUnknownStudy, settings_of
+from dashboard.analysis.methods.known.results import EntityActivations, KnownUnknownStudy
+from dashboard.analysis.methods.known.study_entities import STUDY, EntitiesAsk, ask_of
 from dashboard.analysis.methods.known.wrong_answers import find_uncertainty
 from dashboard.analysis.names import LatentId
+from dashboard.analysis.studies.bundle import command_of, record_text
 from dashboard.ui.known.report import report
 from dashboard.ui.parts.made import shell
 from dashboard.ui.shell.resources import get_store
@@ -67,25 +66,12 @@ def bundle_of(study: KnownUnknownStudy) -> bytes:
 
 def command(study: KnownUnknownStudy) -> str:
     """What makes the study again, for a shell; thresholds that no option has stand in its record."""
-    own = study.ask.settings
-    preview = own.noise_documents == PREVIEW.noise_documents and own.noise_tokens == PREVIEW.noise_tokens
-    usual = settings_of(preview)
-    words = ["latents", "study", "entities", "--types", ",".join(one.name for one in study.ask.types)]
-    words += [word for sae in study.ask.saes for word in ("--sae", str(sae))]
-    words += ["--labels", own.way.value]
-    words += ["--preview"] * preview + ["--chat"] * own.chat
-    for option, value, usually in (
-        ("--samples", own.rule.k, usual.rule.k),
-        ("--right", own.rule.r, usual.rule.r),
-        ("--known-at", own.rule.known_at, usual.rule.known_at),
-        ("--template", own.template, usual.template),
-        ("--most", own.most_entities, usual.most_entities),
-        ("--shuffles", own.n_shuffles, usual.n_shuffles),
-        ("--seed", own.seed, usual.seed),
-    ):
-        if value != usually:
-            words += [option, str(value)]
-    return shlex.join([*words, "--out", f"study-{study.key}"])
+    return f"{command_of(STUDY, asked(study))} --out=study-{study.key}"
+
+
+def asked(study: KnownUnknownStudy) -> EntitiesAsk:
+    """What was asked for."""
+    return ask_of([one.name for one in study.ask.types], study.ask.saes, study.ask.settings)
 
 
 def _parts(study: KnownUnknownStudy) -> tuple[Causality | None, Uncertainty | None]:
@@ -93,4 +79,6 @@ def _parts(study: KnownUnknownStudy) -> tuple[Causality | None, Uncertainty | No
 
 
 def _record(study: KnownUnknownStudy) -> str:
-    return json.dumps(asdict(study.record), ensure_ascii=False, indent=1)
+    made = STUDY.load(get_store(), study.key, asked(study))
+    assert made is not None
+    return record_text(STUDY, made)

@@ -6,29 +6,27 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.analysis.entities.kinds import EntityKinds
-from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.known import study as known_unknown
 from dashboard.analysis.methods.known.statistics.labels import LabelWay
 from dashboard.analysis.methods.known.study import StudyHead
+from dashboard.analysis.methods.known.study_entities import STUDY, EntitiesAsk, ask_of
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.ui.known import present as present_known
 from dashboard.ui.known.own_types import Uploaded, keep_type, remove_type
-from dashboard.ui.parts import jobs as known_jobs
-from dashboard.ui.parts import notices
+from dashboard.ui.parts import notices, panel
 from dashboard.ui.parts import sae_sources as sources
 from dashboard.ui.parts.figures import moment
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
-from dashboard.ui.shell.resources import added_kinds, get_catalog, get_engine, get_kinds, get_own_corpus, get_store
+from dashboard.ui.shell.resources import added_kinds, get_catalog, get_kinds
 from dashboard.ui.views import known
 from dashboard.ui.views.known import PAGE
 
 
-def new_study() -> None:
-    """The inputs of a study, and the button that makes it."""
+def new_study() -> EntitiesAsk | None:
+    """The inputs of a study, and the button that makes it; what is asked for when it is clicked."""
     kinds, catalog = get_kinds(), get_catalog()
     view = PAGE.view
     n_called = Counter(kind.title for kind in kinds.kinds.values())
@@ -50,8 +48,8 @@ def new_study() -> None:
         st.warning(failures.plain(str(error)), icon=":material/broken_image:")
     label = "Run the preview" if view.is_preview else "Run the study"
     if third.button(label, key=PAGE.key("run"), type="primary", icon=":material/play_arrow:", width="stretch"):
-        with failures.shown():
-            _start(kinds, catalog, saes)
+        return _ask(kinds, saes)
+    return None
 
 
 def chosen_saes(catalog: Catalog) -> tuple[SaeId, ...]:
@@ -113,22 +111,18 @@ def _add_button(toml: Uploaded | None, table: Uploaded, folder: Path, kinds: Ent
             st.rerun()
 
 
-def _start(kinds: EntityKinds, catalog: Catalog, saes: tuple[SaeId, ...]) -> None:
+def _ask(kinds: EntityKinds, saes: tuple[SaeId, ...]) -> EntitiesAsk:
     names = PAGE.view.types_of(list(kinds.kinds))
     if not names:
         raise BadAsk("No type of entity is chosen. Choose at least one above.")
-    corpus = get_own_corpus()
-    tables = [read_table(kinds.get(name)) for name in names]
-    ask, store = known_unknown.make_ask(tables, saes, PAGE.view.settings(), corpus), get_store()
-    record = make_record(known_unknown.KIND, ask.plain_data(), get_engine().describe(), catalog, ask.saes, None)
-    key = key_of(record)
-    if key in store.keys(known_unknown.KIND):
-        known_jobs.say_stored(store.load(known_unknown.KIND, key)[0])
-        known.show_study(key)
-    else:
-        said = ", ".join(names) if len(names) < 3 else f"{len(names)} types"
-        known_jobs.start(known_jobs.STUDY, said, lambda runner: known_unknown.run_study(runner, ask, tables, store, catalog, corpus), key)
-    st.rerun()
+    return ask_of(names, saes, PAGE.view.settings())
+
+
+def how_to_get_it() -> str:
+    """What to do for a first study, or that one is being made."""
+    if panel.is_going(STUDY):
+        return "A study is being made: it stands here when it is done."
+    return "Run the preview above: it takes about a minute."
 
 
 def study_box(heads: tuple[StudyHead, ...]) -> None:

@@ -16,6 +16,7 @@ from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.studies.jobs import Job, JobState
 from dashboard.analysis.studies.study import Made, Study, submit
 from dashboard.ui.parts import made as how_made
+from dashboard.ui.parts import notices
 from dashboard.ui.parts.made import Figures
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_bench, get_engine, get_jobs, get_result
@@ -71,6 +72,51 @@ def panel(
     if said := st.session_state.pop(f"{name}_said", ""):
         st.caption(failures.plain(said))
     _watch(study, name, now, draw, figures)
+
+
+def follow(study: Study[A, R], name: str, take: Callable[[Made[A, R]], None], ask: A | None = None) -> None:
+    """One study of a page that shows results by their key: it is started with `ask`, watched, and what it has found is given to
+    `take`, once. `name` begins every key.
+
+    Raises:
+        AnalysisError: if it is started and cannot be asked.
+    """
+    if ask is not None:
+        _start(study, name, ask, None)
+    _others(study, name)
+    if (now := shown(name)) is None:
+        return
+    if said := st.session_state.pop(f"{name}_said", ""):
+        notices.say(said)
+    job = _job(now.job)
+    if job is not None and not job.state.ended:
+        _until_it_ends(study, name, job.id, now.own)
+        return
+    _show(name, None)
+    made = get_result(study, now.key, now.ask) if job is None else getattr(job.latest, "made", None)
+    if made is not None:
+        take(made)
+    elif job is not None and job.error:
+        st.error(failures.plain(job.error), icon=":material/error:")
+    elif job is not None:
+        said = f"Cancelled at {job.done / max(1, job.total):.0%}. What was finished is kept: run it again to go on from there."
+        st.info(failures.plain(said), icon=":material/pause:")
+
+
+def _until_it_ends(study: Study[Any, Any], name: str, id: str, own: bool) -> None:
+    @st.fragment(run_every=_POLL_S)
+    def show() -> None:
+        job = _job(id)
+        if job is None or job.state.ended:
+            st.rerun()
+        _bar(study, name, job, own)
+
+    show()
+
+
+def is_going(study: Study[Any, Any]) -> bool:
+    """True while one of its kind waits or runs, whoever started it."""
+    return any(job.title.startswith(f"{study.kind}: ") and not job.state.ended for job in get_jobs().list())
 
 
 def shown(name: str) -> Shown | None:

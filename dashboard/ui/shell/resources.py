@@ -175,7 +175,7 @@ def get_bench(secrets: Mapping[str, str] | None = None) -> Bench:
         check_corpus(text, own.id)
         return text
 
-    return Bench(get_engine(), get_catalog(), get_store(), corpus, dict(secrets or {}))
+    return Bench(get_engine(), get_catalog(), get_store(), corpus, own.settings(get_settings()), dict(secrets or {}))
 
 
 def get_result(study: Study[Any, Any], key: str, ask: Any) -> Made[Any, Any] | None:

@@ -5,7 +5,7 @@ Every table is a Parquet file; all but the counts are CSV files too. `record.jso
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,38 +24,46 @@ from dashboard.analysis.stats.shares import Share
 Row = dict[str, Any]
 
 
-def write_bundle(
-    study: KnownUnknownStudy,
-    folder: Path,
-    answers: Iterable[GradedAnswer],
-    activations: np.ndarray,
-    causality: Causality | None = None,
-    uncertainty: Uncertainty | None = None,
-) -> tuple[Path, ...]:
-    """Write the tables. `activations` are those of the chosen latents, known then unknown, on every entity: latents by entities."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tables: dict[str, Iterable[Row]] = {
+@dataclass(frozen=True)
+class Parts:
+    """What belongs to a study and is kept beside it."""
+
+    answers: Iterable[GradedAnswer]
+    activations: np.ndarray
+    """Of the chosen latents, known then unknown, on every entity: latents by entities."""
+    causality: Causality | None = None
+    uncertainty: Uncertainty | None = None
+
+
+def tables_of(study: KnownUnknownStudy, parts: Parts) -> dict[str, Iterable[Row]]:
+    """Every table but the counts, by name."""
+    return {
         "entities": _entities(study),
         "types": _types(study),
-        "answers": _answers(answers),
+        "answers": _answers(parts.answers),
         "chosen": _chosen(study),
         "curves": _curves(study),
         "nulls": _nulls(study),
         "baselines": _baselines(study),
         "norms": [_named(one) for one in study.norms],
-        "activations": _activations(study, activations),
-        **_causality(causality),
-        **_uncertainty(uncertainty),
+        "activations": _activations(study, parts.activations),
+        **(causality_tables(parts.causality) if parts.causality else {}),
+        **(uncertainty_tables(parts.uncertainty) if parts.uncertainty else {}),
     }
+
+
+def write_bundle(study: KnownUnknownStudy, folder: Path, parts: Parts) -> tuple[Path, ...]:
+    """Write the tables; the files."""
+    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, rows in tables.items():
+    for name, rows in tables_of(study, parts).items():
         table = pa.Table.from_pylist(list(rows))
         if table.num_columns:
             pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
             pacsv.write_csv(_flat(table), folder / f"{name}.csv")
             written += [folder / f"{name}.parquet", folder / f"{name}.csv"]
     pq.write_table(_counts(study), folder / "counts.parquet", compression="zstd")
-    records = {"study": study, "causality": causality, "uncertainty": uncertainty}
+    records = {"study": study, "causality": parts.causality, "uncertainty": parts.uncertainty}
     content = {
         "key": study.key,
         **{name: None if part is None else asdict(part.record) for name, part in records.items()},
@@ -275,9 +283,8 @@ def _counts(study: KnownUnknownStudy) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _causality(found: Causality | None) -> dict[str, Iterable[Row]]:
-    if found is None:
-        return {}
+def causality_tables(found: Causality) -> dict[str, Iterable[Row]]:
+    """Of what the chosen latents do, by name."""
     rates = [
         {
             "type": one.kind,
@@ -334,9 +341,8 @@ def _causality(found: Causality | None) -> dict[str, Iterable[Row]]:
     return {**answered, "self_reports": reports, "attention_tests": tests, "attention_heads": heads}
 
 
-def _uncertainty(found: Uncertainty | None) -> dict[str, Iterable[Row]]:
-    if found is None:
-        return {}
+def uncertainty_tables(found: Uncertainty) -> dict[str, Iterable[Row]]:
+    """Of latents before right and wrong answers, by name."""
     figures = [(str(one.latent), one.score, one.figures) for one in found.latents] + [("logistic regression", None, found.linear)]
     rows = [
         {

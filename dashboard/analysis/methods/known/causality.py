@@ -11,7 +11,6 @@ Source: Ferrando et al. 2024, arXiv:2411.14257, sections 4 to 6. Differs from it
 ones (there: mostly dead ones); new tokens are not edited; amounts are multiples of the mean residual norm.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,7 +33,6 @@ from dashboard.analysis.methods.known.effects import (
     Condition,
     Generation,
     HeadChange,
-    PartProgress,
     RatePoint,
     SelfReport,
 )
@@ -48,59 +46,61 @@ from dashboard.analysis.methods.known.trials import SIDES, Asked, Trial, added, 
 from dashboard.analysis.methods.known.tuning import best_amount, tune, tuned
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.plain import from_plain, to_plain
-from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.stats.shares import Share
+from dashboard.analysis.studies.bench import Bench
 from dashboard.analysis.studies.blocks import Step
-from dashboard.analysis.studies.parts import find_part, has_part, load_part
-from dashboard.analysis.studies.record import key_of, make_record
+from dashboard.analysis.studies.parts import find_part, load_part
+from dashboard.analysis.studies.record import RunRecord, key_of
 from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import Progress
 
 YES_NO = ("Yes", "No")
 PARTS = "known-unknown-causality-steps"
 
 
-def run_causality(
-    runner: Runner, store: ResultStore, study: KnownUnknownStudy, taken: Sequence[Taken], settings: CausalitySettings, catalog: Catalog
-) -> Iterator[PartProgress]:
-    """Try out the latents of a study, or find it done. `taken` are the study's entities, in its order.
+def resolved(study: KnownUnknownStudy, settings: CausalitySettings) -> CausalitySettings:
+    """The same with the latents that it means.
 
     Raises:
-        BadAsk: if the study has no such latents, or no test entities.
+        BadAsk: if the study has no such latents, or has chosen none.
     """
-    began = time.monotonic()
     known, unknown = _latent(study, settings.known, Knowledge.KNOWN), _latent(study, settings.unknown, Knowledge.UNKNOWN)
-    own = replace(settings, known=str(known), unknown=str(unknown))
+    return replace(settings, known=str(known), unknown=str(unknown))
+
+
+def try_out(
+    bench: Bench, study: KnownUnknownStudy, taken: Sequence[Taken], own: CausalitySettings, record: RunRecord
+) -> Iterator[Progress[Causality]]:
+    """Try out the latents of a study. `own` are settings that are `resolved`; `taken` are the study's entities, in its order.
+
+    Raises:
+        BadAsk: if the study has no test entities.
+    """
+    store, runner, key = bench.store, bench.runner, key_of(record)
+    latents = LatentId.parse(own.known), LatentId.parse(own.unknown)
     asked = tuple(questions(study, taken, own, Split.TEST, own.n_questions))
     if not asked:
         raise BadAsk("The study has 0 known and unknown entities in its test split, so there is nothing to ask. Take more entities.")
-    record = make_record(CAUSALITY, {"study": study.key, **own.plain_data()}, runner.describe(), catalog, {known.sae, unknown.sae}, None)
-    key = key_of(record)
-    if not has_part(store, CAUSALITY, key, Causality):
-        steps, step = Step(store.folder(PARTS, f"{key}-amounts")), Step(store.folder(PARTS, key))
-        random = _random(study, known, unknown, own)
-        trials: tuple[AmountTrial, ...] = ()
-        if own.amount is None:
-            validation = tuple(questions(study, taken, own, Split.VALIDATION, own.n_tuning))
-            if not validation:
-                raise BadAsk(
-                    "The study has 0 entities in its validation split to tune the amount on. Take more entities, or give an amount."
-                )
-            with steps.held():
-                for done in tune(runner, validation, (known, unknown), own, steps):
-                    yield PartProgress(
-                        int(0.3 * done * TOTAL), f"Trying {len(own.amounts)} amounts on {len(validation)} questions of validation"
-                    )
-            trials = tuned(validation, (known, unknown), own, steps)
-        amount = best_amount(trials) if own.amount is None else own.amount
-        with step.held():
-            for done, words in _ask_model(runner, study, asked, (known, unknown), random, own, amount, step):
-                share = 0.3 + 0.7 * done if trials else done
-                yield PartProgress(min(int(share * TOTAL), TOTAL - 1), words)
-        doses = _doses(runner, (known, unknown, *random), own, amount)
-        own = replace(own, amount=amount)
-        found = _assembled(study, key, own, record, (known, unknown), random, asked, step, doses, trials)
-        store.save(replace(record, seconds=round(time.monotonic() - began, 2)), to_plain(found))
-    yield PartProgress(TOTAL, "Done", load_causality(store, key))
+    step, random = Step(store.folder(PARTS, key)), _random(study, *latents, own)
+    trials: tuple[AmountTrial, ...] = ()
+    if own.amount is None:
+        steps = Step(store.folder(PARTS, f"{key}-amounts"))
+        validation = tuple(questions(study, taken, own, Split.VALIDATION, own.n_tuning))
+        if not validation:
+            raise BadAsk("The study has 0 entities in its validation split to tune the amount on. Take more entities, or give an amount.")
+        words = f"Trying {len(own.amounts)} amounts on {len(validation)} questions of validation"
+        with steps.held():
+            for done in tune(runner, validation, latents, own, steps):
+                yield Progress(int(0.3 * done * TOTAL), TOTAL, words)
+        trials = tuned(validation, latents, own, steps)
+    amount = best_amount(trials) if own.amount is None else own.amount
+    with step.held():
+        for done, words in _ask_model(runner, study, asked, latents, random, own, amount, step):
+            share = 0.3 + 0.7 * done if trials else done
+            yield Progress(min(int(share * TOTAL), TOTAL - 1), TOTAL, words)
+    doses = _doses(runner, (*latents, *random), own, amount)
+    found = _assembled(study, key, replace(own, amount=amount), record, latents, random, asked, step, doses, trials)
+    yield Progress(TOTAL, TOTAL, "Done", found)
 
 
 def load_causality(store: ResultStore, key: str) -> Causality:
@@ -286,7 +286,7 @@ def _assembled(
     study: KnownUnknownStudy,
     key: str,
     settings: CausalitySettings,
-    record: Any,
+    record: RunRecord,
     latents: tuple[LatentId, LatentId],
     random: Sequence[LatentId],
     asked: Sequence[Asked],

@@ -11,6 +11,7 @@ from dashboard.analysis.methods.known.statistics.labels import Knowledge
 from dashboard.analysis.methods.known.statistics.right_or_wrong import Detector
 from dashboard.analysis.names import LatentId, Site
 from dashboard.analysis.stats.shares import Share
+from dashboard.analysis.studies.option import option
 from dashboard.analysis.studies.record import RunRecord
 
 CAUSALITY, UNCERTAINTY = "known-unknown-causality", "known-unknown-uncertainty"
@@ -24,26 +25,37 @@ AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0)
 class CausalitySettings:
     """How latents are tried out. Empty latents take the best of the study."""
 
-    known: str = ""
-    """Name of the known latent."""
-    unknown: str = ""
-    n_questions: int = 20
-    """Of the test split, for each type and side."""
-    amount: float | None = None
-    """How much of a direction is added, in multiples of the mean residual norm at its site; None: tuned on validation."""
-    amounts: tuple[float, ...] = AMOUNTS
-    """Those that are tried on validation; not looked at where `amount` is given."""
-    n_tuning: int = 6
-    """Questions of the validation split, for each type and side."""
-    attention_amount: float = 0.5
-    n_random: int = 10
-    """Random latents of the same SAE."""
-    new_tokens: int = 30
-    part: Part = Part.MARKED_LAST_ON
-    """Which tokens of the questions are edited; for attention and self-report it is the last one of the name alone."""
-    chat: bool = True
-    """True: questions are chat messages, which a model may decline to answer."""
-    seed: int = 0
+    known: str = option(
+        "", "Latent for known entities, RELEASE/NAME/INDEX; default: the best of the study.", label="Known latent (empty: the best)"
+    )
+    unknown: str = option(
+        "", "Latent for unknown entities, RELEASE/NAME/INDEX; default: the best of the study.", label="Unknown latent (empty: the best)"
+    )
+    n_questions: int = option(
+        20,
+        "Questions of the test split, for each type and side.",
+        flag="--questions",
+        low=1,
+        high=500,
+        label="Questions of each type and side",
+    )
+    amount: float | None = option(
+        None,
+        "How much of a direction is added, in multiples of the mean residual norm at its site; default: tuned on validation.",
+        label="Added, × mean residual norm (empty: tuned)",
+    )
+    amounts: tuple[float, ...] = option(AMOUNTS, "Amounts tried on the validation split, with commas; unused with --amount.")
+    n_tuning: int = option(6, "Questions of the validation split, for each type and side.", flag="--tuning", low=1)
+    attention_amount: float = option(0.5, "The same for attention.")
+    n_random: int = option(10, "Random latents of the same SAE.", flag="--random", low=2, high=100, label="Random latents")
+    new_tokens: int = option(30, "Longest answer, in tokens.", low=1, high=256, label="New tokens")
+    part: Part = option(
+        Part.MARKED_LAST_ON,
+        "Which tokens of the questions are edited; for attention and self-report it is the last one of the name alone.",
+        label="Added to",
+    )
+    chat: bool = option(True, "Ask questions as chat messages, which a model may decline to answer.", label="As a chat message")
+    seed: int = option(0, "Seed of everything that is drawn.", low=0)
 
     def __post_init__(self) -> None:
         if not self.amounts or min(self.amounts) <= 0 or self.n_tuning < 1:
@@ -222,12 +234,18 @@ class Causality:
 class UncertaintySettings:
     """How latents before right and wrong answers are compared."""
 
-    n_questions: int = 300
-    """Of each type, drawn by entity; all attributes of an entity that has right answers."""
-    new_tokens: int = 32
-    chat: bool = True
-    n_chosen: int = 10
-    seed: int = 0
+    n_questions: int = option(
+        300,
+        "Questions of each type, drawn by entity: all attributes of an entity that has right answers.",
+        flag="--questions",
+        low=1,
+        high=100_000,
+        label="Questions of each type",
+    )
+    new_tokens: int = option(32, "Longest answer, in tokens.", low=1, high=256, label="New tokens")
+    chat: bool = option(True, "Ask questions as chat messages.", label="As a chat message")
+    n_chosen: int = option(10, "Latents that are chosen.", flag="--latents", low=1)
+    seed: int = option(0, "Seed of everything that is drawn.", low=0)
 
     def plain_data(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -280,14 +298,3 @@ class Uncertainty:
     promoted: tuple[str, ...]
     """Tokens that the best latent makes likelier."""
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PartProgress:
-    """How far causality or uncertainty is."""
-
-    done: int
-    """Of `types.TOTAL`."""
-    words: str
-    result: "Causality | Uncertainty | None" = None
-    """With the last item."""

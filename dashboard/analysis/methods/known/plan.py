@@ -1,18 +1,19 @@
 """What a study asks of the model, and where what was asked is kept: the plan of an ask, and a study as the store holds it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from dashboard.analysis.asks.model_card import ModelCard
+from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.known import asking as knowledge
 from dashboard.analysis.methods.known import entity_reading as reading
 from dashboard.analysis.methods.known.entities import Taken, kept_tables, take
-from dashboard.analysis.methods.known.results import KIND, StudyAsk, read_ask
+from dashboard.analysis.methods.known.results import KIND, KeptStudy, StudyAsk, read_ask
 from dashboard.analysis.methods.known.statistics.entity_counts import Columns
 from dashboard.analysis.methods.known.statistics.labels import LabelWay
-from dashboard.analysis.names import SaeId, Site
+from dashboard.analysis.plain import from_plain
 from dashboard.analysis.studies.blocks import Step, step_key
 from dashboard.analysis.studies.record import RunRecord
 from dashboard.analysis.studies.store import ResultStore
@@ -49,7 +50,21 @@ class Kept:
     store: ResultStore
     key: str
     record: RunRecord
-    result: dict[str, Any]
+    result: KeptStudy
+
+    @classmethod
+    def read(cls, store: ResultStore, key: str) -> "Kept":
+        """Of a key.
+
+        Raises:
+            UnknownResult: if there is none of that key.
+            BadAsk: if it was made by another version.
+        """
+        record, result = store.load(KIND, key)
+        try:
+            return cls(store, key, record, from_plain(KeptStudy, result))
+        except (TypeError, ValueError, KeyError) as error:
+            raise BadAsk(f"Study {key} was kept by another version of this project: {error}. Run it again.") from error
 
     @property
     def folder(self) -> Path:
@@ -64,13 +79,12 @@ class Kept:
     @property
     def columns(self) -> Columns:
         """Of its SAEs as they were."""
-        rows = self.result["columns"]
-        sites = tuple(Site.parse(row["site"]) for row in rows)
-        return Columns(tuple(SaeId.parse(row["sae"]) for row in rows), sites, tuple(int(row["n_latents"]) for row in rows))
+        rows = self.result.columns
+        return Columns(tuple(row.sae for row in rows), tuple(row.site for row in rows), tuple(row.n_latents for row in rows))
 
     def step(self, name: str) -> Step | None:
         """Where a step is kept; None if the study has none of that name."""
-        return steps_of(self.store, self.result["steps"]).get(name)
+        return steps_of(self.store, self.result.steps).get(name)
 
 
 @lru_cache(maxsize=4)
@@ -78,7 +92,7 @@ def kept_plan(folder: Path, ask: StudyAsk, columns: Columns) -> Plan:
     return Plan.of(ask, take(kept_tables(folder / "types", ask), ask.settings), columns)
 
 
-def steps_of(store: ResultStore, keys: dict[str, str]) -> dict[str, Step]:
+def steps_of(store: ResultStore, keys: Mapping[str, str]) -> dict[str, Step]:
     return {name: Step(store.folder(STEPS, f"{name}-{key}")) for name, key in keys.items()}
 
 

@@ -105,7 +105,7 @@ class TypeAsk:
 
 @dataclass(frozen=True)
 class StudyAsk:
-    """A study, fully described. Made by `make_ask`."""
+    """A study, fully described: what its record holds."""
 
     types: tuple[TypeAsk, ...]
     saes: tuple[SaeId, ...]
@@ -346,14 +346,23 @@ class EntityActivations:
 
 
 @dataclass(frozen=True)
-class StudyProgress:
-    """How far a study is."""
+class KeptColumn:
+    """An SAE of a study as it was."""
 
-    done: int
-    """Of TOTAL."""
-    words: str
-    study: KnownUnknownStudy | None = None
-    """With the last item."""
+    sae: SaeId
+    site: Site
+    n_latents: int
+
+
+@dataclass(frozen=True)
+class KeptStudy:
+    """What the store keeps of a study. All its numbers are worked out from the steps, which lie beside it."""
+
+    steps: Mapping[str, str]
+    """Key of each by its name: knowledge (not by file), noise, reading."""
+    columns: tuple[KeptColumn, ...]
+    n_entities: int
 
 
 TOTAL = 1000
+"""Of the progress of a study and its parts."""

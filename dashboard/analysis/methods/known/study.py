@@ -1,77 +1,49 @@
-"""The study of known and unknown entities: which latents tell what the model knows, on which types, and how surely.
+"""Studies of known and unknown entities that are made: what is seen in them, worked out from the steps that are kept.
 
-Steps: (1) entities of some types; (2) labels known and unknown, by answers, by choices or by file; (3) on how many random
-ordinary tokens each latent fires; (4) what fires at the last token of every name; (5) counts by type, label and split,
-latents chosen on train and shown on test, with exact tests, shuffled labels and baselines. Steps 2 to 4 ask the model, are
-kept on disk as they come and found again by any study that shares them; step 5 is made from them whenever it is wanted.
+Counts by type, label and split; latents chosen on train and shown on test, with exact tests, shuffled labels and baselines.
+How a study is asked for and made: `study_entities`.
 
-Source: Ferrando et al. 2024, arXiv:2411.14257, sections 2 and 3. Differs from it as the modules of `known` and `methods` say.
+Source: Ferrando et al. 2024, arXiv:2411.14257, sections 2 and 3. Differs from it as the modules of `known` say.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dashboard.analysis.asks.model_card import ModelCard
-from dashboard.analysis.asks.runner import Runner
-from dashboard.analysis.entities.tables import EntityTable
-from dashboard.analysis.errors import BadAsk, OtherModel, UnknownResult
+from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.methods.known import asking as knowledge
-from dashboard.analysis.methods.known import causality
+from dashboard.analysis.methods.known import bundle
 from dashboard.analysis.methods.known import entity_reading as reading
 from dashboard.analysis.methods.known import entity_scores as scoring
-from dashboard.analysis.methods.known import wrong_answers as uncertainty
-from dashboard.analysis.methods.known.bundle import summarised, write_bundle
 from dashboard.analysis.methods.known.causality import find_causality
-from dashboard.analysis.methods.known.effects import CausalitySettings, PartProgress, UncertaintySettings
-from dashboard.analysis.methods.known.entities import Taken, check_tables, keep_tables, take
+from dashboard.analysis.methods.known.entities import Taken
 from dashboard.analysis.methods.known.notes import notes_on, summaries
 from dashboard.analysis.methods.known.overruling import keep_overrule, read_overrules
-from dashboard.analysis.methods.known.plan import Kept, Plan, step_keys, steps_of
+from dashboard.analysis.methods.known.plan import Kept
 from dashboard.analysis.methods.known.results import (
     KIND,
-    TOTAL,
     EntityActivations,
     GradedAnswer,
     KnownUnknownStudy,
     Overrule,
     StudyAsk,
     StudyEntity,
-    StudyProgress,
     StudySettings,
     read_ask,
-    type_ask,
 )
-from dashboard.analysis.methods.known.statistics.entity_counts import Columns, roster
-from dashboard.analysis.methods.known.statistics.labels import LabelWay
+from dashboard.analysis.methods.known.statistics.entity_counts import roster
 from dashboard.analysis.methods.known.wrong_answers import find_uncertainty
-from dashboard.analysis.names import LatentId, Point, SaeId, Site
+from dashboard.analysis.names import LatentId, Point, SaeId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.sae.hashes import weights_sha256
-from dashboard.analysis.studies.blocks import Step
-from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.analysis.studies.store import ResultStore
-from dashboard.analysis.text.corpus import SHIPPED, Corpus, read_corpus
 
 DEFAULT = StudySettings()
 PREVIEW_WEIGHTS, PREVIEW_LEAST = 2**26, 4
 """Numbers in the encoders and decoders of a preview's SAEs together, and the fewest of them."""
-
-
-def make_ask(
-    tables: Sequence[EntityTable], saes: Sequence[SaeId], settings: StudySettings = DEFAULT, corpus: Corpus | None = None
-) -> StudyAsk:
-    """A study of some tables. Without a corpus random tokens come from the one that ships.
-
-    Raises:
-        BadAsk: if there are no tables or SAEs, or one twice.
-    """
-    return StudyAsk(tuple(type_ask(table) for table in tables), tuple(saes), settings, (corpus or read_corpus(SHIPPED)).sha256)
 
 
 def residual_saes(catalog: Catalog) -> tuple[SaeId, ...]:
@@ -92,47 +64,6 @@ def preview_saes(catalog: Catalog) -> tuple[SaeId, ...]:
     weights = max(2 * catalog.get(sae).d_in * catalog.get(sae).n_latents for sae in found)
     n = max(PREVIEW_LEAST, PREVIEW_WEIGHTS // weights)
     return tuple(found[(2 * place + 1) * len(found) // (2 * n)] for place in range(n)) if len(found) > n else found
-
-
-def run_study(
-    runner: Runner, ask: StudyAsk, tables: Sequence[EntityTable], store: ResultStore, catalog: Catalog, corpus: Corpus | None = None
-) -> Iterator[StudyProgress]:
-    """Make a study, or find it made: then nothing is asked of the model. The last item has it.
-
-    Raises:
-        BadAsk: if the tables are not those of the ask, or it cannot be done.
-        RunMismatch: if another process is making it.
-    """
-    check_tables(ask, tables)
-    began = time.monotonic()
-    card = runner.describe()
-    record = make_record(KIND, ask.plain_data(), card, catalog, ask.saes, None)
-    key = key_of(record)
-    if key not in store.keys(KIND):
-        keep_tables(store.folder(KIND, key) / "types", tables)
-        plan = Plan.of(ask, take(tables, ask.settings), reading.columns_of(catalog, ask.saes))
-        keys = step_keys(card, record, ask, plan)
-        for share, words in _ask_model(runner, plan, steps_of(store, keys), _own_corpus(ask, card, corpus)):
-            yield StudyProgress(min(int(share * TOTAL), TOTAL - 1), words)
-        yield StudyProgress(TOTAL - 1, "Scoring and shuffling labels")
-        columns = [{"sae": str(sae), "site": str(site), "n_latents": width} for sae, site, width in _rows(plan.columns)]
-        result = {"steps": keys, "columns": columns, "n_entities": len(plan.taken)}
-        store.save(replace(record, seconds=round(time.monotonic() - began, 2)), result)
-    yield StudyProgress(TOTAL, "Done", load_study(store, key))
-
-
-def find_study(store: ResultStore, ask: StudyAsk, catalog: Catalog) -> str | None:
-    """The key of a study that is made, without a model; None if there is none."""
-    wanted = ask.plain_data()
-    hashes = {str(sae): weights_sha256(catalog.get(sae)) for sae in ask.saes}
-    for key in store.keys(KIND):
-        try:
-            record, _ = store.load(KIND, key)
-        except UnknownResult:
-            continue
-        if record.ask == wanted and record.saes == hashes:
-            return key
-    return None
 
 
 def load_study(store: ResultStore, key: str) -> KnownUnknownStudy:
@@ -165,16 +96,17 @@ def list_studies(store: ResultStore) -> tuple[StudyHead, ...]:
     heads: list[StudyHead] = []
     for key in store.keys(KIND):
         try:
-            record, result = store.load(KIND, key)
-            heads.append(StudyHead(key, record.created, read_ask(record.ask), int(result["n_entities"]), record.model, record.seconds))
-        except (BadAsk, KeyError, TypeError, ValueError):
+            kept = Kept.read(store, key)
+            ask, record = read_ask(kept.record.ask), kept.record
+        except BadAsk:
             continue
+        heads.append(StudyHead(key, record.created, ask, kept.result.n_entities, record.model, record.seconds))
     return tuple(heads)
 
 
 def read_answers(store: ResultStore, study: KnownUnknownStudy, kind: str | None = None) -> Iterator[GradedAnswer]:
     """Every question, answer and grade, of one type or of all, as they stand now; nothing by file."""
-    kept = Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
+    kept = Kept.read(store, study.key)
     if (step := kept.step("knowledge")) is not None:
         overruled = read_overrules(study.folder).verdicts
         for _, answer in knowledge.graded(kept.plan.asked, step, overruled, kind):
@@ -202,7 +134,7 @@ def activations(store: ResultStore, study: KnownUnknownStudy, latents: Sequence[
     Raises:
         BadAsk, UnknownLatent: if one is not a latent of the study.
     """
-    kept = Kept(store, study.key, study.record, store.load(KIND, study.key)[1])
+    kept = Kept.read(store, study.key)
     plan = kept.plan
     step = kept.step("reading")
     assert step is not None
@@ -213,81 +145,47 @@ def activations(store: ResultStore, study: KnownUnknownStudy, latents: Sequence[
 
 def summary(store: ResultStore, study: KnownUnknownStudy) -> dict[str, Any]:
     """The figures of a study that a reader wants first, as plain data."""
-    return summarised(study, find_causality(store, study.key), find_uncertainty(store, study.key))
+    return bundle.summarised(study, find_causality(store, study.key), find_uncertainty(store, study.key))
+
+
+def tables_of(store: ResultStore, study: KnownUnknownStudy) -> dict[str, Iterable[dict[str, Any]]]:
+    """Every table but the counts, by name, with the latest causality and uncertainty of the study."""
+    return bundle.tables_of(study, _parts(store, study))
 
 
 def write_study(store: ResultStore, study: KnownUnknownStudy, folder: Path) -> tuple[Path, ...]:
     """Write a study as tables with its record, and with the latest causality and uncertainty of it; the files."""
+    return bundle.write_bundle(study, folder, _parts(store, study))
+
+
+def _parts(store: ResultStore, study: KnownUnknownStudy) -> bundle.Parts:
     chosen = [one.latent for one in (*study.known, *study.unknown)]
     rows = np.array([one.values for one in activations(store, study, chosen)]).reshape(len(chosen), len(study.entities))
-    parts = find_causality(store, study.key), find_uncertainty(store, study.key)
-    return write_bundle(study, folder, read_answers(store, study), rows, *parts)
+    return bundle.Parts(read_answers(store, study), rows, find_causality(store, study.key), find_uncertainty(store, study.key))
 
 
-def run_causality(
-    runner: Runner, store: ResultStore, study: KnownUnknownStudy, settings: CausalitySettings, catalog: Catalog
-) -> Iterator[PartProgress]:
-    """See `known.causality`: answers, self-report and attention with the chosen latents added or taken out. Resumable, kept."""
-    yield from causality.run_causality(runner, store, study, _taken(store, study), settings, catalog)
+def newest_study(store: ResultStore, model: str) -> str:
+    """The key of the newest study of a model.
+
+    Raises:
+        BadAsk: if there is none.
+    """
+    found = next((head.key for head in list_studies(store) if head.model == model), None)
+    if found is None:
+        raise BadAsk(f"There are 0 studies of {model} on this machine. Make one: latents study entities --preview")
+    return found
 
 
-def run_uncertainty(
-    runner: Runner, store: ResultStore, study: KnownUnknownStudy, settings: UncertaintySettings, catalog: Catalog
-) -> Iterator[PartProgress]:
-    """See `known.uncertainty`: latents that fire before wrong answers. Resumable, kept."""
-    yield from uncertainty.run_uncertainty(runner, store, study, _taken(store, study), settings, catalog)
-
-
-def _taken(store: ResultStore, study: KnownUnknownStudy) -> tuple[Taken, ...]:
-    return Kept(store, study.key, study.record, store.load(KIND, study.key)[1]).plan.taken
-
-
-def _own_corpus(ask: StudyAsk, card: ModelCard, corpus: Corpus | None) -> Corpus:
-    own = corpus or read_corpus(SHIPPED)
-    if own.sha256 != ask.corpus_sha256:
-        raise BadAsk(f"The study takes random tokens from the corpus {ask.corpus_sha256[:8]}; {own.name} is {own.sha256[:8]}. Ask anew.")
-    if own.model != str(card.model):
-        raise OtherModel(f"the corpus {own.name}", own.model, str(card.model))
-    return own
-
-
-def _ask_model(runner: Runner, plan: Plan, steps: dict[str, Step], corpus: Corpus) -> Iterator[tuple[float, str]]:
-    """The three steps that ask the model: share of all their work, and a few words."""
-    own = plan.ask.settings
-    noise = reading.plan_noise(corpus, own)
-    n_asked, n_texts, n_noise = len(plan.asked.asked), len(plan.reading.texts), sum(map(len, noise.positions))
-    # Work in tokens that the model reads; a written token costs about as much as five.
-    answering = own.rule.k + 1 if own.way is LabelWay.ANSWERS else own.n_choices
-    costs = {
-        "knowledge": n_asked * answering * (100 if own.way is LabelWay.ANSWERS else 10),
-        "noise": sum(map(len, noise.rows)),
-        "reading": n_texts * 12,
-    }
-    work: dict[str, tuple[str, Callable[[Step], Iterator[float]]]] = {
-        "knowledge": (f"Asking {n_asked:,} questions", lambda step: knowledge.put(runner, plan.asked, own, step)),
-        "noise": (f"Reading {n_noise:,} random tokens", lambda step: reading.read_noise(runner, noise, plan.columns, step)),
-        "reading": (f"Reading {n_texts:,} names at {len(plan.columns.saes)} SAEs", lambda step: reading.read(runner, plan.reading, step)),
-    }
-    total, done = sum(costs[name] for name in steps) or 1, 0
-    for name, (words, start) in work.items():
-        if name not in steps:
-            continue
-        yield done / total, words
-        with steps[name].held():
-            for share in start(steps[name]):
-                yield (done + share * costs[name]) / total, words
-        done += costs[name]
-
-
-def _rows(columns: Columns) -> Iterator[tuple[SaeId, Site, int]]:
-    yield from zip(columns.saes, columns.sites, columns.widths, strict=True)
+def taken(store: ResultStore, key: str) -> tuple[Taken, ...]:
+    """The entities of a study, in its order."""
+    return Kept.read(store, key).plan.taken
 
 
 @lru_cache(maxsize=4)
 def _scored(root: Path, key: str, version: str) -> KnownUnknownStudy:
     """A study with the grades of that version; the last few stay in memory."""
     store = ResultStore(root)
-    return _score(Kept(store, key, *store.load(KIND, key)))
+    return _score(Kept.read(store, key))
 
 
 def _score(kept: Kept) -> KnownUnknownStudy:

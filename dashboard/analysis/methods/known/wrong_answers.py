@@ -9,9 +9,8 @@ Source: Ferrando et al. 2024, arXiv:2411.14257, section 7. Differs from it: as `
 """
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ from dashboard.analysis.methods.known.asking import prompt_of
 from dashboard.analysis.methods.known.effects import (
     UNCERTAINTY,
     AnswerTally,
-    PartProgress,
     Uncertainty,
     UncertaintyLatent,
     UncertaintySettings,
@@ -40,12 +38,12 @@ from dashboard.analysis.methods.known.statistics.entity_counts import Split
 from dashboard.analysis.methods.known.statistics.latent_choice import best_columns
 from dashboard.analysis.methods.known.statistics.right_or_wrong import Detector, Moments, Welch, detector, uncertainty_scores, welch
 from dashboard.analysis.names import Site
-from dashboard.analysis.plain import to_plain
-from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.studies.bench import Bench
 from dashboard.analysis.studies.blocks import Step, in_blocks
-from dashboard.analysis.studies.parts import find_part, has_part, load_part
-from dashboard.analysis.studies.record import key_of, make_record
+from dashboard.analysis.studies.parts import find_part, load_part
+from dashboard.analysis.studies.record import RunRecord, key_of
 from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import Progress
 
 PARTS = "known-unknown-uncertainty-steps"
 BLOCK = 128
@@ -79,37 +77,32 @@ class _Told:
         )
 
 
-def run_uncertainty(
-    runner: Runner, store: ResultStore, study: KnownUnknownStudy, taken: Sequence[Taken], settings: UncertaintySettings, catalog: Catalog
-) -> Iterator[PartProgress]:
-    """Look for uncertainty latents among the SAEs of a study, or find it done. `taken` are its entities, in its order.
+def compare(
+    bench: Bench, study: KnownUnknownStudy, taken: Sequence[Taken], settings: UncertaintySettings, record: RunRecord
+) -> Iterator[Progress[Uncertainty]]:
+    """Look for uncertainty latents among the SAEs of a study. `taken` are its entities, in its order.
 
     Raises:
         BadAsk: if no entity has a right answer, or no type has 2 right and 2 wrong answers on train.
     """
-    began = time.monotonic()
+    store, runner, key = bench.store, bench.runner, key_of(record)
     asked = tuple(_questions(study, taken, settings))
     if not asked:
         raise BadAsk("0 entities of the study have right answers in their file, so no answer can be graded. Add some.")
-    record = make_record(UNCERTAINTY, {"study": study.key, **settings.plain_data()}, runner.describe(), catalog, study.ask.saes, None)
-    key = key_of(record)
-    if not has_part(store, UNCERTAINTY, key, Uncertainty):
-        answers, codes = (Step(store.folder(PARTS, f"{key}-{name}")) for name in ("answers", "reading"))
-        with answers.held():
-            for done in _put(runner, asked, settings, answers):
-                yield PartProgress(int(done * 0.8 * TOTAL), f"Answering {len(asked)} questions")
-        verdicts = [Verdict(verdict) for number in range(answers.n_blocks) for _, verdict in answers.rows(number)]
-        kept = [i for i, verdict in enumerate(verdicts) if verdict is not Verdict.REFUSAL]
-        told = _Told(tuple(asked[i] for i in kept), np.array([verdicts[i] is Verdict.ERROR for i in kept], dtype=bool))
-        plan = plan_reading([one.prompt for one in told.asked], study.columns, study.ask.settings, Spot.LAST)
-        with codes.held():
-            for done in read(runner, plan, codes):
-                yield PartProgress(int((0.8 + done * 0.15) * TOTAL), f"Reading {len(told.asked)} prompts")
-        yield PartProgress(int(0.95 * TOTAL), "Comparing right and wrong answers")
-        tallies = tuple(_tally(kind, asked, verdicts) for kind in study.roster.kinds)
-        found = _found(runner, study, key, settings, record, told, plan, codes, tallies)
-        store.save(replace(record, seconds=round(time.monotonic() - began, 2)), to_plain(found))
-    yield PartProgress(TOTAL, "Done", load_uncertainty(store, key))
+    answers, codes = (Step(store.folder(PARTS, f"{key}-{name}")) for name in ("answers", "reading"))
+    with answers.held():
+        for done in _put(runner, asked, settings, answers):
+            yield Progress(int(done * 0.8 * TOTAL), TOTAL, f"Answering {len(asked)} questions")
+    verdicts = [Verdict(verdict) for number in range(answers.n_blocks) for _, verdict in answers.rows(number)]
+    kept = [i for i, verdict in enumerate(verdicts) if verdict is not Verdict.REFUSAL]
+    told = _Told(tuple(asked[i] for i in kept), np.array([verdicts[i] is Verdict.ERROR for i in kept], dtype=bool))
+    plan = plan_reading([one.prompt for one in told.asked], study.columns, study.ask.settings, Spot.LAST)
+    with codes.held():
+        for done in read(runner, plan, codes):
+            yield Progress(int((0.8 + done * 0.15) * TOTAL), TOTAL, f"Reading {len(told.asked)} prompts")
+    yield Progress(int(0.95 * TOTAL), TOTAL, "Comparing right and wrong answers")
+    tallies = tuple(_tally(kind, asked, verdicts) for kind in study.roster.kinds)
+    yield Progress(TOTAL, TOTAL, "Done", _found(runner, study, key, settings, record, told, plan, codes, tallies))
 
 
 def load_uncertainty(store: ResultStore, key: str) -> Uncertainty:

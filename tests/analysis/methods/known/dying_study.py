@@ -8,17 +8,16 @@ import time
 from pathlib import Path
 
 from dashboard.analysis.engine.local import LocalRunner
-from dashboard.analysis.entities.kinds import read_kind
-from dashboard.analysis.entities.tables import read_table
 from dashboard.analysis.methods.known import asking as knowledge
 from dashboard.analysis.methods.known import entity_reading as reading
-from dashboard.analysis.methods.known import study
+from dashboard.analysis.methods.known.study_entities import STUDY, ask_of
 from dashboard.analysis.model.bridge import load_model
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import read_catalog
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.studies.store import ResultStore
-from tests.analysis.methods.known.studying import ANSWERED, SMALL_BLOCKS, corpus
+from dashboard.analysis.studies.study import run
+from tests.analysis.methods.known.studying import ANSWERED, SMALL_BLOCKS, bench_of
 from tests.conftest import SITES, TINY
 
 
@@ -26,9 +25,8 @@ def _main(model: Path, release: Path, cache: Path, types: Path, results: Path) -
     reading.BLOCK, reading.NOISE_BLOCK, knowledge.BLOCK = SMALL_BLOCKS
     settings = Settings(cache=cache, device="cpu", dtype="float32", max_tokens=256, sae_folders=(release,))
     runner = LocalRunner(load_model(model, TINY, settings), read_catalog(settings, assets=types), cache)
-    tables = [read_table(read_kind(file)) for file in sorted(types.glob("*.toml"))]
-    ask = study.make_ask(tables, [SaeId("tiny", site) for site in SITES], ANSWERED, corpus())
-    for progress in study.run_study(runner, ask, tables, ResultStore(results), runner.catalog, corpus()):
+    ask = ask_of([file.stem for file in sorted(types.glob("*.toml"))], [SaeId("tiny", site) for site in SITES], ANSWERED)
+    for progress in run(STUDY, bench_of(runner, ResultStore(results), types), ask):
         sys.stdout.write(f"{progress.done}\n")
         sys.stdout.flush()
         time.sleep(0.01)

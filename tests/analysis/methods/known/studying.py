@@ -10,9 +10,16 @@ import numpy as np
 
 from dashboard.analysis.asks.many_texts import ReadingAsk
 from dashboard.analysis.entities.kinds import EntityKind, read_kind
-from dashboard.analysis.entities.tables import EntityTable, read_entities
-from dashboard.analysis.methods.known.results import StudySettings
+from dashboard.analysis.entities.tables import EntityTable, read_table
+from dashboard.analysis.methods.known.results import KnownUnknownStudy, StudySettings
 from dashboard.analysis.methods.known.statistics.labels import KnowledgeRule, LabelWay
+from dashboard.analysis.methods.known.study_entities import STUDY, EntitiesAsk, ask_of, study_of
+from dashboard.analysis.names import SaeId
+from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.settings import Settings
+from dashboard.analysis.studies.bench import Bench
+from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import run
 from dashboard.analysis.text.corpus import Corpus, join
 from tests.conftest import TINY
 
@@ -63,7 +70,40 @@ def table_of(kind: EntityKind, rows: Sequence[tuple[str, str]], answers: bool = 
     for place, (name, familiarity) in enumerate(rows):
         right = f"Place{place % 7},{place % 50}" if answers and familiarity != "invented" else ","
         lines.append(f"{name},{familiarity},{right}")
-    return read_entities(kind, "\n".join(lines).encode())
+    return kept(kind, lines)
+
+
+def kept(kind: EntityKind, lines: Sequence[str]) -> EntityTable:
+    """A table in the file of its type."""
+    kind.table.write_text("\n".join(lines), "utf-8")
+    return read_table(kind)
+
+
+def bench_of(runner: Any, store: ResultStore, types: Path, catalog: Catalog | None = None) -> Bench:
+    """Types of a folder, and the corpus of random tokens."""
+    own = corpus()
+    settings = Settings(cache=types / "cache", entity_folders=(types,))
+    return Bench(runner, catalog or runner.catalog, store, lambda file: own, settings)
+
+
+def asked(tables: Sequence[EntityTable], saes: Sequence[SaeId], settings: StudySettings) -> EntitiesAsk:
+    """A study of the files of some tables."""
+    return ask_of([table.kind.name for table in tables], saes, settings)
+
+
+def made(
+    runner: Any,
+    tables: Sequence[EntityTable],
+    store: ResultStore,
+    saes: Sequence[SaeId],
+    settings: StudySettings,
+    catalog: Catalog | None = None,
+) -> KnownUnknownStudy:
+    """A study, made or found."""
+    bench = bench_of(runner, store, tables[0].kind.file.parent, catalog)
+    *_, last = run(STUDY, bench, asked(tables, saes, settings))
+    assert last.made is not None
+    return study_of(last.made)
 
 
 def corpus(n: int = 30) -> Corpus:

@@ -13,9 +13,8 @@ from dashboard.analysis.asks.generation import Sampling
 from dashboard.analysis.asks.many_texts import AnsweringAsk, AttentionAsk, MarkedText, Part, PartEdit
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.entities.answer_matching import Verdict
-from dashboard.analysis.entities.tables import read_entities
 from dashboard.analysis.methods.known import causality as parts
-from dashboard.analysis.methods.known import study
+from dashboard.analysis.methods.known import study, study_causality, study_uncertainty
 from dashboard.analysis.methods.known import wrong_answers as uncertainty
 from dashboard.analysis.methods.known.effects import AmountTrial, CausalitySettings, Condition, Generation, UncertaintySettings
 from dashboard.analysis.methods.known.entities import kept_tables, take
@@ -26,8 +25,11 @@ from dashboard.analysis.methods.known.trials import questions
 from dashboard.analysis.methods.known.tuning import best_amount
 from dashboard.analysis.plain import from_plain, to_plain
 from dashboard.analysis.stats.shares import Share
+from dashboard.analysis.studies.bench import Bench
 from dashboard.analysis.studies.store import ResultStore
-from tests.analysis.methods.known.studying import QUICK, Counting, corpus, kind_of, names, table_of
+from dashboard.analysis.studies.study import run
+from tests.analysis.methods.known import studying
+from tests.analysis.methods.known.studying import QUICK, Counting, kept, kind_of, names, table_of
 
 TRY = CausalitySettings(n_questions=3, n_random=2, new_tokens=4, amount=2.0, attention_amount=2.0)
 WORDS = ("famous", "known", "obscure", "invented")
@@ -42,14 +44,17 @@ def store(tmp_path: Path) -> ResultStore:
 def made(runner: LocalRunner, tmp_path: Path, store, site_saes) -> KnownUnknownStudy:
     kinds = [kind_of(tmp_path / "types", name) for name in ("town", "bird")]
     tables = [table_of(kind, [(name, WORDS[i % 4]) for i, name in enumerate(names(60, seed))]) for seed, kind in enumerate(kinds)]
-    ask = study.make_ask(tables, site_saes, QUICK, corpus())
-    *_, last = study.run_study(runner, ask, tables, store, runner.catalog, corpus())
-    return last.study
+    return studying.made(runner, tables, store, site_saes, QUICK)
 
 
 def tried(runner, store, made, settings=TRY):
-    *_, last = study.run_causality(runner, store, made, settings, runner.catalog)
-    return last.result
+    return parts.load_causality(store, ran(study_causality.STUDY, runner, store, study_causality.ask_of(made.key, settings)))
+
+
+def ran(study, runner, store, ask) -> str:
+    """The key of what is made, or found."""
+    *_, last = run(study, Bench(runner, runner.catalog, store), ask)
+    return last.made.key
 
 
 def test_every_condition_answers_the_same_test_questions_and_rates_count_them(runner: LocalRunner, store, made) -> None:
@@ -77,9 +82,9 @@ def test_every_condition_answers_the_same_test_questions_and_rates_count_them(ru
 def test_an_attribute_without_a_right_answer_is_not_asked_unless_there_is_no_other(runner: LocalRunner, tmp_path, store, site_saes) -> None:
     kind = kind_of(tmp_path / "types", "town")
     rows = [f"{name},{'famous' if i % 2 else 'invented'},{'Home' if i % 2 else ''}," for i, name in enumerate(names(60))]
-    tables = [read_entities(kind, "\n".join(["name,familiarity,home,age", *rows]).encode())]
-    *_, last = study.run_study(runner, study.make_ask(tables, site_saes, QUICK, corpus()), tables, store, runner.catalog, corpus())
-    asked = list(questions(last.study, take(tables, QUICK), TRY, Split.TEST, 3))
+    tables = [kept(kind, ["name,familiarity,home,age", *rows])]
+    found = studying.made(runner, tables, store, site_saes, QUICK)
+    asked = list(questions(found, take(tables, QUICK), TRY, Split.TEST, 3))
     known = [one for one in asked if one.knowledge is Knowledge.KNOWN]
     assert len(known) == 3 and all(one.attribute.name == "home" and one.right == ("Home",) for one in known)
     assert {one.attribute.name for one in asked if one.knowledge is Knowledge.UNKNOWN} == {"home", "age"}
@@ -198,8 +203,8 @@ def test_uncertainty_counts_right_and_wrong_answers_by_split(runner: LocalRunner
     # A random model is never right, so names decide here which answers are.
     verdict = {0: Verdict.CORRECT, 1: Verdict.ERROR, 2: Verdict.ERROR, 3: Verdict.CORRECT, 4: Verdict.REFUSAL}
     monkeypatch.setattr(uncertainty.Taken, "grade", lambda self, attribute, answer: verdict[sum(map(ord, self.entity.name)) % 5])
-    *_, last = study.run_uncertainty(runner, store, made, settings, runner.catalog)
-    found = last.result
+    ask = study_uncertainty.ask_of(made.key, settings)
+    found = uncertainty.load_uncertainty(store, ran(study_uncertainty.STUDY, runner, store, ask))
     for one in found.tallies:
         assert one.n_right + one.n_wrong + one.n_refused == 80 and one.n_right > 5 and one.n_refused
     best = found.latents[0]
@@ -210,8 +215,7 @@ def test_uncertainty_counts_right_and_wrong_answers_by_split(runner: LocalRunner
     assert {split[kind, name] for kind, name, *_ in found.test} == {Split.TEST}
     assert found.linear is not None and found.linear.test.n == n_test
     counting = Counting(runner)
-    *_, again = study.run_uncertainty(counting, store, made, settings, runner.catalog)
-    assert again.result == found and {*counting.asked} <= {"describe"}
+    assert ran(study_uncertainty.STUDY, counting, store, ask) == found.key and {*counting.asked} <= {"describe"}
 
 
 def test_the_bundle_is_enough_to_count_everything_again(runner: LocalRunner, store, made, tmp_path: Path) -> None:

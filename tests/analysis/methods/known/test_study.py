@@ -14,21 +14,36 @@ from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.entities.answer_matching import Verdict
-from dashboard.analysis.entities.kinds import read_kind
-from dashboard.analysis.entities.tables import EntityTable, read_table, write_rows
-from dashboard.analysis.errors import BadAsk, UnknownResult
+from dashboard.analysis.entities.tables import EntityTable
+from dashboard.analysis.errors import BadAsk, UnknownKind, UnknownResult, UnknownSae
 from dashboard.analysis.methods.known import asking as knowledge
 from dashboard.analysis.methods.known import entity_reading as reading
 from dashboard.analysis.methods.known import study
 from dashboard.analysis.methods.known.plan import kept_plan
-from dashboard.analysis.methods.known.results import KnownUnknownStudy, Overrule, StudySettings, read_ask
+from dashboard.analysis.methods.known.results import KnownUnknownStudy, Overrule, StudyAsk, StudySettings, read_ask, settings_of, type_ask
 from dashboard.analysis.methods.known.statistics.entity_counts import LABELS, SPLITS, Split
 from dashboard.analysis.methods.known.statistics.labels import Knowledge, KnowledgeRule, LabelWay
+from dashboard.analysis.methods.known.study_entities import STUDY, EntitiesAsk, ask_of, study_of
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
+from dashboard.analysis.studies import study as studies
+from dashboard.analysis.studies.bundle import command_of
+from dashboard.analysis.studies.record import key_of, make_record
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.analysis.tokens import Prompt
-from tests.analysis.methods.known.studying import ANSWERED, QUICK, SMALL_BLOCKS, Counting, corpus, kind_of, names, table_of
+from tests.analysis.methods.known.studying import (
+    ANSWERED,
+    QUICK,
+    SMALL_BLOCKS,
+    Counting,
+    asked,
+    bench_of,
+    corpus,
+    kind_of,
+    made,
+    names,
+    table_of,
+)
 from tests.conftest import EXACT
 
 WORDS = ("famous", "known", "obscure", "invented")
@@ -46,10 +61,7 @@ def store(tmp_path: Path) -> ResultStore:
 
 
 def run(runner, tables, store, saes, settings: StudySettings = QUICK) -> KnownUnknownStudy:
-    ask = study.make_ask(tables, saes, settings, corpus())
-    *_, last = study.run_study(runner, ask, tables, store, runner.catalog, corpus())
-    assert last.study is not None
-    return last.study
+    return made(runner, tables, store, saes, settings)
 
 
 def same(one: KnownUnknownStudy, other: KnownUnknownStudy) -> None:
@@ -146,7 +158,7 @@ def test_killed_at_any_point_and_resumed_equals_straight(runner, tables, tmp_pat
     n_asks = sum(straight.asked.values())
     resumed = ResultStore(tmp_path / "resumed")
     for lives in range(1, n_asks):  # every life dies at its second question to the model, describing aside
-        broken = Counting(runner, breaks_after=3)
+        broken = Counting(runner, breaks_after=5)
         try:
             found = run(broken, tables, resumed, site_saes, settings)
         except KeyboardInterrupt:
@@ -163,12 +175,7 @@ def test_a_process_that_is_killed_half_way_leaves_what_the_next_one_goes_on_from
 ) -> None:
     for (module, name), size in zip(((reading, "BLOCK"), (reading, "NOISE_BLOCK"), (knowledge, "BLOCK")), SMALL_BLOCKS, strict=True):
         monkeypatch.setattr(module, name, size)
-    for table in tables:
-        rows = [
-            [one.name, one.familiarity or "", *("; ".join(one.answers.get(name, ())) for name in ("home", "age"))] for one in table.entities
-        ]
-        table.kind.table.write_text(write_rows(("name", "familiarity", "home", "age"), rows), "utf-8")
-    own = [read_table(read_kind(table.kind.file)) for table in sorted(tables, key=lambda table: table.kind.name)]
+    own = sorted(tables, key=lambda table: table.kind.name)
     straight = Counting(runner)
     expected = run(straight, own, ResultStore(tmp_path / "straight"), site_saes, ANSWERED)
     folders = (tiny_path, tiny_release, tmp_path / "cache", own[0].kind.file.parent, tmp_path / "killed")
@@ -193,8 +200,9 @@ def test_the_same_ask_twice_asks_the_model_nothing(runner: LocalRunner, tables, 
     second = run(counting, tables, store, site_saes)
     assert {*counting.asked} <= {"describe"} and second.key == first.key
     same(first, second)
-    assert study.find_study(store, first.ask, runner.catalog) == first.key
-    assert study.find_study(store, replace(first.ask, saes=site_saes[:1]), runner.catalog) is None
+    bench = bench_of(runner, store, tables[0].kind.file.parent)
+    kept, other = (studies.find(STUDY, bench, asked(tables, saes, QUICK)) for saes in (site_saes, site_saes[:1]))
+    assert kept is not None and kept.key == first.key and other is None
     assert [head.key for head in study.list_studies(store)] == [first.key]
     assert read_ask(first.record.ask) == first.ask
 
@@ -250,12 +258,28 @@ def test_a_study_is_read_after_its_files_are_gone(runner: LocalRunner, tables, s
         study.load_study(store, "0" * 16)
 
 
-def test_tables_that_are_not_those_of_the_ask_are_refused(runner: LocalRunner, tables, store, site_saes) -> None:
-    ask = study.make_ask(tables, site_saes, QUICK, corpus())
-    with pytest.raises(BadAsk, match="town, bird"):
-        next(study.run_study(runner, ask, tables[:1], store, runner.catalog, corpus()))
-    with pytest.raises(BadAsk, match="corpus"):
-        list(study.run_study(runner, ask, tables, store, runner.catalog, corpus(5)))
+def test_files_that_change_after_a_study_was_asked_for_are_not_taken_for_those_that_were(runner, tables, store, site_saes) -> None:
+    bench, ask = bench_of(runner, store, tables[0].kind.file.parent), asked(tables, site_saes, QUICK)
+    steps = STUDY.steps(bench.at(store.folder(study.KIND, STUDY.key(bench, ask)) / "blocks"), ask)
+    table_of(tables[0].kind, [(name, "famous") for name in names(30, 7)])
+    with pytest.raises(BadAsk, match="town, bird have changed"):
+        next(steps)
+    with pytest.raises(UnknownKind, match="planet"):
+        STUDY.key(bench, replace(ask, types=("planet",)))
+    with pytest.raises(UnknownSae, match="nothing"):
+        STUDY.key(bench, replace(ask, sae=("nothing/*",)))
+
+
+def test_an_ask_is_told_by_its_options_and_made_again_from_what_is_kept(runner, tables, store, site_saes) -> None:
+    found = run(runner, tables, store, site_saes, ANSWERED)
+    again = ask_of([one.name for one in found.ask.types], found.ask.saes, found.ask.settings)
+    assert STUDY.key(bench_of(runner, store, tables[0].kind.file.parent), again) == found.key
+    for preview in (False, True):
+        plain = settings_of(preview, way=LabelWay.CHOICES, n_shuffles=7, most_entities=9)
+        said = ask_of(("town",), site_saes, plain)
+        assert said.settings == plain and type(said) is EntitiesAsk and said.preview is preview
+        words = command_of(STUDY, said).words
+        assert {"--labels=choices", "--shuffles=7", "--most=9", f"--sae={site_saes[0]}"} <= {*words} and ("--preview" in words) is preview
 
 
 def test_an_engine_gives_the_same_study_and_a_cancelled_one_goes_on(
@@ -263,18 +287,17 @@ def test_an_engine_gives_the_same_study_and_a_cancelled_one_goes_on(
 ) -> None:
     expected = run(runner, tables, ResultStore(tmp_path / "local"), site_saes, ANSWERED)
     store = ResultStore(tmp_path / "engine")
-    ask = expected.ask
-    stopped = StudyRunner(engine)
-    steps = study.run_study(stopped, ask, tables, store, runner.catalog, corpus())
+    ask, types = asked(tables, site_saes, ANSWERED), tables[0].kind.file.parent
+    stopped, going = StudyRunner(engine), bench_of(StudyRunner(engine), store, types, catalog=runner.catalog)
+    steps = studies.run(STUDY, bench_of(stopped, store, types, catalog=runner.catalog), ask)
     for _ in range(3):
         next(steps)
     stopped.stop()
     steps.close()
-    *_, last = study.run_study(StudyRunner(engine), ask, tables, store, runner.catalog, corpus())
-    assert last.study is not None
-    same(last.study, expected)
-    done = [step.done for step in study.run_study(StudyRunner(engine), ask, tables, store, runner.catalog, corpus())]
-    assert done == [study.TOTAL]
+    *_, last = studies.run(STUDY, going, ask)
+    assert last.made is not None
+    same(study_of(last.made), expected)
+    assert [step.words for step in studies.run(STUDY, going, ask)] == ["found in the store"]
 
 
 def test_a_type_with_one_side_only_is_told_and_scores_nothing(runner: LocalRunner, tmp_path: Path, store, site_saes) -> None:
@@ -286,8 +309,10 @@ def test_a_type_with_one_side_only_is_told_and_scores_nothing(runner: LocalRunne
 
 def test_the_order_in_which_saes_are_named_changes_no_latents_figures(runner: LocalRunner, tables, store, site_saes) -> None:
     one = run(runner, tables, store, site_saes)
-    other = run(runner, tables, store, tuple(reversed(site_saes)))
-    assert one.key != other.key
+    assert run(runner, tables, store, tuple(reversed(site_saes))).key == one.key  # they are taken in the order of the catalogue
+    turned = Catalog(tuple(reversed(runner.catalog.specs)))
+    other = made(runner, tables, store, site_saes, QUICK, turned)
+    assert one.key != other.key and other.ask.saes == tuple(reversed(one.ask.saes))
     for sae in site_saes:
         here, there = one.columns.block(sae), other.columns.block(sae)
         assert (one.counts.fires[..., here] == other.counts.fires[..., there]).all(), sae
@@ -329,3 +354,13 @@ def test_types_of_one_word_share_readings_and_splits_and_the_study_says_so(runne
         splits.setdefault(one.name.lower(), set()).add(one.split)
     assert len(splits) == 60 and all(len(each) == 1 for each in splits.values()) and len(set.union(*splits.values())) == 3
     assert any("40 names stand in two types" in note for note in found.notes)
+
+
+def test_what_is_kept_has_the_key_and_the_form_by_which_studies_of_before_are_found(runner, tables, store, site_saes) -> None:
+    found = run(runner, tables, store, site_saes)
+    plain = StudyAsk(tuple(type_ask(table) for table in tables), found.ask.saes, QUICK, corpus().sha256).plain_data()
+    assert plain["schema"] == 2 and found.record.ask == plain
+    assert found.key == key_of(make_record("known-unknown", plain, runner.describe(), runner.catalog, site_saes, None))
+    _, kept = store.load("known-unknown", found.key)
+    assert {*kept} == {"steps", "columns", "n_entities"} and {*kept["steps"]} == {"noise", "reading"} and kept["n_entities"] == 120
+    assert kept["columns"][0] == {"sae": str(found.ask.saes[0]), "site": str(found.columns.sites[0]), "n_latents": 64}
