@@ -127,7 +127,7 @@ def test_engine_study_and_local_runner_agree_and_a_closed_stream_frees_the_engin
     next(stream)
     stream.close()
     for _ in range(2):  # a turn that is under way goes back into the queue once
-        engine.describe()
+        engine.submit(lambda _: iter([None])).result()
     assert not engine._waiting
 
 
