@@ -7,13 +7,12 @@ import streamlit as st
 from components.generation_pair import generation_pair
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.errors import EmptyPrompt
-from dashboard.analysis.methods.steering.comparison import PLAIN, STEERED, Comparison, first_difference
+from dashboard.analysis.methods.steering.comparison import PLAIN, STEERED, Comparison, SteeringAsk, first_difference
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import steer_url
 from dashboard.ui.parts import cautions
 from dashboard.ui.shell import failures, sidebar
-from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_vectors
-from dashboard.ui.shell.view import fits_url
+from dashboard.ui.shell.resources import get_catalog, get_engine, get_vectors
+from dashboard.ui.shell.view import fits_link
 from dashboard.ui.steer import exports as steer_exports
 from dashboard.ui.steer import inputs as steer_controls
 from dashboard.ui.steer import present as present_steer
@@ -21,13 +20,13 @@ from dashboard.ui.steer import streaming
 from dashboard.ui.steer import tabs as steer_more
 from dashboard.ui.views import steer
 from dashboard.ui.views import steer_presets as presets
+from dashboard.ui.views.steer import PAGE, SteerView
 
 catalog, engine, vectors = get_catalog(), get_engine(), get_vectors()
 
 
-def answer(view: steer.SteerState) -> None:
+def answer(view: SteerView, ask: SteeringAsk) -> None:
     """Both texts, what changed, and what can be done with it."""
-    ask = view.ask
     texts = steer.stopped(ask)
     was_stopped = texts is not None
     texts = texts or streaming.stream(ask)
@@ -45,7 +44,7 @@ def answer(view: steer.SteerState) -> None:
         scale,
         first_difference=first_difference(found.plain.ids, found.steered.ids),
         selected=view.picked,
-        key=steer.PAIR,
+        key=PAGE.key("pair"),
         on_pick=steer.pick,
     )
     steer_more.next_tokens(view, found)
@@ -55,36 +54,42 @@ def answer(view: steer.SteerState) -> None:
     steer_exports.downloads(ask, found, (plain, steered, scale))
 
 
-known = vectors.all(str(choice()))
-problems = steer_url.open_url(catalog, known)
+PAGE.open(catalog)
 st.title("What does the model write when you steer it?")
 steer_controls.prompt_box(catalog)
-for problem in problems:
-    st.warning(failures.plain(problem), icon=":material/link_off:")
+PAGE.tell()
 edits = st.container()
 with failures.shown():
-    view = steer.steer_state(catalog, known)
-    cautions.shown(catalog, (*view.ask.saes, *([view.shade.sae] if view.shade else [])))
-    doses = steer_more.doses(view)
+    view, known = PAGE.view, steer.own_vectors()
+    asked = steer.asked(view, known)
+    ask = asked.ask
+    cautions.shown(catalog, (*ask.saes, *([view.shade.sae] if view.shade else [])))
+    doses = steer_more.doses(asked)
     with edits:
         with failures.shown():
             steer_controls.edit_list(catalog, doses)
-        for problem in view.problems:
+        for problem in asked.problems:
             st.warning(failures.plain(problem), icon=":material/error:")
-        steer_controls.add_box(catalog, vectors, known, view, doses)
+        steer_controls.add_box(catalog, vectors, known, ask, doses)
         steer_controls.settings(view)
-    steer_url.write_url(view)
-    if not view.ask.prompt.text:
+    PAGE.write(replace(view, edits=tuple(view.edits[line] for line in asked.lines)))
+    if not ask.prompt.text:
         raise EmptyPrompt
-    if not fits_url(view.ask.prompt):
+    if not fits_link(ask.prompt.text):
         st.caption("This prompt is too long for a link: the address bar holds everything but the prompt.")
-    if caption := presets.caption_of(view.ask.prompt.text, view.ask.interventions):
+    if caption := presets.caption_of(ask.prompt.text, ask.interventions):
         st.caption(failures.plain(caption))
-    tabs = st.tabs(["Compare", "Dose response", "Subsets", "Saved runs"], key=steer.TAB, on_change="rerun")
-    for tab, draw in zip(tabs, (answer, steer_more.dose_response, steer_more.subset_table, steer_more.saved_runs), strict=True):
+    tabs = st.tabs(["Compare", "Dose response", "Subsets", "Saved runs"], key=PAGE.key("tab"), on_change="rerun")
+    draw = (
+        lambda: answer(view, ask),
+        lambda: steer_more.dose_response(ask),
+        lambda: steer_more.subset_table(ask),
+        steer_more.saved_runs,
+    )
+    for tab, panel in zip(tabs, draw, strict=True):
         if tab.open:
             with tab, failures.shown():
-                draw(view)
+                panel()
 with failures.shown():
     sidebar.model_card(engine.describe())
 sidebar.jobs()

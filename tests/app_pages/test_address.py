@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry, Notebook
-from dashboard.ui.views import flow, highlight, latent, lists, search
-from dashboard.ui.views import steer as steer_state
+from dashboard.ui.views import flow, highlight, latent, lists, search, steer
 from tests.app_pages.conftest import Open
 
 Gone = list[tuple[str, dict[str, list[str]]]]
@@ -73,7 +72,7 @@ FIRST_CHANGES: dict[str, Callable[[AppTest], AppTest]] = {
     "latent": press(latent.PAGE.key("next")),
     "search": lambda app: app.toggle(search.PAGE.key("is_common")).set_value(True).run(),
     "flow": lambda app: app.toggle(flow.PAGE.key("every_layer")).set_value(True).run(),
-    "steer": lambda app: app.number_input(steer_state.SEED).set_value(7).run(),
+    "steer": lambda app: app.number_input(steer.PAGE.key("seed")).set_value(7).run(),
 }
 
 
@@ -146,7 +145,7 @@ LONG = "The quick brown fox. " * 500
 TEXTS = {
     "highlight": (highlight.PAGE.key("text"), highlight.PAGE.key("chat")),
     "latent": (latent.PAGE.key("text"), latent.PAGE.key("chat")),
-    "steer": (steer_state.PROMPT, steer_state.CHAT),
+    "steer": (steer.PAGE.key("text"), steer.PAGE.key("chat")),
 }
 
 

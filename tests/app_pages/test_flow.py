@@ -341,11 +341,11 @@ def test_what_is_not_mutual_about_a_link_is_said() -> None:
 
 def test_the_path_goes_to_the_steer_page_as_edits_that_it_can_read(open_page: Open, runner: LocalRunner) -> None:
     graph = graph_of(runner)
-    query = flow_card.path_query(graph)
-    assert len(query["edit"]) == len(path_latents(graph)) <= steer.MAX_EDITS
-    app = open_page("app_pages/steer.py", **query)
+    edits = [str(edit) for edit in flow_card.path_edits(graph)]
+    assert len(edits) == len(path_latents(graph)) <= steer.MAX_EDITS
+    app = open_page("app_pages/steer.py", prompt=FOX, edit=edits)
     assert not app.exception
-    assert in_url(app, "edit") == query["edit"]
+    assert in_url(app, "edit") == edits
 
 
 def test_light_is_a_share_of_the_largest_that_is_known(runner: LocalRunner) -> None:

@@ -20,6 +20,7 @@ from dashboard.ui.models import models as model_box
 from dashboard.ui.parts import cautions
 from dashboard.ui.shell import resources
 from dashboard.ui.shell.resources import get_jobs, get_pool
+from dashboard.ui.views import steer
 from tests.app_pages.conftest import Open, drawn, told
 
 TINY, CHAT, OTHER = "tests/tiny", "tests/tiny-chat", "tests/other"
@@ -127,7 +128,8 @@ def test_an_sae_of_the_base_model_is_cautioned_on_every_page_with_its_fvu(instal
             app.text_input(key="lists:add").set_value("tiny/2.resid_post/3")
             app = next(button for button in app.button if button.label == "Add").click().run()
         if page == "steer":
-            app.text_input(key="steer_add_name").set_value("tiny/2.resid_post/3")
+            app.session_state[steer.PAGE.key("add")] = True
+            app.run().text_input(key=steer.PAGE.key("add name")).set_value("tiny/2.resid_post/3")
             app = next(button for button in app.button if button.label == "Add").click().run()
         assert said in told(app), page
     spec = replace(runner.catalog.specs[0], record={"evaluation": {"fvu": 0.4321}})

@@ -1,5 +1,6 @@
 """The steer page without a browser: both texts, the address bar, and what goes wrong, on the tiny model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.edits import Intervention, Op
 from dashboard.analysis.asks.generation import Sampling
 from dashboard.analysis.asks.weights import AssembleAsk
+from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.steering.comparison import SteeringAsk, compare, first_difference
 from dashboard.analysis.names import LatentId, SaeId
@@ -16,6 +18,7 @@ from dashboard.analysis.notebook.vectors import VectorFolder
 from dashboard.analysis.studies.record import make_record
 from dashboard.analysis.studies.store import ResultStore
 from dashboard.analysis.tokens import Prompt
+from dashboard.ui.views import steer
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/steer.py"
@@ -130,8 +133,10 @@ def test_a_ninth_edit_is_refused_with_the_number(open_page: Open) -> None:
 
 def test_the_sum_of_the_added_latents_is_kept_and_does_the_same(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page, edit=[EDIT, "tiny/2.resid_post/9:add:-5:raw", "tiny/2.resid_post/11:ablate:0:raw"])
-    next(one for one in app.text_input if one.label.startswith("Keep the sum")).set_value("both").run()
-    next(one for one in app.button if one.label == "Keep").click().run()
+    app.session_state[steer.PAGE.key("add")] = True
+    app.run()
+    next(one for one in app.text_input if one.label.startswith("Save the sum")).set_value("both").run()
+    next(one for one in app.button if one.label == "Save").click().run()
     assert not app.exception and "vector/both" in " ".join(one.value for one in app.success).replace("\\", "")
     next(one for one in app.text_input if one.label == "Name").set_value("vector/both:add:1:raw")
     next(one for one in app.button if one.label == "Add").click().run()
@@ -161,14 +166,14 @@ def test_whatever_an_ask_may_hold_the_page_can_show(open_page: Open, query: dict
 
 def test_a_link_without_its_prompt_says_so_and_takes_no_other(open_page: Open) -> None:
     app = open_page(PAGE, edit=EDIT, tokens="6")
-    assert "does not carry its prompt" in told(app)
+    assert "does not include its prompt" in told(app)
     assert app.text_area[0].value == ""
 
 
 def test_an_edit_that_cannot_be_used_stays_in_its_line_and_can_be_taken_away(open_page: Open, runner: LocalRunner) -> None:
     app = opened(open_page, edit=[EDIT, "tiny/2.resid_post/9:add:-5:raw"])
-    row = app.session_state["steer_rows"][1]
-    app.session_state["steer_rows"] = (app.session_state["steer_rows"][0], type(row)(row.number, "vector/gone"))
+    view = app.session_state["steer::view"]
+    app.session_state["steer::view"] = replace(view, edits=(view.edits[0], replace(view.edits[1], direction="vector/gone")))
     next(one for one in app.slider if one.label == "Amount").set_value(-20.0).run()
     assert "There is no vector/gone here" in told(app)
     expected = comparison(runner, "tiny/2.resid_post/7:add:-20:raw")
@@ -209,8 +214,49 @@ def test_a_saved_run_brings_its_vector_back(open_page: Open, runner: LocalRunner
     ResultStore(tmp_path / "results").save(record, {})
     vectors.keep(runner.ask(AssembleAsk("north", ((LatentId.parse("tiny/2.resid_post/9"), 1.0),))), "tests/tiny")
     app = opened(open_page)
-    app.session_state["steer_tab"] = "Saved runs"
+    app.session_state[steer.PAGE.key("tab")] = "Saved runs"
     app.run()
     next(one for one in app.button if one.label == "Open").click().run()
     name = in_url(app, "edit")[0].removeprefix("vector/").removesuffix(":add:1:raw")
     assert name.startswith("north-") and vectors.all()[name].values == north.values
+
+
+def test_a_rerun_in_which_nothing_changed_asks_the_model_nothing(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued: list[object] = []
+    submit = Engine.submit
+    monkeypatch.setattr(Engine, "submit", lambda self, *args: (queued.append(args), submit(self, *args))[1])
+    app = opened(open_page, edit=[EDIT, "tiny/2.resid_post/9:add:-5:raw"], shade="tiny/2.resid_post/9", pick="steered:3", where="2:")
+    assert queued, "the page asks its engine by tickets"
+    before, queued[:] = drawn(app, "generation_pair"), []
+    app.run()
+    assert not queued and drawn(app, "generation_pair") == before
+    app.session_state[steer.PAGE.key("add")] = True
+    app.run()
+    assert len(queued) == 1, "what fires on the prompt is asked once it is looked at"
+
+
+def test_the_same_edit_may_stand_twice_and_each_counts(open_page: Open, runner: LocalRunner) -> None:
+    app = opened(open_page, edit=[EDIT, EDIT])
+    assert in_url(app, "edit") == [EDIT, EDIT]
+    assert drawn(app, "generation_pair")["steered"]["texts"] == list(comparison(runner, EDIT, EDIT).steered.texts)
+
+
+def test_a_line_keeps_its_own_unit_and_amount_when_the_one_above_is_taken_away(open_page: Open) -> None:
+    app = opened(open_page, edit=["tiny/2.resid_post/9:add:40:raw", "tiny/2.resid_post/7:add:0.4:norm"])
+    next(one for one in app.button if one.help == "Take away").click().run()
+    assert in_url(app, "edit") == ["tiny/2.resid_post/7:add:0.4:norm"] and not app.exception
+    assert next(one for one in app.slider if one.label == "Amount").value == 0.4
+    next(one for one in app.selectbox if one.label == "Unit").set_value("raw").run()
+    assert in_url(app, "edit") == ["tiny/2.resid_post/7:add:40:raw"]
+    assert next(one for one in app.slider if one.label == "Amount").value == 40.0
+
+
+def test_a_span_is_found_again_after_another_choice(open_page: Open) -> None:
+    app = opened(open_page, edit=EDIT, where="2:4")
+    choose = lambda kind: next(one for one in app.selectbox if one.label == "Edited tokens").set_value(kind).run()  # noqa: E731
+    choose("prompt")
+    assert in_url(app, "where") == ["prompt"]
+    choose("span")
+    assert in_url(app, "where") == ["2:4"]
+    choose("from")
+    assert in_url(app, "where") == ["2:"]

@@ -50,7 +50,7 @@ def steers_with(page: Page, latents: list[str]) -> None:
     expect(page.get_by_role("spinbutton", name="Number")).to_have_count(len(latents))
     for short in latents:
         expect(page.get_by_test_id("stMain").get_by_text(named(short), exact=True)).to_be_visible()
-    expect(page.locator(".st-key-pair .side.steered [data-position]").first).to_be_visible(timeout=120_000)
+    expect(page.locator(".st-key-steer-pair .side.steered [data-position]").first).to_be_visible(timeout=120_000)
     settle(page)
 
 

@@ -10,14 +10,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import TIMEOUT_MS, Open, settle
 
-TOKEN = ".st-key-pair [data-position]"
+TOKEN = ".st-key-steer-pair [data-position]"
 LATENT = "smollm2-135m/15.resid_post/501"
 EDIT = f"{LATENT}:add:0.4:norm"
 LINK = f"steer?prompt=My+favourite+thing+about+the+weekend+is&edit={EDIT}&tokens={{tokens}}&temperature=0"
 
 
 def text_of(page: Page, side: str) -> str:
-    return "".join(page.locator(f".st-key-pair .side.{side} .tokens").all_text_contents())
+    return "".join(page.locator(f".st-key-steer-pair .side.{side} .tokens").all_text_contents())
 
 
 def amount(page: Page):
@@ -32,7 +32,7 @@ def set_amount(page: Page, value: str) -> None:
 def test_the_first_open_shows_two_texts_that_part_and_says_what_is_seen(open_page: Open) -> None:
     page = open_page("steer", ready=TOKEN)
     assert text_of(page, "plain").strip() and text_of(page, "plain") != text_of(page, "steered")
-    expect(page.locator(".st-key-pair")).to_contain_text("KL, nats")
+    expect(page.locator(".st-key-steer-pair")).to_contain_text("KL, nats")
     expect(page.get_by_text("One text shows that it can happen")).to_be_visible()
 
 
@@ -52,7 +52,7 @@ def stop(page: Page) -> int:
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.wait_for_selector(TOKEN)
     settle(page)
-    return page.locator(".st-key-pair .side.steered [data-position]").count()
+    return page.locator(".st-key-steer-pair .side.steered [data-position]").count()
 
 
 def test_a_slider_dragged_while_it_writes_starts_anew_at_its_new_place(writing: Page, open_page: Open) -> None:
@@ -93,12 +93,12 @@ def test_the_slider_and_back_gives_the_same_text_again(open_page: Open) -> None:
 
 def test_stop_keeps_what_has_been_written(writing: Page) -> None:
     assert 0 < stop(writing) < 400
-    expect(writing.locator(".st-key-pair")).to_contain_text("stopped")
+    expect(writing.locator(".st-key-steer-pair")).to_contain_text("stopped")
 
 
 def test_the_link_opens_the_same_texts_in_another_browser(open_page: Open) -> None:
     page = open_page(LINK.format(tokens=16), ready=TOKEN)
-    page.locator(".st-key-pair .side.steered [data-position='5']").click()
+    page.locator(".st-key-steer-pair .side.steered [data-position='5']").click()
     expect(page.get_by_text("Token 5 of the steered text")).to_be_visible()
     settle(page)
     other = open_page(page.url.split("/", 3)[3], ready=TOKEN)
@@ -183,11 +183,11 @@ def test_a_saved_run_can_be_opened_again(open_page: Open) -> None:
     page.wait_for_function("location.href.includes('Paris')")
     settle(page)
     page.get_by_role("tab", name="Saved runs").click()
-    page.locator('[class*="st-key-open_run_"] button').first.click()
+    page.locator('[class*="st-key-steer-open-"] button').first.click()
     page.wait_for_function("location.href.includes('weekend')")
     settle(page)
     page.get_by_role("tab", name="Compare").click()
-    expect(page.locator(".st-key-pair .side.steered")).to_contain_text(steered.split()[1])
+    expect(page.locator(".st-key-steer-pair .side.steered")).to_contain_text(steered.split()[1])
     settle(page)
     assert text_of(page, "steered") == steered
 
@@ -197,7 +197,7 @@ def test_any_latent_shades_both_texts_and_a_wrong_name_is_told(open_page: Open) 
     box = page.get_by_role("combobox", name="Shade both texts by")
     box.fill("smollm2-135m/15.resid_post/145")
     box.press("Enter")
-    expect(page.locator(".st-key-pair")).to_contain_text("15.resid_post/145")
+    expect(page.locator(".st-key-steer-pair")).to_contain_text("15.resid_post/145")
     page.wait_for_function("decodeURIComponent(location.href).includes('shade=smollm2-135m/15.resid_post/145')")
     settle(page)
     box.fill("smollm2-135m/15.resid_post/99999")

@@ -9,7 +9,7 @@ from components.example_list import example_list
 from components.latent_list import latent_list
 from components.token_columns import token_columns
 from dashboard.analysis.asks.capture import TraceAsk, TracedRow
-from dashboard.analysis.asks.edits import Unit, Where
+from dashboard.analysis.asks.edits import Intervention, Unit
 from dashboard.analysis.asks.weights import PromotedAsk, VocabularyAsk
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.index.contexts import fold, read_contexts
@@ -21,7 +21,6 @@ from dashboard.analysis.methods.flow.recipe import Goal, Recipe, path_latents
 from dashboard.analysis.methods.flow.results import FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.methods.flow.without import without_predecessors
 from dashboard.analysis.names import LatentId
-from dashboard.ui import steer_url
 from dashboard.ui.flow import present as present_flow
 from dashboard.ui.parts import figures, latent_rows
 from dashboard.ui.parts.list_box import list_box
@@ -32,7 +31,6 @@ from dashboard.ui.shell.resources import get_catalog, get_corpus, get_engine
 from dashboard.ui.views import flow, steer
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views.flow import PAGE
-from dashboard.ui.views.steer_presets import PRESETS
 
 N_EXAMPLES, N_LOGITS = 4, 5
 PATH_STRENGTH = 2.0
@@ -115,12 +113,11 @@ def _examples(facts: LatentFacts) -> None:
 
 
 def _buttons(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> None:
-    name = str(node.latent)
     with st.container(horizontal=True, gap="small"):
         if st.button("Open", key=PAGE.key("open"), icon=":material/center_focus_strong:", help="Its own page."):
             latent_state.show(node.latent, view.prompt)
         if st.button("Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
-            steer_url.show({"latent": [name]})
+            steer.go_with([node.latent])
         if st.button("Steer path", key=PAGE.key("steer path"), icon=":material/conversion_path:", help=TERMS["steer path"]):
             steer_path(graph)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
@@ -136,17 +133,15 @@ def _buttons(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> None:
 
 def steer_path(graph: FlowGraph) -> None:
     """Leave for the steer page with the residual latents of the span as one recipe."""
-    steer_url.show(path_query(graph))
+    steer.go_with_recipe(path_edits(graph))
 
 
-def path_query(graph: FlowGraph) -> dict[str, list[str]]:
-    """The steer page's address for a span: constant over the layers, PATH_STRENGTH shared out, those nearest to the seed if it is long."""
+def path_edits(graph: FlowGraph) -> tuple[Intervention, ...]:
+    """The edits of a span: constant over the layers, PATH_STRENGTH shared out, those nearest to the seed if it is long."""
     placed = path_latents(graph)
     seed_layer = next((one.layer for one in placed if one.latent == graph.ask.seed), placed[-1].layer)
     nearest = sorted(placed, key=lambda one: (abs(one.layer - seed_layer), one.layer))[: steer.MAX_EDITS]
-    edits = Recipe(Goal.ACTIVATE, unit=Unit.MAX).edits(nearest, round(PATH_STRENGTH / len(nearest), 2))
-    prompt = st.session_state.get(steer.PROMPT) or PRESETS["Places"].prompt
-    return {"prompt": [prompt], "edit": [str(edit) for edit in edits], "where": [Where.EVERYWHERE.value]}
+    return Recipe(Goal.ACTIVATE, unit=Unit.MAX).edits(nearest, round(PATH_STRENGTH / len(nearest), 2))
 
 
 def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:

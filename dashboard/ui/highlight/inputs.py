@@ -8,14 +8,13 @@ from components.latent_list import latent_list
 from dashboard.analysis.methods.highlight.method import FiringLatent
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import steer_url
 from dashboard.ui.parts import latent_rows
 from dashboard.ui.parts.naming import names
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.examples import EXAMPLES
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog
-from dashboard.ui.views import highlight
+from dashboard.ui.views import highlight, steer
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views.highlight import PAGE
 
@@ -69,7 +68,7 @@ def steer_button(latent: LatentId, said: str) -> None:
     if button.button(
         "Steer", key=PAGE.key("steer"), icon=":material/tune:", width="stretch", help="Add this latent to the edits of the steer page."
     ):
-        steer_url.show({"latent": [str(latent)]})
+        steer.go_with([latent])
 
 
 def sae_picker(catalog: Catalog) -> None:

@@ -14,13 +14,12 @@ from dashboard.analysis.notebook.neuronpedia import given_source, sources
 from dashboard.analysis.notebook.notebook import Note
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui import steer_url
 from dashboard.ui.latent.examples import strongest_text
 from dashboard.ui.parts.list_box import list_box
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_notebook
-from dashboard.ui.views import flow, highlight
+from dashboard.ui.views import flow, highlight, steer
 from dashboard.ui.views import latent as latents
 from dashboard.ui.views.latent import PAGE
 
@@ -43,7 +42,7 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentView, facts: Laten
         st.button("", key=PAGE.key("random"), icon=":material/shuffle:", help=tip, on_click=latents.go_random, args=(spec, latent))
         st.space("stretch")
         if st.button("Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
-            steer_url.show({"latent": [str(latent)]})
+            steer.go_with([latent])
         if st.button("Flow", key=PAGE.key("flow"), icon=":material/conversion_path:", help="Where it comes from, layer by layer."):
             flow.PAGE.go(flow.FlowView(latent))
         if st.button(

@@ -8,11 +8,10 @@ import streamlit as st
 
 from dashboard.analysis.notebook.list_forms import MAX_LINK, MAX_QUICK, Form, export_list, pack_link, without_notes
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.ui import steer_url
 from dashboard.ui.lists import acts
 from dashboard.ui.shell import failures
+from dashboard.ui.views import steer
 from dashboard.ui.views.lists import PAGE, Shown, change, list_names
-from dashboard.ui.views.steer import MAX_EDITS
 
 _FORMS = {
     Form.OURS: ("JSON", "json", "application/json", "Everything, to be imported here or on another installation."),
@@ -33,9 +32,11 @@ def chooser(now: Shown) -> None:
             st.button(
                 "Keep this list", key=PAGE.key("keep"), on_click=acts.keep, args=(now.latents,), type="primary", icon=":material/bookmark:"
             )
-        steer_help = "Open these latents on the steer page" + (f", the first {MAX_EDITS}." if len(now.latents.entries) > MAX_EDITS else ".")
+        steer_help = "Open these latents on the steer page" + (
+            f", the first {steer.MAX_EDITS}." if len(now.latents.entries) > steer.MAX_EDITS else "."
+        )
         if st.button("Steer", key=PAGE.key("steer"), icon=":material/tune:", disabled=not now.latents.entries, help=steer_help):
-            steer_url.show({"latent": [str(entry.latent) for entry in now.latents.entries[:MAX_EDITS]]})
+            steer.go_with([entry.latent for entry in now.latents.entries[: steer.MAX_EDITS]])
         if now.is_kept:
             st.button("Delete", key=PAGE.key("delete"), on_click=PAGE.change, kwargs={"is_deleting": True}, icon=":material/delete:")
     if now.view.is_deleting and now.is_kept:

@@ -47,6 +47,10 @@ class Part:
     """The text of a value; empty for what no address can carry."""
     most: int = 0
     """A field of several values takes so many at most; 0 for a field of one value."""
+    too_many: str = ""
+    """What is said where an address has more than `most`, with {n} and {most}; empty: nothing."""
+    repeats: bool = False
+    """The same value may stand several times."""
     always: bool = False
     """Printed even where it is the default."""
     is_text: bool = False
@@ -242,6 +246,9 @@ def _values(own: Part, said: Sequence[str], catalog: Catalog, problems: list[str
     """The values of a field; none where all of it is wrong."""
     found: list[Any] = []
     wrong: list[str] = []
+    if own.too_many and len(said) > own.most:
+        problems.append(own.too_many.format(n=len(said), most=own.most))
+        said = said[: own.most]
     for one in said[:_MAX_VALUES] if own.most else said[-1:]:
         try:
             found.append(own.read(one, catalog))
@@ -250,7 +257,7 @@ def _values(own: Part, said: Sequence[str], catalog: Catalog, problems: list[str
         except ValueError as error:
             wrong.append(f"{own.name}={one[:20]!r} is {error}.")
     problems += wrong[:_MAX_COMPLAINTS]
-    return tuple(dict.fromkeys(found))[: own.most or 1]
+    return tuple(found if own.repeats else dict.fromkeys(found))[: own.most or 1]
 
 
 def _latent(said: str, catalog: Catalog) -> LatentId:

@@ -1,4 +1,4 @@
-"""Taking a comparison along: files, and the store."""
+"""Save and export a comparison."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from dashboard.analysis.methods.steering.comparison import Comparison, SteeringA
 from dashboard.analysis.studies.record import RunRecord, key_of, make_record
 from dashboard.ui.shell import failures
 from dashboard.ui.shell.resources import get_catalog, get_engine, get_store
-from dashboard.ui.views import steer
+from dashboard.ui.views.steer import PAGE
 
 
 def downloads(ask: SteeringAsk, found: Comparison, drawn: tuple[WrittenText, WrittenText, Scale | None]) -> None:
@@ -22,7 +22,12 @@ def downloads(ask: SteeringAsk, found: Comparison, drawn: tuple[WrittenText, Wri
     record = make_record("steer", ask.plain_data(), card, get_catalog(), ask.saes, None)
     name = f"steer-{key_of(record)}"
     with st.container(horizontal=True):
-        if st.button("Save this run", icon=":material/bookmark:", help="Keep it on this machine with the record of what made it."):
+        if st.button(
+            "Save this run",
+            key=PAGE.key("save"),
+            icon=":material/bookmark:",
+            help="Keep it on this machine with the record of what made it.",
+        ):
             key = get_store().save(record, steering.report(ask, found, record))
             st.toast(failures.plain(f"Saved as steer/{key}"))
         for label, make, ending, mime, tip in (
@@ -36,7 +41,7 @@ def downloads(ask: SteeringAsk, found: Comparison, drawn: tuple[WrittenText, Wri
                 "Request and response as in Neuronpedia's steering API.",
             ),
         ):
-            key = f"{steer.DOWNLOAD}_{ending}"
+            key = PAGE.key(f"download {ending}")
             st.download_button(label, make, f"{name}.{ending}", mime, key=key, help=tip, icon=":material/download:", on_click="ignore")
     with st.expander("How this was made"):
         st.code(steering.command(ask, record.dtype), language="bash", wrap_lines=True)

@@ -1,4 +1,4 @@
-"""What stands around the two texts: next tokens, shading, dose response, subsets, saved runs."""
+"""Tabs of the steer page: what stands beside the two texts."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from dashboard.analysis.asks.weights import Dose, DosesAsk
 from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.methods.steering import comparison as steering
-from dashboard.analysis.methods.steering.comparison import STEERED, Comparison
+from dashboard.analysis.methods.steering.comparison import STEERED, Comparison, SteeringAsk
 from dashboard.analysis.methods.steering.dose_response import Curve, Rule, RuleKind, SweepAsk, SweepProgress, sweep, table
 from dashboard.ui.parts.figures import moment
 from dashboard.ui.shell import failures
@@ -19,20 +19,23 @@ from dashboard.ui.shell.glossary import TERMS
 from dashboard.ui.shell.resources import choice, get_engine, get_jobs, get_store, get_vectors
 from dashboard.ui.steer import present as present_steer
 from dashboard.ui.views import steer
+from dashboard.ui.views.steer import PAGE, Asked, SteerView
 
 _POLL_S = 1.0
 
 
-def doses(view: steer.SteerState) -> dict[str, Dose]:
-    """What each edit amounts to, by the key of its number box."""
+def doses(asked: Asked) -> dict[int, Dose]:
+    """What each edit amounts to, by its line."""
+    if not asked.lines:
+        return {}
     try:
-        found = get_engine().ask(DosesAsk(view.ask.interventions))
+        found = get_engine().ask(DosesAsk(asked.ask.interventions))
     except AnalysisError:
         return {}
-    return {row.key("amount"): dose for row, dose in zip(view.rows, found, strict=True)}
+    return dict(zip(asked.lines, found, strict=True))
 
 
-def next_tokens(view: steer.SteerState, found: Comparison) -> None:
+def next_tokens(view: SteerView, found: Comparison) -> None:
     """The most likely next tokens of both models at the clicked place."""
     if view.picked is None:
         st.caption("Click a token to see what else could have stood there.")
@@ -43,8 +46,10 @@ def next_tokens(view: steer.SteerState, found: Comparison) -> None:
         return
     token = score.tokens[index]
     place = failures.plain(f"Token {index} of the {side} text, {written.texts[index]!r}")
-    n_prompt = len(get_engine().ask(CaptureAsk(view.ask.prompt, ())).tokens)
-    st.button(f"Edit from here on (token {n_prompt + index})", on_click=steer.edit_from, args=(n_prompt + index,), icon=":material/start:")
+    n_prompt = len(get_engine().ask(CaptureAsk(view.prompt, ())).tokens)
+    at = n_prompt + index
+    key = PAGE.key("edit from here")
+    st.button(f"Edit from here on (token {at})", key=key, on_click=steer.set_span, args=(at, None), icon=":material/start:")
     st.markdown(f"**{place}**: what either model would write after the same tokens", help=TERMS["KL"])
     probability = st.column_config.NumberColumn(format="percent")
     st.dataframe(
@@ -53,42 +58,43 @@ def next_tokens(view: steer.SteerState, found: Comparison) -> None:
     )  # fmt: skip
 
 
-def subset_table(view: steer.SteerState) -> None:
+def subset_table(ask: SteeringAsk) -> None:
     """What every subset of the edits makes of the prompt."""
     st.caption(f"Every subset of up to {steering.MAX_SUBSET} edits, numbered in their order above, written together from the same seed.")
-    if st.button("Write every subset", icon=":material/table_rows:", disabled=not view.ask.interventions):
-        rows = steering.subset_table(get_engine(), view.ask)
-        steer.keep_subsets(view.ask, rows)
-    if rows := steer.subsets_of(view.ask):
+    if st.button("Write every subset", key=PAGE.key("subsets"), icon=":material/table_rows:", disabled=not ask.interventions):
+        rows = steering.subset_table(get_engine(), ask)
+        steer.keep_subsets(ask, rows)
+    if rows := steer.subsets_of(ask):
         wide = st.column_config.TextColumn(width="large")
         st.dataframe(rows, hide_index=True, height="content", row_height=64, column_config={"text": wide})
 
 
-def dose_response(view: steer.SteerState) -> None:
+def dose_response(base: SteeringAsk) -> None:
     """A grid of strengths for each edit, or for all of them together, as a background job."""
-    if not view.ask.interventions:
+    if not base.interventions:
         raise BadAsk("There is no edit to make stronger: add a latent above.")
-    with st.form(steer.SWEEP_FORM, border=False):
+    with st.form(PAGE.key("sweep"), border=False):
         first, second, third = st.columns(3)
-        low, high = first.slider("Factors on every amount", -4.0, 4.0, (-2.0, 2.0), 0.5, key=steer.SWEEP_RANGE, help=TERMS["factor"])
-        steps = second.number_input("Steps", 2, 21, 5, key=steer.SWEEP_STEPS)
-        seeds = third.number_input("Seeds", 1, 50, 4, key=steer.SWEEP_SEEDS)
-        how = first.segmented_control("Curves", ("one an edit", "all together"), default="one an edit", key=steer.SWEEP_HOW, required=True)
-        kind = second.selectbox("Rule", ("none", *RuleKind), key=steer.SWEEP_RULE, help=TERMS["rule"])
-        text = third.text_input("Words or regular expression", key=steer.SWEEP_TEXT)
-        word = first.text_input("Word whose probability is wanted", key=steer.SWEEP_WORD, help=TERMS["word"])
+        low, high = first.slider("Factors on every amount", -4.0, 4.0, (-2.0, 2.0), 0.5, key=PAGE.key("sweep range"), help=TERMS["factor"])
+        steps = second.number_input("Steps", 2, 21, 5, key=PAGE.key("sweep steps"))
+        seeds = third.number_input("Seeds", 1, 50, 4, key=PAGE.key("sweep seeds"))
+        ways = ("one per edit", "all together")
+        how = first.segmented_control("Curves", ways, default=ways[0], key=PAGE.key("sweep curves"), required=True)
+        kind = second.selectbox("Rule", ("none", *RuleKind), key=PAGE.key("sweep rule"), help=TERMS["rule"])
+        text = third.text_input("Words or regular expression", key=PAGE.key("sweep text"))
+        word = first.text_input("Word whose probability is wanted", key=PAGE.key("sweep word"), help=TERMS["word"])
         started = st.form_submit_button("Measure", icon=":material/show_chart:")
     if started:
         factors = tuple(sorted({round(low + (high - low) * i / (steps - 1), 4) for i in range(int(steps))}))
-        sampling = view.ask.sampling
+        sampling = base.sampling
         if seeds > 1 and sampling.temperature == 0:
             sampling = replace(sampling, temperature=0.8)
-        edits = view.ask.interventions
+        edits = base.interventions
         curves = tuple(Curve(f"{i + 1}: {edit.direction}", (edit,)) for i, edit in enumerate(edits))
         rule = None if kind == "none" else Rule(RuleKind(kind), "" if kind == RuleKind.REFUSAL else text)
         ask = SweepAsk(
-            view.ask.prompt,
-            curves if how == "one an edit" else (Curve("all together", edits),),
+            base.prompt,
+            curves if how == ways[0] else (Curve(ways[1], edits),),
             factors,
             int(seeds),
             sampling,
@@ -97,7 +103,7 @@ def dose_response(view: steer.SteerState) -> None:
         )
         study = StudyRunner(get_engine())
         steer.keep_job(get_jobs().submit("dose response", ask.n_texts, lambda: sweep(study, ask), study.stop))
-    if sampling_note := _sampling_note(view.ask.sampling):
+    if sampling_note := _sampling_note(base.sampling):
         st.caption(sampling_note)
     if id := steer.job():
         _watch(get_jobs().get(id).id)
@@ -116,7 +122,7 @@ def _watch(job_id: str) -> None:
         if not job.state.ended:
             bar, cancel = st.columns([5, 1], vertical_alignment="center")
             bar.progress(job.done / max(1, job.total), text=f"{job.state.value}: {job.done} of {job.total} texts")
-            cancel.button("Cancel", key=steer.SWEEP_CANCEL, on_click=get_jobs().cancel, args=(job_id,))
+            cancel.button("Cancel", key=PAGE.key("sweep cancel"), on_click=get_jobs().cancel, args=(job_id,))
         elif going:
             st.rerun()
         elif job.error:
@@ -132,7 +138,7 @@ def _watch(job_id: str) -> None:
 def _draw_sweep(progress: SweepProgress) -> None:
     drawn = {name: curves for name in present_steer.FIGURES if (curves := present_steer.curve_points(progress.points, name))}
     for at, (column, (name, curves)) in enumerate(zip([*st.columns(2), *st.columns(2), *st.columns(2)], drawn.items(), strict=False)):
-        column.plotly_chart(dose_curves(curves, y_title=name), key=f"{steer.SWEEP_FIGURE}_{at}")
+        column.plotly_chart(dose_curves(curves, y_title=name), key=PAGE.key(f"sweep figure {at}"))
     with st.expander("Table"):
         st.dataframe(table(progress.points), hide_index=True)
     with st.expander("Texts"):
@@ -140,9 +146,8 @@ def _draw_sweep(progress: SweepProgress) -> None:
         st.dataframe(rows, hide_index=True, column_config={"text": st.column_config.TextColumn(width="large")})
 
 
-def saved_runs(view: steer.SteerState) -> None:
+def saved_runs() -> None:
     """Comparisons that were kept on this machine."""
-    del view  # every tab gets it; saved runs depend on nothing on the page
     store = get_store()
     own, runs = str(choice()), []
     for key in store.keys("steer"):
@@ -158,6 +163,6 @@ def saved_runs(view: steer.SteerState) -> None:
             edits = ", ".join(edit["edit"] for edit in record.ask["edits"]) or "no edits"
             text, button = st.columns([5, 1], vertical_alignment="center")
             text.markdown(f"**{failures.plain(record.ask['prompt'][:120])}**  \n{failures.plain(edits)}  \n{moment(record.created)}")
-            button.button("Open", key=f"{steer.OPEN_RUN}_{key}", on_click=steer.open_run, args=(record.ask, get_vectors(), record.model))
+            button.button("Open", key=PAGE.key(f"open {key}"), on_click=steer.open_run, args=(record.ask, get_vectors(), record.model))
             with st.expander("Record"):
                 st.json(record.__dict__)
