@@ -153,7 +153,7 @@ def view_of(ask: SteeringAsk) -> SteerView:
 def first_look(catalog: Catalog) -> SteerView:
     """The first preset whose latents are installed; without any, its prompt alone."""
     first = next(iter(presets_of(catalog).values()), None)
-    return view_of(first.ask) if first else SteerView(next(iter(PRESETS.values())).prompt)
+    return view_of(first.ask if first else SteeringAsk(Prompt(next(iter(PRESETS.values())).prompt)))
 
 
 PAGE = Page("steer", "app_pages/steer.py", SteerView, first_look)
