@@ -17,11 +17,15 @@ class Width(StrEnum):
 
 
 class Part(StrEnum):
-    """The part of a block that a point belongs to."""
+    """The part of a block that a point belongs to, in the order of a forward pass."""
 
-    STREAM = "resid"
-    MLP = "mlp"
+    EMBEDDING = "embed"
     ATTENTION = "attn"
+    MIDDLE = "mid"
+    """The residual stream between attention and MLP."""
+    MLP = "mlp"
+    STREAM = "resid"
+    """The residual stream after the block."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Point(StrEnum):
         "embed",
         PointRow(
             "residual stream before block 0: the token embedding as the block gets it, with positions where the model adds them there",
-            Part.STREAM,
+            Part.EMBEDDING,
             hook="blocks.0.hook_in",
             recorded="blocks.0.hook_resid_pre",
             aliases=("hook_embed", "embed.hook_out"),
@@ -108,7 +112,7 @@ class Point(StrEnum):
         "resid_mid",
         PointRow(
             "residual stream between attention and MLP",
-            Part.STREAM,
+            Part.MIDDLE,
             hook="blocks.{layer}.ln2.hook_in",
             recorded="blocks.{layer}.hook_resid_mid",
             added="attn_out",
@@ -310,3 +314,88 @@ class LatentId:
         if not (index.isascii() and index.isdigit() and len(index) <= 9) or "/" not in sae:
             raise BadName("a latent", text, "RELEASE/NAME/INDEX, for example smollm2-135m/15.resid_post/812")
         return cls(SaeId.parse(sae), int(index))
+
+
+class NodeKind(StrEnum):
+    """What stands at a node of a graph over a model."""
+
+    LATENT = "latent"
+    ERROR = "error"
+    """What the dictionary of a site leaves out: the activation less its reconstruction."""
+    TOKEN = "token"
+    """A token that is read."""
+    LOGIT = "logit"
+    """A token that may come next."""
+
+
+_MOST_POSITIONS = 10**7
+
+
+@dataclass(frozen=True)
+class NodeId:
+    """A node of a graph over a model, at a position of a text or at none.
+
+    Printed `release/name/index` for a latent, `error:15.resid_post`, `token:464` and `logit:464` for the others, each with `@7` behind it
+    at position 7. Made by `of_latent`, `of_error`, `of_token`, `of_logit`.
+    """
+
+    kind: NodeKind
+    position: int | None = None
+    """Token of the text, from 0; None where the node belongs to no text or to all of it."""
+    latent: LatentId | None = None
+    site: Site | None = None
+    """Of an error."""
+    token: int | None = None
+    """Of a token or a logit: its number in the vocabulary."""
+
+    def __post_init__(self) -> None:
+        has = {NodeKind.LATENT: self.latent, NodeKind.ERROR: self.site, NodeKind.TOKEN: self.token, NodeKind.LOGIT: self.token}
+        given = [one for one in (self.latent, self.site, self.token) if one is not None]
+        small = all(number is None or 0 <= number < _MOST_POSITIONS for number in (self.position, self.token))
+        if given != [has[self.kind]] or not small:
+            raise BadName("a node", f"{self.kind} {given} at {self.position}", "a latent, the site of an error, or a token, and a position")
+
+    @classmethod
+    def of_latent(cls, latent: LatentId, position: int | None = None) -> "NodeId":
+        """A latent."""
+        return cls(NodeKind.LATENT, position, latent=latent)
+
+    @classmethod
+    def of_error(cls, site: Site, position: int | None = None) -> "NodeId":
+        """What the dictionary of a site leaves out."""
+        return cls(NodeKind.ERROR, position, site=site)
+
+    @classmethod
+    def of_token(cls, token: int, position: int | None = None) -> "NodeId":
+        """A token that is read."""
+        return cls(NodeKind.TOKEN, position, token=token)
+
+    @classmethod
+    def of_logit(cls, token: int, position: int | None = None) -> "NodeId":
+        """A token that may come after a position."""
+        return cls(NodeKind.LOGIT, position, token=token)
+
+    def __str__(self) -> str:
+        what = self.latent or self.site
+        name = str(self.latent) if self.latent else f"{self.kind.value}:{self.token if what is None else what}"
+        return name if self.position is None else f"{name}@{self.position}"
+
+    @classmethod
+    def parse(cls, text: str) -> "NodeId":
+        """Read what is printed.
+
+        Raises:
+            BadName: if it is of another form.
+        """
+        form = "RELEASE/NAME/INDEX, error:SITE, token:NUMBER or logit:NUMBER, with @POSITION behind it or without"
+        match = re.fullmatch(r"(.*?)(?:@([0-9]{1,7}))?", text, re.DOTALL)
+        assert match is not None
+        name, position = match[1], None if match[2] is None else int(match[2])
+        if "/" in name:
+            return cls.of_latent(LatentId.parse(name), position)
+        kind, _, what = name.partition(":")
+        if kind == NodeKind.ERROR:
+            return cls.of_error(Site.parse(what), position)
+        if kind not in (NodeKind.TOKEN, NodeKind.LOGIT) or not re.fullmatch(r"[0-9]{1,7}", what):
+            raise BadName("a node", text, form)
+        return cls(NodeKind(kind), position, token=int(what))

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, TypeVar, Union, cast, get_args, get_o
 import numpy as np
 
 from dashboard.analysis.errors import AnalysisError
-from dashboard.analysis.names import LatentId, ModelId, SaeId, Site
+from dashboard.analysis.names import LatentId, ModelId, NodeId, SaeId, Site
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class _Parsed(Protocol):
         ...
 
 
-_NAMES: tuple[type[Any], ...] = (LatentId, SaeId, ModelId, Site)
+_NAMES: tuple[type[Any], ...] = (LatentId, SaeId, ModelId, Site, NodeId)
 """Written as they print, read by their `parse`."""
 _CLASS = "class"
 """Key of the name of a dataclass, where several are possible. No field can be called so."""

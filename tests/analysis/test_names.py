@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.analysis.errors import BadName
-from dashboard.analysis.names import LatentId, ModelId, Point, SaeId, Site, hook_of_site, point_of_code, point_of_module, site_of_hook
+from dashboard.analysis.names import (
+    LatentId,
+    ModelId,
+    NodeId,
+    NodeKind,
+    Point,
+    SaeId,
+    Site,
+    hook_of_site,
+    point_of_code,
+    point_of_module,
+    site_of_hook,
+)
 
 words = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,12}", fullmatch=True)
 sites = st.builds(Site, st.integers(0, 999), st.sampled_from(sorted({*Point} - {Point.EMBED}))) | st.just(Site(0, Point.EMBED))
@@ -27,6 +39,56 @@ def test_a_latent_is_read_as_it_is_printed(sae: SaeId, index: int) -> None:
     latent = LatentId(sae, index)
     assert LatentId.parse(str(latent)) == latent
     assert SaeId.parse(str(sae)) == sae
+
+
+latents = st.builds(LatentId, saes, st.integers(0, 10**8))
+at = st.none() | st.integers(0, 10**7 - 1)
+tokens = st.integers(0, 10**7 - 1)
+nodes = (
+    st.builds(NodeId.of_latent, latents, at)
+    | st.builds(NodeId.of_error, sites, at)
+    | st.builds(NodeId.of_token, tokens, at)
+    | st.builds(NodeId.of_logit, tokens, at)
+)
+
+
+@given(nodes)
+def test_a_node_is_read_as_it_is_printed(node: NodeId) -> None:
+    assert NodeId.parse(str(node)) == node
+    assert " " not in str(node)
+
+
+@given(latents)
+def test_a_latent_at_no_position_is_printed_as_the_latent(latent: LatentId) -> None:
+    assert str(NodeId.of_latent(latent)) == str(latent)
+
+
+def test_what_looks_like_a_position_in_the_name_of_an_sae_is_none() -> None:
+    assert NodeId.parse("a/x@1/5") == NodeId.of_latent(LatentId(SaeId("a", "x@1"), 5))
+    assert NodeId.parse("a/x@1/5@7") == NodeId.of_latent(LatentId(SaeId("a", "x@1"), 5), 7)
+    assert NodeId.parse("error:1/x/5") == NodeId.of_latent(LatentId(SaeId("error:1", "x"), 5))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "token", "token:", "token:x", "logit:-1", "error:resid_post", "latent:3", "a/b", "token:1@", "token:1@x"]
+)
+def test_what_is_not_a_node_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(BadName, match=r"The form is"):
+        NodeId.parse(text)
+
+
+def test_a_node_is_exactly_what_its_kind_says() -> None:
+    latent = LatentId(SaeId("a", "b"), 1)
+    for wrong in (
+        {"kind": NodeKind.LATENT},
+        {"kind": NodeKind.LATENT, "token": 3},
+        {"kind": NodeKind.ERROR, "latent": latent},
+        {"kind": NodeKind.TOKEN, "token": 3, "latent": latent},
+        {"kind": NodeKind.LOGIT, "token": -1},
+        {"kind": NodeKind.LATENT, "latent": latent, "position": -1},
+    ):
+        with pytest.raises(BadName):
+            NodeId(**wrong)  # pyright: ignore[reportArgumentType]
 
 
 @given(words, words | st.none())

@@ -16,9 +16,10 @@ from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.matching import Match, MatchAsk
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.errors import BadAsk, NotMeasured
+from dashboard.analysis.graphs import Evidence, Figure, GraphEdge, GraphNode, LatentGraph
 from dashboard.analysis.index.file import read_index
 from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowLayer, FlowNode, FlowSuite, LitGraph
-from dashboard.analysis.names import LatentId, Point, SaeId, Site
+from dashboard.analysis.names import LatentId, NodeId, Point, SaeId, Site
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.analysis.studies.record import RunRecord
 from dashboard.analysis.tokens import Prompt
@@ -232,6 +233,34 @@ def report(graph: FlowGraph, record: RunRecord, both: bool = False) -> dict[str,
     ]
     said = {"span": list(graph.span), "notes": list(graph.notes), "path": [str(latent) for latent in graph.path]}
     return {"nodes": nodes, "edges": edges, "record": {**asdict(record), **said}}
+
+
+def as_latent_graph(graph: FlowGraph, record: RunRecord | None = None) -> LatentGraph:
+    """The graph as every graph is drawn and kept: a link's weight is its cosine, and it is doubtful where the match is not mutual."""
+    nodes = tuple(
+        GraphNode(
+            NodeId.of_latent(node.latent),
+            node.site,
+            node.label,
+            tuple(Figure(name, getattr(node, name)) for name in ("s_res", "s_mlp", "s_att", "density", "maximum")),
+            tuple(name for name, holds in (("path", node.on_path), ("span", node.in_span)) if holds),
+        )
+        for node in graph.nodes
+    )
+    return LatentGraph(nodes, tuple(map(as_graph_edge, graph.edges)), NodeId.of_latent(graph.ask.seed), graph.notes, record)
+
+
+def as_graph_edge(edge: FlowEdge) -> GraphEdge:
+    """A link with its cosine as evidence, and what is not mutual about the match as notes."""
+    notes: list[str] = []
+    if edge.gap:
+        notes.append(f"over a gap of {edge.gap} layers")
+    if edge.back != edge.source:
+        notes.append(f"the later one's best there is {edge.back} ({edge.back_cosine:.2f})")
+    if edge.forth != edge.target:
+        notes.append(f"the earlier one's best there is {edge.forth} ({edge.forth_cosine:.2f})")
+    ends = NodeId.of_latent(edge.source), NodeId.of_latent(edge.target)
+    return GraphEdge(*ends, edge.cosine, (Evidence("cosine", edge.cosine),), tuple(notes), not edge.mutual)
 
 
 def ask_data(ask: FlowAsk) -> dict[str, Any]:

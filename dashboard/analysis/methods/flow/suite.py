@@ -19,7 +19,7 @@ def find_suite(catalog: Catalog, sae: SaeId) -> FlowSuite:
         BadAsk: if it is of no site that a flow has, or its layer has no residual dictionary.
     """
     own = catalog.get(sae)
-    if own.site.point.row.part is Part.STREAM and own.site.point is not Point.RESID_POST:
+    if own.site.point.row.part in (Part.EMBEDDING, Part.MIDDLE):
         raise BadAsk(f"{sae} reads {own.site}; a flow runs through residual, mlp and attention dictionaries. Choose one of these.")
     specs = [spec for spec in catalog.release_of(sae) if spec.model == own.model and _fits(spec, own)]
 
@@ -52,8 +52,6 @@ def _fits(spec: SaeSpec, own: SaeSpec) -> bool:
 
 def _points(part: Part) -> tuple[Point, ...]:
     """Where a dictionary of a part of a layer may read: first what the part adds to the stream, then what goes through its matrix."""
-    if part is Part.STREAM:
-        return (Point.RESID_POST,)
     return tuple(sorted((point for point in Point if point.row.part is part), key=lambda point: point.row.matrix is not None))
 
 
@@ -68,7 +66,7 @@ def _with(layer: FlowLayer, own: SaeSpec) -> FlowLayer:
             return replace(layer, resid=own.id)
         case Part.MLP:
             return replace(layer, mlp=own.id)
-        case Part.ATTENTION:
+        case _:
             return replace(layer, attn=own.id)
 
 

@@ -14,7 +14,8 @@ from dashboard.analysis.asks.model_card import ModelCard
 from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk, UnknownLatent
-from dashboard.analysis.methods.flow.graph import ask_data, build, lit, report
+from dashboard.analysis.graphs import Evidence
+from dashboard.analysis.methods.flow.graph import as_latent_graph, ask_data, build, lit, report
 from dashboard.analysis.methods.flow.results import FlowAsk, FlowGraph, FlowSuite
 from dashboard.analysis.methods.flow.suite import find_suite
 from dashboard.analysis.model.bridge import LoadedModel
@@ -266,6 +267,21 @@ def test_nodes_light_up_by_their_activations_on_the_text(chain: LocalRunner) -> 
         capture = chain.ask(CaptureAsk(Prompt(TEXT), (latent.sae,)))
         np.testing.assert_array_equal(value, capture.activations[latent.sae].of_latent(latent.index))
         assert len(value) == len(shown.texts) == len(shown.special) and shown.texts == capture.tokens.texts
+
+
+@pytest.mark.parametrize("seed", ["2.resid_post/7", "3.mlp_out/2"])
+def test_a_flow_graph_is_a_latent_graph_with_its_cosines_as_evidence(seed: str) -> None:
+    graph = random_rows().graph(seed, t_res=-1.0, t_module=-1.0, top=2, pruned=False)
+    made = as_latent_graph(graph)
+    assert [node.key for node in made.nodes] == [node.id for node in graph.nodes] and str(made.focus) == str(graph.ask.seed)
+    assert made.notes == graph.notes and not made.has_positions
+    for edge, ours in zip(made.edges, graph.edges, strict=True):
+        assert (str(edge.source), str(edge.target), edge.weight) == (str(ours.source), str(ours.target), ours.cosine)
+        assert edge.evidence == (Evidence("cosine", ours.cosine),) and edge.is_doubtful is not ours.mutual
+        assert len(edge.notes) == (ours.back != ours.source) + (ours.forth != ours.target)
+    first, ours = made.nodes[-1], graph.nodes[-1]
+    assert (first.site, first.figure("s_res"), first.figure("s_att")) == (ours.site, ours.s_res, ours.s_att)
+    assert {node.key for node in made.nodes if "path" in node.tags} == {*map(str, graph.path)}
 
 
 def test_the_report_is_plain_data_with_latents_by_name(chain: LocalRunner) -> None:
