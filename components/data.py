@@ -248,13 +248,25 @@ class ListedRow:
 class GraphRow(StrEnum):
     """The row of a node, from the top of the canvas down; in a layer, data flows from the last row to the first."""
 
+    LOGIT = "logit"
     RESID = "resid"
     MLP = "mlp"
+    MID = "mid"
     ATTN = "attn"
+    EMBED = "embed"
+
+
+class GraphKind(StrEnum):
+    """What a node is; its shape, together with its row."""
+
+    LATENT = "latent"
+    ERROR = "error"
+    TOKEN = "token"
+    LOGIT = "logit"
 
 
 class GraphRole(StrEnum):
-    """What a node comes from; its colour."""
+    """What a node comes from, or what it is; its colour."""
 
     NOT_KNOWN = "not_known"
     NOWHERE = "nowhere"
@@ -265,24 +277,32 @@ class GraphRole(StrEnum):
     RES_ATT = "res_att"
     MLP_ATT = "mlp_att"
     RES_MLP_ATT = "res_mlp_att"
+    ERROR = "error"
+    TOKEN = "token"
+    LOGIT = "logit"
 
 
 @dataclass(frozen=True)
 class GraphNode:
-    """A latent in a graph over layers."""
+    """A latent, or what else stands in a graph over a model."""
 
     key: str
     """Its full name; comes back when it is clicked."""
     layer: int
     row: GraphRow
     index: int
-    """In its dictionary; the short name that is drawn."""
+    """In its dictionary, or of a token in the vocabulary; the short name that is drawn, unless `name` is."""
     label: str
     """What it seems to be about; empty where nobody says."""
     role: GraphRole
     note: str
     """Shown under name and label when it is hovered."""
     is_seed: bool = False
+    kind: GraphKind = GraphKind.LATENT
+    name: str = ""
+    """Drawn instead of the index."""
+    position: int | None = None
+    """Token of a text, from 0; where any node of a graph has one, columns are positions, and not layers."""
 
 
 @dataclass(frozen=True)
@@ -292,11 +312,11 @@ class GraphEdge:
     source: str
     target: str
     weight: float
-    """Cosine, -1 to 1; its width."""
+    """Cosine, -1 to 1, or an effect with its sign; its width."""
     note: str
     """Shown when it is hovered."""
     is_mutual: bool = True
-    """Each end is the other's best; drawn dashed if not."""
+    """Each end is the other's best, or nothing else speaks against the link; drawn dashed if not."""
 
     @property
     def key(self) -> str:

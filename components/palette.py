@@ -39,8 +39,11 @@ ORIGINS = {
     "res_att": ("#4a9ccb", "#9bd5f2"),
     "mlp_att": ("#8a7a00", "#e3d84a"),
     "res_mlp_att": ("#6a4fb3", "#b9a5f0"),
+    "error": ("#a5524a", "#d98c83"),
+    "token": ("#4f5661", "#c3c9d2"),
+    "logit": ("#1f1b16", "#ece8e1"),
 }
-"""What a latent comes from, (light, dark): Okabe-Ito hues and their neighbours; grey for nothing."""
+"""What a latent comes from, or what a node is that is no latent, (light, dark): Okabe-Ito hues and their neighbours; grey for nothing."""
 
 LIGHT = {
     "paper": "#fffdf9",

@@ -1,5 +1,5 @@
 # pyright: basic
-"""A graph over layers as files, and back: a web page of its own, GraphML, and the JSON that circuit-tracer's viewers read."""
+"""A graph over a model as files, and back: a web page of its own, GraphML, and the JSON that circuit-tracer's viewers read."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from typing import Any
 import networkx as nx
 
 from components.assets import HTML, source
-from components.data import GraphEdge, GraphGroup, GraphNode, GraphRole, GraphRow
-from components.graph.picture import FlowPicture, from_networkx, picture, to_networkx, vis_library
+from components.data import GraphEdge, GraphGroup, GraphKind, GraphNode, GraphRole, GraphRow
+from components.graph.picture import GraphPicture, from_networkx, further, picture, to_networkx, vis_library
 from components.graph_canvas import canvas_data
 from components.pages.one_component import STYLE, hashed
 from components.palette import css_variables
@@ -48,7 +48,7 @@ clicked("clicked", { kind: "click", node: data.selected, edge: "" });
 
 
 def web_page(
-    drawn: FlowPicture, title: str, lines: Sequence[tuple[str, str]] = (), *, pinned: Sequence[str] = (), groups: Sequence[GraphGroup] = ()
+    drawn: GraphPicture, title: str, lines: Sequence[tuple[str, str]] = (), *, pinned: Sequence[str] = (), groups: Sequence[GraphGroup] = ()
 ) -> str:
     """An HTML file, rendered by pyvis, with the library and everything else inside: it opens without a network.
 
@@ -62,7 +62,7 @@ def web_page(
     script = js.replace("export default function", "const draw = function", 1) + _MOUNT
     library = vis_library()
     allowed = f"script-src {hashed(library)} {hashed(script)}; style-src {hashed(style)} {hashed(css)}"
-    network = picture(drawn.nodes, drawn.edges).network
+    network = picture(drawn.nodes, drawn.edges, drawn.look).network
     network.set_template(str(_FOLDER / "page.html"))
     network.templateEnv.filters["fromjson"] = json.loads
     network.templateEnv.globals.update(
@@ -83,6 +83,7 @@ def read_web_page(text: str) -> Graph:
         graph = nx.DiGraph()
         for one in nodes:
             has = {"layer": one["layer"], "site": one["row"], "index": one["label"], "label": one["meaning"], "origin": one["role"]}
+            has |= {name: one[name] for name in ("kind", "name", "position") if name in one}
             graph.add_node(one["id"], **has, note=one["note"], seed=one["seed"])
         for one in edges:
             graph.add_edge(one["from"], one["to"], weight=one["weight"], note=one["note"], mutual=not one["dashes"])
@@ -159,13 +160,15 @@ def circuit_json(
     selected: str = "",
     groups: Sequence[GraphGroup] = (),
     settings: Mapping[str, Any] | None = None,
+    weights: str = "cosines",
 ) -> dict[str, Any]:
-    """The graph in the form of circuit-tracer's graph files, as far as it fits: there is no prompt, so every node is at position 0.
+    """The graph in the form of circuit-tracer's graph files, as far as it fits: a node of no position is at position 0.
 
     Those viewers know one row a layer; here a layer has three, so their layer is 3 x layer + 0 for attention, 1 for MLP, 2 for the
-    residual stream, which also keeps ids apart. `latent` on each node is our own name for it, which `read_circuit_json` reads.
+    residual stream, which also keeps ids apart. `latent` on each node is our own name for it, which `read_circuit_json` reads, as it
+    does `row`, `kind`, `name` and `position` of nodes that are not latents of these three at no position.
     """
-    ids = {node.key: f"{_depth(node)}_{node.index}_0" for node in nodes}
+    ids = {node.key: _name(node) for node in nodes}
     return {
         "metadata": {
             "slug": slug,
@@ -176,7 +179,7 @@ def circuit_json(
             "node_threshold": 1.0,
             "schema_version": 1,
             "info": {
-                "description": f"{description} Layer here is 3 x layer + 0 attention, 1 MLP, 2 residual stream; weights are cosines.",
+                "description": f"{description} Layer here is 3 x layer + 0 attention, 1 MLP, 2 residual stream; weights are {weights}.",
                 "generator": {"name": generator},
             },
             "generation_settings": dict(settings or {}),
@@ -205,11 +208,17 @@ def read_circuit_json(file: Mapping[str, Any]) -> Graph:
         nodes: list[GraphNode] = []
         for each in file["nodes"]:
             layer, site = divmod(int(each["layer"]), 3)
-            row = (GraphRow.ATTN, GraphRow.MLP, GraphRow.RESID)[site]
+            row = GraphRow(each.get("row", _ROWS[site]))
             key_of[each["node_id"]] = str(each["latent"])
             index = int(str(each["node_id"]).split("_")[1])
             role = GraphRole(each.get("origin", GraphRole.NOT_KNOWN))
-            nodes.append(GraphNode(str(each["latent"]), layer, row, index, str(each["clerp"]), role, "", bool(each.get("seed"))))
+            kind, position = GraphKind(each.get("kind", GraphKind.LATENT)), each.get("position")
+            nodes.append(
+                GraphNode(
+                    str(each["latent"]), layer, row, index, str(each["clerp"]), role, "", bool(each.get("seed")),
+                    kind, str(each.get("name", "")), None if position is None else int(position),
+                )
+            )  # fmt: skip
         edges = [GraphEdge(key_of[link["source"]], key_of[link["target"]], float(link["weight"]), "") for link in file["links"]]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"This is not a graph file that the flow page wrote: {type(error).__name__} {error}.") from error
@@ -222,12 +231,12 @@ def _circuit_node(node: GraphNode, name: str) -> dict[str, Any]:
         "node_id": name,
         "feature": (depth + node.index) * (depth + node.index + 1) // 2 + node.index,
         "layer": str(depth),
-        "ctx_idx": 0,
-        "feature_type": "cross layer transcoder",
-        "jsNodeId": name.rpartition("_")[0] + "-0",
+        "ctx_idx": node.position or 0,
+        "feature_type": _TYPES[node.kind],
+        "jsNodeId": f"{name.rpartition('_')[0]}-{node.position or 0}",
         "clerp": node.label,
         "token_prob": 0.0,
-        "is_target_logit": False,
+        "is_target_logit": node.kind is GraphKind.LOGIT and node.is_seed,
         "run_idx": 0,
         "reverse_ctx_idx": 0,
         "influence": None,
@@ -235,8 +244,27 @@ def _circuit_node(node: GraphNode, name: str) -> dict[str, Any]:
         "latent": node.key,
         "origin": node.role.value,
         "seed": node.is_seed,
+        **({} if node.row in _ROWS else {"row": node.row.value}),
+        **further(node),
     }
 
 
+_ROWS = (GraphRow.ATTN, GraphRow.MLP, GraphRow.RESID)
+_SLOTS = {GraphRow.EMBED: 0, GraphRow.ATTN: 0, GraphRow.MID: 0, GraphRow.MLP: 1, GraphRow.RESID: 2, GraphRow.LOGIT: 2}
+_TYPES = {
+    GraphKind.LATENT: "cross layer transcoder",
+    GraphKind.ERROR: "mlp reconstruction error",
+    GraphKind.TOKEN: "embedding",
+    GraphKind.LOGIT: "logit",
+}
+"""As circuit-tracer calls what we have."""
+
+
 def _depth(node: GraphNode) -> int:
-    return 3 * node.layer + (GraphRow.ATTN, GraphRow.MLP, GraphRow.RESID).index(node.row)
+    return 3 * node.layer + _SLOTS[node.row]
+
+
+def _name(node: GraphNode) -> str:
+    """Layer, index and position; what shares these with a latent of the three rows says besides what it is."""
+    own = "" if node.kind is GraphKind.LATENT and node.row in _ROWS else f"{node.row.value}{node.kind.value}"
+    return f"{own}{_depth(node)}_{node.index}_{node.position or 0}"

@@ -12,11 +12,11 @@ import networkx as nx
 import pyvis
 from pyvis.network import Network
 
-from components.data import GraphEdge, GraphNode, GraphRole, GraphRow
+from components.data import GraphEdge, GraphKind, GraphNode, GraphRole, GraphRow
 from components.graph.layout import Layout, lay_out
 
-SHAPES = {GraphRow.RESID: "dot", GraphRow.MLP: "square", GraphRow.ATTN: "triangle"}
-ROW_NAMES = {GraphRow.RESID: "residual", GraphRow.MLP: "MLP", GraphRow.ATTN: "attention"}
+_SHAPES = {GraphRow.MLP: "square", GraphRow.ATTN: "triangle"}
+_KIND_SHAPES = {GraphKind.ERROR: "diamond", GraphKind.TOKEN: "square", GraphKind.LOGIT: "star"}
 ROLE_NAMES = {
     GraphRole.NOT_KNOWN: "not known",
     GraphRole.NOWHERE: "from nowhere",
@@ -27,6 +27,9 @@ ROLE_NAMES = {
     GraphRole.RES_ATT: "residual + attention",
     GraphRole.MLP_ATT: "MLP + attention",
     GraphRole.RES_MLP_ATT: "all three",
+    GraphRole.ERROR: "error of a dictionary",
+    GraphRole.TOKEN: "token",
+    GraphRole.LOGIT: "logit",
 }
 _SIZE, _WIDEST = 11, 9.0
 OPTIONS: dict[str, Any] = {
@@ -53,7 +56,20 @@ OPTIONS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class FlowPicture:
+class GraphLook:
+    """What a graph's drawing says beside its nodes and edges."""
+
+    legend: str = "comes from"
+    """What stands before the colours that are there."""
+    signed: bool = False
+    """True: a weight below 0 is an effect against, drawn as wide as one of the same size for, in another colour. False: it is a cosine,
+    and the less the thinner."""
+    titles: tuple[tuple[int, str], ...] = ()
+    """What positions are called."""
+
+
+@dataclass(frozen=True)
+class GraphPicture:
     """A graph, ready to be drawn."""
 
     nodes: tuple[GraphNode, ...]
@@ -62,10 +78,12 @@ class FlowPicture:
     network: Network
     token: str
     """Stands for exactly this graph: a click that carries another one is stale."""
+    look: GraphLook = GraphLook()
 
 
 def to_networkx(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge]) -> nx.DiGraph:
-    """The graph with plain attributes: layer, site, index, label, origin, note, seed; on edges weight, note, mutual."""
+    """The graph with plain attributes: layer, site, index, label, origin, note, seed, and where it has them kind, name and position; on
+    edges weight, note, mutual."""
     graph = nx.DiGraph()
     for node in nodes:
         graph.add_node(
@@ -77,10 +95,19 @@ def to_networkx(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge]) -> nx.Di
             origin=node.role.value,
             note=node.note,
             seed=node.is_seed,
+            **further(node),
         )
     for edge in edges:
         graph.add_edge(edge.source, edge.target, weight=float(edge.weight), note=edge.note, mutual=edge.is_mutual)
     return graph
+
+
+def further(node: GraphNode) -> dict[str, Any]:
+    """What a node has that a latent of no position has not."""
+    found: dict[str, Any] = {} if node.kind is GraphKind.LATENT else {"kind": node.kind.value}
+    if node.name:
+        found["name"] = node.name
+    return found if node.position is None else {**found, "position": node.position}
 
 
 def from_networkx(graph: nx.DiGraph) -> tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]:
@@ -93,6 +120,8 @@ def from_networkx(graph: nx.DiGraph) -> tuple[tuple[GraphNode, ...], tuple[Graph
         GraphNode(
             str(key), int(has["layer"]), GraphRow(has["site"]), int(has["index"]), str(has.get("label", "")),
             GraphRole(has.get("origin", GraphRole.NOT_KNOWN)), str(has.get("note", "")), bool(has.get("seed", False)),
+            GraphKind(has.get("kind", GraphKind.LATENT)), str(has.get("name", "")),
+            None if has.get("position") is None else int(has["position"]),
         )
         for key, has in graph.nodes(data=True)
     )  # fmt: skip
@@ -103,46 +132,66 @@ def from_networkx(graph: nx.DiGraph) -> tuple[tuple[GraphNode, ...], tuple[Graph
     return nodes, edges
 
 
-def picture(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge]) -> FlowPicture:
+def picture(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], look: GraphLook | None = None) -> GraphPicture:
     """Lay a graph out and hand it to pyvis.
 
     Raises:
         ValueError: if a node comes twice, or an edge goes backward or ends nowhere.
     """
-    layout = lay_out(nodes, edges)
-    graph = to_networkx(nodes, edges)
+    look = look or GraphLook()
+    layout = lay_out(nodes, edges, dict(look.titles))
     network = Network(directed=True, cdn_resources="in_line")
-    for key, has in graph.nodes(data=True):
-        x, y = layout.at[key]
-        row = GraphRow(has["site"])
+    for node in nodes:
+        x, y = layout.at[node.key]
         network.add_node(
-            key,
-            label=str(has["index"]),
-            shape=SHAPES[row],
+            node.key,
+            label=str(node.index),
+            shape=shape_of(node),
             x=x,
             y=y,
-            size=_SIZE if row is GraphRow.RESID else _SIZE - 2,
-            meaning=has["label"],
-            role=has["origin"],
-            row=has["site"],
-            layer=has["layer"],
-            note=has["note"],
-            seed=has["seed"],
-            above=row is GraphRow.RESID,
+            size=_SIZE if node.row is GraphRow.RESID else _SIZE - 2,
+            meaning=node.label,
+            role=node.role.value,
+            row=node.row.value,
+            layer=node.layer,
+            note=node.note,
+            seed=node.is_seed,
+            above=node.row is GraphRow.RESID,
+            **further(node),
         )
-    for source, target, has in graph.edges(data=True):
+    largest = max([1.0, *(abs(edge.weight) for edge in edges)])
+    for edge in edges:
         network.add_edge(
-            source,
-            target,
-            id=f"{source} {target}",
-            width=round(0.75 + _WIDEST * max(0.0, has["weight"]) ** 1.5, 3),
-            weight=has["weight"],
-            note=has["note"],
-            dashes=not has["mutual"],
+            edge.source,
+            edge.target,
+            id=edge.key,
+            width=round(width_of(edge, look, largest), 3),
+            weight=float(edge.weight),
+            note=edge.note,
+            dashes=not edge.is_mutual,
+            **({"against": True} if look.signed and edge.weight < 0 else {}),
         )
     network.set_options(json.dumps(OPTIONS))
-    said = json.dumps([[asdict(node) for node in nodes], [asdict(edge) for edge in edges]], sort_keys=True)
-    return FlowPicture(tuple(nodes), tuple(edges), layout, network, sha256(said.encode()).hexdigest()[:16])
+    return GraphPicture(tuple(nodes), tuple(edges), layout, network, _token(nodes, edges, look), look)
+
+
+def _token(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], look: GraphLook) -> str:
+    optional = ("kind", "name", "position")
+    said = [[{**{key: one for key, one in asdict(node).items() if key not in optional}, **further(node)} for node in nodes]]
+    said.append([asdict(edge) for edge in edges])
+    if look != GraphLook():
+        said.append([asdict(look)])
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def shape_of(node: GraphNode) -> str:
+    """What a node is drawn as, in vis-network's words: by what it is, a latent by its row."""
+    return _KIND_SHAPES.get(node.kind) or _SHAPES.get(node.row, "dot")
+
+
+def width_of(edge: GraphEdge, look: GraphLook, largest: float) -> float:
+    """How wide a link is drawn, px, where `largest` is the size of the strongest, or 1 if that is less."""
+    return 0.75 + _WIDEST * (max(0.0, abs(edge.weight) if look.signed else edge.weight) / largest) ** 1.5
 
 
 def vis_library() -> str:

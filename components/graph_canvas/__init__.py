@@ -1,4 +1,4 @@
-"""A graph over layers on a canvas of vis-network: hover dims the rest, a click returns a node or an edge.
+"""A graph over a model on a canvas of vis-network: hover dims the rest, a click returns a node or an edge.
 
 A new selection, other pins or other heat redraw the same graph where it stands; only another graph is laid out anew.
 """
@@ -12,14 +12,14 @@ import streamlit as st
 
 from components.assets import declare
 from components.data import ClickKind, GraphClick, GraphGroup, GraphHeat, GraphRole
-from components.graph.picture import ROLE_NAMES, ROW_NAMES, FlowPicture
+from components.graph.picture import ROLE_NAMES, GraphPicture
 from components.vis_network import vis_network
 
 _mount = declare(Path(__file__).parent)
 
 
-def flow_canvas(
-    drawn: FlowPicture,
+def graph_canvas(
+    drawn: GraphPicture,
     *,
     selected: str = "",
     pinned: Sequence[str] = (),
@@ -33,7 +33,7 @@ def flow_canvas(
     """Draw a graph. A click calls `on_click`; `read_click` makes sense of `st.session_state[key]["clicked"]`.
 
     `selected` is a node's or an edge's key. `heat` says how brightly nodes are lit, `heat_legend` what full light is; None for no
-    light at all. `span` underlines the layers from its first to its last. Keys: arrows walk along nodes, Enter is a click, p or
+    light at all. `span` underlines the columns from its first to its last. Keys: arrows walk along nodes, Enter is a click, p or
     Shift+Enter a click with Shift, Ctrl+Enter a double click.
     """
     data = canvas_data(drawn, selected=selected, pinned=pinned, heat=heat, heat_legend=heat_legend, groups=groups, span=span)
@@ -43,7 +43,7 @@ def flow_canvas(
 
 
 def canvas_data(
-    drawn: FlowPicture,
+    drawn: GraphPicture,
     *,
     selected: str = "",
     pinned: Sequence[str] = (),
@@ -52,7 +52,7 @@ def canvas_data(
     groups: Sequence[GraphGroup] = (),
     span: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """What the browser gets, for `flow_canvas` and for a page of its own."""
+    """What the browser gets, for `graph_canvas` and for a page of its own."""
     network: Any = drawn.network  # pyvis says nothing of its types
     layout = drawn.layout
     return {
@@ -61,8 +61,9 @@ def canvas_data(
         "edges": network.edges,
         "options": network.options,
         "columns": [asdict(column) for column in layout.columns],
-        "bands": [{"name": ROW_NAMES[band.row], "top": band.top, "bottom": band.bottom} for band in layout.bands],
+        "bands": [{"name": band.title, "top": band.top, "bottom": band.bottom} for band in layout.bands],
         "legend": [[role.value, ROLE_NAMES[role]] for role in GraphRole if any(node.role is role for node in drawn.nodes)],
+        "legend_title": drawn.look.legend,
         "selected": selected,
         "pinned": list(pinned),
         "heat": None if heat is None else {key: [one.share, one.said] for key, one in heat.items()},
@@ -72,7 +73,7 @@ def canvas_data(
     }
 
 
-def read_click(value: object, drawn: FlowPicture) -> GraphClick | str:
+def read_click(value: object, drawn: GraphPicture) -> GraphClick | str:
     """What was clicked, or why that is refused: the graph on the screen may have changed since, or the message is of no known form."""
     fields = cast("Mapping[str, object]", value if isinstance(value, Mapping) else {})
     kind, graph, node, edge = (str(fields.get(name) or "") for name in ("kind", "graph", "node", "edge"))
@@ -87,6 +88,6 @@ def read_click(value: object, drawn: FlowPicture) -> GraphClick | str:
     return GraphClick(ClickKind(kind), graph, node, edge)
 
 
-def nodes_of(drawn: FlowPicture) -> Collection[str]:
+def nodes_of(drawn: GraphPicture) -> Collection[str]:
     """The keys of all nodes."""
     return {node.key for node in drawn.nodes}

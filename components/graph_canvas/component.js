@@ -1,4 +1,4 @@
-// A graph over layers. vis-network holds places and finds what is under the pointer; bands, rings, light and supernodes are drawn here.
+// A graph over a model. vis-network holds places and finds what is under the pointer; bands, rings, light and supernodes are drawn here.
 const canvases = new WeakMap();
 const PITCH = 120, MAX_LABEL = 150, SIDE = 20, GUTTER = 16, HEAD = 26, FOOT = 10, BELOW = 34, NAME = 14, SMALLEST = 0.55, SHORTEST = 4;
 
@@ -11,11 +11,11 @@ function whenVis() {
 }
 
 // Colours of the page as a canvas understands them.
-function colours(probe) {
+function colours(probe, legend) {
   const of = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
   probe.style.transition = "none";
-  const found = Object.fromEntries(["paper", "ink", "quiet", "line", "focus", "pin0", "pin1", "pin2"].map((name) => [name, of(name)]));
-  for (const role of ["not_known", "nowhere", "res", "mlp", "att", "res_mlp", "res_att", "mlp_att", "res_mlp_att"]) {
+  const found = Object.fromEntries(["paper", "ink", "quiet", "line", "focus", "negative", "pin0", "pin1", "pin2"].map((name) => [name, of(name)]));
+  for (const [role] of legend) {
     found[role] = of(`origin-${role.replaceAll("_", "-")}`);
   }
   probe.style.color = "";
@@ -49,7 +49,7 @@ function labelLines(node, room, font) {
     if (lines.length > 2) break;
   }
   const cut = lines.length > 2;
-  return [node.label, ...lines.slice(0, 2).map((line, i) => {
+  return [node.name ?? node.label, ...lines.slice(0, 2).map((line, i) => {
     const more = cut && i === 1;
     if (pen.measureText(line + (more ? "…" : "")).width <= room) return line + (more ? "…" : "");
     let short = line;
@@ -138,7 +138,7 @@ function restyle(memory) {
     return {
       id: one.id, from: one.from, to: one.to, width: one.width, dashes: one.dashes ? [6, 5] : false,
       arrows: { to: { enabled: memory.stretch > 0.5, scaleFactor: 0.35 } },
-      color: { color: chosen ? look.focus : look.quiet, opacity: chosen ? 1 : faint ? 0.12 : 0.5 },
+      color: { color: chosen ? look.focus : one.against ? look.negative : look.quiet, opacity: chosen ? 1 : faint ? 0.12 : 0.5 },
     };
   }));
 }
@@ -184,9 +184,9 @@ function drawBehind(memory, pencil) {
     const x = column.x * stretch;
     pencil.fillStyle = look.quiet;
     pencil.font = `11px ${memory.font}`;
-    pencil.fillText(column === data.columns[0] ? `layer ${column.layer}` : `${column.layer}`, x, -HEAD + 6);
-    if (data.span && column.layer >= data.span[0] && column.layer <= data.span[1]) {
-      const [before, behind] = data.span.map((end) => (column.layer === end ? 10 : (PITCH * stretch) / 2));
+    pencil.fillText(column.title, x, -HEAD + 6);
+    if (data.span && column.number >= data.span[0] && column.number <= data.span[1]) {
+      const [before, behind] = data.span.map((end) => (column.number === end ? 10 : (PITCH * stretch) / 2));
       pencil.fillRect(x - before, -HEAD + 15, before + behind, 1.5);
     }
     if (column.after_gap) pencil.fillText("···", x - (PITCH * stretch) / 2 - 30 * stretch, -HEAD + 6);
@@ -343,7 +343,7 @@ function listen(memory) {
     event.preventDefault();
     zoom(memory, event.deltaY < 0 ? 1.1 : 1 / 1.1);
   }, { passive: false });
-  memory.probe.addEventListener("transitionend", () => { memory.look = colours(memory.probe); restyle(memory); network.redraw(); });
+  memory.probe.addEventListener("transitionend", () => { memory.look = colours(memory.probe, memory.data.legend); restyle(memory); network.redraw(); });
   let seen = stage.clientWidth;
   memory.watch = new ResizeObserver(() => {
     if (Math.abs(stage.clientWidth - seen) < 2) return;
@@ -389,7 +389,7 @@ function drawBar(memory) {
   };
   const tools = make("span", { className: "tools" }, tool("−", "smaller", () => zoom(memory, 1 / 1.2)), tool("+", "larger", () => zoom(memory, 1.2)), tool("fit", "show all of it", () => fit(memory)));
   const scale = data.heat ? [make("span", { className: "legend" }, make("span", { className: "quiet number" }, "0"), make("span", { className: "ramp" }), make("span", { className: "quiet" }, data.heat_legend))] : [];
-  memory.bar.replaceChildren(make("span", { className: "quiet" }, "comes from"), ...keys, ...scale, make("span", { className: "spring" }), tools);
+  memory.bar.replaceChildren(make("span", { className: "quiet" }, data.legend_title), ...keys, ...scale, make("span", { className: "spring" }), tools);
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -404,7 +404,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   memory.font = getComputedStyle(root).fontFamily;
   drawBar(memory);
   const draw = () => {
-    memory.look = colours(memory.probe);
+    memory.look = colours(memory.probe, memory.data.legend);
     const groups = JSON.stringify(memory.data.groups), same = memory.drawn === memory.data.graph;
     if (!same) build(memory);
     else if (memory.grouped === groups) { restyle(memory); memory.network.redraw(); }

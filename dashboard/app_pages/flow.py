@@ -4,8 +4,8 @@ from functools import partial
 
 import streamlit as st
 
-from components.graph.picture import FlowPicture
-from components.graph_canvas import flow_canvas
+from components.graph.picture import GraphPicture
+from components.graph_canvas import graph_canvas
 from components.hotkeys import hotkeys
 from dashboard.analysis.methods.flow.results import FlowGraph, LitGraph
 from dashboard.ui.flow import answers as flow_answers
@@ -24,10 +24,10 @@ from dashboard.ui.views.flow import PAGE
 catalog, engine = get_catalog(), get_engine()
 
 
-def canvas(view: flow.FlowView, graph: FlowGraph, drawn: FlowPicture, lit: LitGraph | None, name: str) -> None:
+def canvas(view: flow.FlowView, graph: FlowGraph, drawn: GraphPicture, lit: LitGraph | None, name: str) -> None:
     """One graph, lit by the token that is chosen."""
     st.caption(failures.plain(" ".join((present_flow.said_in_short(graph), *graph.notes))))
-    flow_canvas(
+    graph_canvas(
         drawn,
         selected=view.selected or str(view.seed),
         pinned=tuple(map(str, view.pins)),

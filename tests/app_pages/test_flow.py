@@ -5,7 +5,8 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.data import GraphRole, GraphRow
+from components.data import GraphKind, GraphRole, GraphRow
+from components.graph import picture
 from components.graph.files import circuit_json, graphml, web_page
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.flow.graph import build, lit
@@ -17,8 +18,10 @@ from dashboard.analysis.notebook.notebook import LatentList
 from dashboard.analysis.tokens import Prompt
 from dashboard.ui.flow import card as flow_card
 from dashboard.ui.flow import present as present_flow
+from dashboard.ui.parts import graphs
 from dashboard.ui.shell import resources
 from dashboard.ui.views import flow, steer
+from tests.analysis.test_graphs import CIRCUIT
 from tests.app_pages.conftest import Open, drawn, told
 
 PAGE = "app_pages/flow.py"
@@ -285,6 +288,39 @@ def test_the_cross_of_one_pin_takes_away_no_other() -> None:
     app = AppTest.from_function(unpins, default_timeout=60).run()
     assert not app.exception
     assert [one.value for one in app.text] == ["tiny/1.resid_post/1 tiny/2.mlp_out/3"] * 2
+
+
+def test_a_click_lays_nothing_out_again(open_page: Open, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out: list[int] = []
+    monkeypatch.setattr(picture, "lay_out", lambda *graph, lay_out=picture.lay_out: laid_out.append(1) or lay_out(*graph))
+    app = opened(open_page, t_res="0.01")
+    assert len(laid_out) == 1
+    chosen = next(node.id for node in graph_of(runner, t_res=0.01).nodes if node.latent != SEED)
+    widget(app, flow.PAGE.key("choice")).set_value(chosen).run()
+    assert canvas(app)["selected"] == chosen and len(laid_out) == 1
+    widget(app, flow.PAGE.key("t_module")).set_value(1.0).run()
+    assert len(laid_out) == 2
+
+
+def test_the_canvas_draws_any_graph_over_a_model() -> None:
+    drawn_of = graphs.drawn(CIRCUIT, lambda latent: f"label of {latent.index}")
+    kinds = [(node.kind, node.row, node.name or node.index, node.label, node.position) for node in drawn_of.nodes]
+    assert kinds == [
+        (GraphKind.TOKEN, GraphRow.EMBED, "The", "", 0),
+        (GraphKind.LATENT, GraphRow.MLP, 3, "label of 3", 0),
+        (GraphKind.LATENT, GraphRow.RESID, 5, "label of 5", 1),
+        (GraphKind.ERROR, GraphRow.RESID, "error", "", 1),
+        (GraphKind.LOGIT, GraphRow.LOGIT, " dog", "", 1),
+    ]
+    assert [node.role.value for node in drawn_of.nodes] == ["token", "mlp", "res", "error", "logit"]
+    assert [node.is_seed for node in drawn_of.nodes] == [False, False, False, False, True]
+    assert drawn_of.nodes[-1].note == "probability 0.25\nrank not known"
+    signed = drawn_of.edges[1]
+    assert (signed.weight, signed.is_mutual) == (-1.5, False)
+    assert signed.note.splitlines() == ["attribution -1.5000 over 12", "cosine -0.2500", "through head 3"]
+    names = graphs.choices(drawn_of)
+    assert names["token:464@0"] == "0 tokens The at 0" and names[signed.key] == "0 MLP 3 at 0 → 1 residual 5 at 1  -1.50"
+    assert graphs.about(drawn_of, signed.key).endswith("through head 3")
 
 
 def node(site: str, index: int = 0, **has: object) -> FlowNode:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRole, GraphRow
 from components.graph.picture import picture
-from components.graph_canvas import flow_canvas, read_click
+from components.graph_canvas import graph_canvas, read_click
 
 RESIDUAL = (
     (8, 120, "place names, cities of the old world"),
@@ -52,7 +52,7 @@ def click() -> None:
 
 lit = st.toggle("light")
 st.text(f"said: {kept.said}")
-flow_canvas(
+graph_canvas(
     drawn,
     selected=kept.selected,
     pinned=kept.pinned,

@@ -6,13 +6,14 @@ from functools import partial
 import streamlit as st
 
 from components.data import Lane, Scale, TokenCell
-from components.graph.picture import FlowPicture
+from components.graph.picture import GraphPicture
 from components.token_strip import token_strip
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.methods.flow.results import LitGraph
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui.flow import present as present_flow
+from dashboard.ui.parts import graphs
 from dashboard.ui.parts.latent_rows import MAX_PINS
 from dashboard.ui.shell.examples import EXAMPLES
 from dashboard.ui.shell.glossary import TERMS
@@ -92,9 +93,9 @@ def text_strip(view: flow.FlowView, lit: LitGraph) -> None:
         )  # fmt: skip
 
 
-def choice_box(pictures: Sequence[FlowPicture], selected: str) -> None:
+def choice_box(pictures: Sequence[GraphPicture], selected: str) -> None:
     """What a click on a canvas does, for the keyboard."""
-    names = {key: name for drawn in pictures for key, name in present_flow.choices(drawn).items()}
+    names = {key: name for drawn in pictures for key, name in graphs.choices(drawn).items()}
     shown = selected if selected in names else None
     st.selectbox(
         "Latent or link", list(names), format_func=lambda key: names[key], index=None, label_visibility="collapsed",

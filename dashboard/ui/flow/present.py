@@ -1,26 +1,28 @@
-"""A flow graph as plain data of the canvas, and what is said of its nodes and links. Pure functions."""
+"""A flow graph on the canvas, and what is said of its nodes and links."""
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from components.data import GraphEdge, GraphGroup, GraphHeat, GraphNode, GraphRole, GraphRow, LatentRow
-from components.graph.picture import FlowPicture, picture
+from components.data import GraphGroup, GraphHeat, GraphRole, GraphRow, LatentRow
+from components.graph.picture import GraphLook, GraphPicture
+from dashboard.analysis.methods.flow.graph import as_graph_edge, as_latent_graph
 from dashboard.analysis.methods.flow.pair import FiringTogether
 from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.methods.flow.without import Without
-from dashboard.analysis.names import LatentId
+from dashboard.analysis.names import LatentId, NodeId
+from dashboard.ui.parts import graphs
 from dashboard.ui.parts.figures import grouped, percent
 from dashboard.ui.parts.naming import Named
 
 LIKE = 0.2
 """Least share of words, shared / either's, that puts two labels into one supernode."""
-_SHORT = {GraphRow.RESID: "residual", GraphRow.MLP: "MLP", GraphRow.ATTN: "attention"}
 
 
 def row_of(node: FlowNode) -> GraphRow:
     """Its row on the canvas; attention whether it is read before or after W_O."""
-    return GraphRow(node.site.point.row.part.value)
+    return graphs.row_of(node.site)
 
 
 def role_of(node: FlowNode, ask: FlowAsk) -> GraphRole:
@@ -55,34 +57,16 @@ def _note(node: FlowNode) -> str:
 
 def edge_note(edge: FlowEdge) -> str:
     """The cosine, and what is not mutual about the match."""
-    lines = [f"cosine {edge.cosine:.4f}"]
-    if edge.gap:
-        lines.append(f"over a gap of {edge.gap} layers")
-    if edge.back != edge.source:
-        lines.append(f"the later one's best there is {edge.back} ({edge.back_cosine:.2f})")
-    if edge.forth != edge.target:
-        lines.append(f"the earlier one's best there is {edge.forth} ({edge.forth_cosine:.2f})")
-    return "\n".join(lines)
+    return graphs.edge_note(as_graph_edge(edge))
 
 
-def drawn(graph: FlowGraph, named: Named) -> FlowPicture:
+def drawn(graph: FlowGraph, named: Named) -> GraphPicture:
     """The graph, ready for the canvas."""
-    nodes = [
-        GraphNode(
-            key=node.id,
-            layer=node.site.layer,
-            row=row_of(node),
-            index=node.latent.index,
-            label=brief(named(node.latent)),
-            role=role_of(node, graph.ask),
-            note=_note(node),
-            is_seed=node.latent == graph.ask.seed,
-        )
-        for node in _path_first(graph)
-    ]
-    return picture(
-        nodes, [GraphEdge(str(edge.source), str(edge.target), edge.cosine, edge_note(edge), edge.mutual) for edge in graph.edges]
+    nodes = {NodeId.of_latent(node.latent): node for node in graph.nodes}
+    how = graphs.Drawing(
+        role=lambda node: role_of(nodes[node.id], graph.ask), note=lambda node: _note(nodes[node.id]), label=brief, look=GraphLook()
     )
+    return graphs.drawn(as_latent_graph(replace(graph, nodes=tuple(_path_first(graph)))), named, how)
 
 
 def _path_first(graph: FlowGraph) -> list[FlowNode]:
@@ -125,19 +109,6 @@ def heat(graph: FlowGraph, lit: LitGraph, token: int) -> dict[str, GraphHeat]:
 def token_name(texts: Sequence[str], i: int) -> str:
     """A token in a slider."""
     return f"{i}  {texts[i]!r}" if texts[i] else f"{i}  (continues)"
-
-
-def choices(picture_of: FlowPicture) -> dict[str, str]:
-    """What can be chosen instead of clicking: every node, then every link, by key, as people read it."""
-    by_key = {node.key: node for node in picture_of.nodes}
-
-    def name(key: str) -> str:
-        node = by_key[key]
-        return f"{node.layer} {_SHORT[node.row]} {node.index}"
-
-    order = sorted(picture_of.nodes, key=lambda node: (-node.layer, list(GraphRow).index(node.row), node.index))
-    nodes = {node.key: f"{name(node.key)}{f'  {node.label}' if node.label else ''}" for node in order}
-    return nodes | {edge.key: f"{name(edge.source)} → {name(edge.target)}  {edge.weight:.2f}" for edge in picture_of.edges}
 
 
 def supernodes(graph: FlowGraph, named: Named) -> tuple[GraphGroup, ...]:
@@ -230,16 +201,6 @@ def removed_rows(found: Without, named: Named) -> list[LatentRow]:
 def _short(latent: LatentId) -> str:
     """Its name without that of the release."""
     return f"{latent.sae.name}/{latent.index}"
-
-
-def about(drawn: FlowPicture, key: str) -> str:
-    """What a graph says of a node or a link, line by line."""
-    for node in drawn.nodes:
-        if node.key == key:
-            return "\n".join(filter(None, (node.key, node.label, node.note)))
-    return next(
-        (f"{edge.source} → {edge.target}\n{edge.note or f'cosine {edge.weight:.4f}'}" for edge in drawn.edges if edge.key == key), ""
-    )
 
 
 def compared(one: FlowGraph, other: FlowGraph) -> str:

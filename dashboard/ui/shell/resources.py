@@ -8,6 +8,8 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from components.data import GraphEdge, GraphNode
+from components.graph.picture import GraphLook, GraphPicture, picture
 from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.pool import EnginePool
 from dashboard.analysis.entities.kinds import EntityKinds, added_folder, find_kinds
@@ -224,6 +226,16 @@ def get_corpus(head: IndexHead) -> Corpus:
 def _corpus(sha256: str, _head: IndexHead) -> Corpus:
     """Hashed once, and not for each page that is drawn."""
     return find_corpus(_head, get_settings())
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def get_picture(nodes: tuple[GraphNode, ...], edges: tuple[GraphEdge, ...], look: GraphLook) -> GraphPicture:
+    """A graph laid out for the canvas: a click on it does not lay it out again.
+
+    Raises:
+        ValueError: if a node comes twice, or an edge goes backward or ends nowhere.
+    """
+    return picture(nodes, edges, look)
 
 
 def get_word_search() -> WordSearch:

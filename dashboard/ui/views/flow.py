@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from components.data import ClickKind
-from components.graph.picture import FlowPicture
+from components.graph.picture import GraphPicture
 from components.graph_canvas import read_click
 from dashboard.analysis.errors import AnalysisError, BadAsk
 from dashboard.analysis.methods.flow.results import T_MODULE, T_RES, FlowAsk, FlowGraph, LitGraph
@@ -127,7 +127,7 @@ def unpin_in_strip() -> None:
         PAGE.toggle("pins", LatentId.parse(unpinned))
 
 
-def click(canvas: str, drawn: FlowPicture) -> None:
+def click(canvas: str, drawn: GraphPicture) -> None:
     """Callback of a canvas: choose, pin, or follow; a stale click is refused with a word."""
     found = read_click(PAGE.event(canvas, "clicked"), drawn)
     if isinstance(found, str):
@@ -140,7 +140,7 @@ def click(canvas: str, drawn: FlowPicture) -> None:
         PAGE.change(selected=found.node or found.edge)
 
 
-def click_in_file(drawn: FlowPicture) -> None:
+def click_in_file(drawn: GraphPicture) -> None:
     """Callback of the canvas of a file: choose there, or follow here; its latents may be of SAEs that are not installed."""
     found = read_click(PAGE.event("imported", "clicked"), drawn)
     if isinstance(found, str):
@@ -151,7 +151,7 @@ def click_in_file(drawn: FlowPicture) -> None:
         PAGE.remember("in file", found.node or found.edge)
 
 
-def chosen_in_file(drawn: FlowPicture) -> str:
+def chosen_in_file(drawn: GraphPicture) -> str:
     """What is chosen on the canvas of a file: a node or a link that it has, else nothing."""
     chosen = PAGE.recall("in file", "")
     return chosen if chosen in {one.key for one in (*drawn.nodes, *drawn.edges)} else ""

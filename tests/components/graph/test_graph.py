@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,22 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from components.data import ClickKind, GraphClick, GraphEdge, GraphGroup, GraphNode, GraphRole, GraphRow
+from components.data import ClickKind, GraphClick, GraphEdge, GraphGroup, GraphKind, GraphNode, GraphRole, GraphRow
 from components.graph.files import MAX_NODES, circuit_json, graphml, read_circuit_json, read_file, read_graphml, web_page
 from components.graph.layout import PITCH, STACK, forward_order, lay_out
-from components.graph.picture import from_networkx, picture, to_networkx, vis_library
-from components.graph.svg import flow_svg
+from components.graph.picture import GraphLook, from_networkx, picture, to_networkx, vis_library
+from components.graph.svg import graph_svg
 from components.graph_canvas import canvas_data, read_click
 from components.palette import DARK, LIGHT, ORIGINS
 from tests.components.test_components import HOSTILE, Read
 from tests.components.test_palette import contrast, linear
 
 ROWS = {GraphRow.RESID: "resid_post", GraphRow.MLP: "mlp_out", GraphRow.ATTN: "attn_out"}
+"""Of a flow."""
 
 
 def node(layer: int, row: GraphRow, index: int, label: str = "", *, seed: bool = False) -> GraphNode:
-    role = {GraphRow.RESID: GraphRole.RES, GraphRow.MLP: GraphRole.MLP, GraphRow.ATTN: GraphRole.ATT}[row]
-    return GraphNode(f"tiny/{layer}.{ROWS[row]}/{index}", layer, row, index, label, role, "note", seed)
+    role = {GraphRow.RESID: GraphRole.RES, GraphRow.MLP: GraphRole.MLP, GraphRow.ATTN: GraphRole.ATT}.get(row, GraphRole.NOT_KNOWN)
+    return GraphNode(f"tiny/{layer}.{ROWS.get(row, row.value)}/{index}", layer, row, index, label, role, "note", seed)
 
 
 def chain(layers: tuple[int, ...] = (8, 9, 12), per_cell: int = 2) -> tuple[list[GraphNode], list[GraphEdge]]:
@@ -34,7 +36,7 @@ def chain(layers: tuple[int, ...] = (8, 9, 12), per_cell: int = 2) -> tuple[list
     cells = {
         (layer, row): [node(layer, row, place, seed=(layer, row, place) == (layers[-1], GraphRow.RESID, 0)) for place in range(per_cell)]
         for layer in layers
-        for row in GraphRow
+        for row in ROWS
     }
     edges: list[GraphEdge] = []
     for place, layer in enumerate(layers):
@@ -45,12 +47,21 @@ def chain(layers: tuple[int, ...] = (8, 9, 12), per_cell: int = 2) -> tuple[list
     return [one for cell in cells.values() for one in cell], edges
 
 
+def placed(one: GraphNode, kind: GraphKind, at: int | None, name: str) -> GraphNode:
+    """The node at a position; what belongs to no layer is what its row says."""
+    kind = {GraphRow.EMBED: GraphKind.TOKEN, GraphRow.LOGIT: GraphKind.LOGIT}.get(one.row, kind)
+    return replace(one, key=f"{kind.value}:{one.key}@{at}", kind=kind, position=at, name=name)
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[GraphNode], list[GraphEdge]]:
-    """Any graph whose links all go forward."""
+    """Any graph whose links all go forward: over layers, or over the positions of a text."""
     places = st.tuples(st.integers(0, 40), st.sampled_from(GraphRow), st.integers(0, 5))
     text = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=20)
     nodes = [node(*place, draw(text)) for place in draw(st.lists(places, min_size=1, max_size=12, unique=True))]
+    if draw(st.booleans()):
+        kinds, at = st.sampled_from([GraphKind.LATENT, GraphKind.ERROR]), st.integers(0, 3) | st.none()
+        nodes = [placed(one, draw(kinds), draw(at), draw(text)) for one in nodes]
     pairs = [(a, b) for a in nodes for b in nodes if forward_order(a) < forward_order(b)]
     chosen = draw(st.lists(st.sampled_from(pairs), max_size=12, unique=True)) if pairs else []
     weight = st.floats(-1, 1)
@@ -59,14 +70,17 @@ def graphs(draw: st.DrawFn) -> tuple[list[GraphNode], list[GraphEdge]]:
 
 @given(graphs())
 @settings(max_examples=60, deadline=None)
-def test_every_link_is_drawn_to_the_right(graph: tuple[list[GraphNode], list[GraphEdge]]) -> None:
+def test_every_link_is_drawn_to_the_right_and_up_where_columns_are_positions(graph: tuple[list[GraphNode], list[GraphEdge]]) -> None:
     at = lay_out(*graph).at
     assert len(at) == len(graph[0]) == len(set(at.values()))
     for edge in graph[1]:
         (x0, y0), (x1, y1) = at[edge.source], at[edge.target]
         source, target = (next(one for one in graph[0] if one.key == key) for key in (edge.source, edge.target))
-        between_modules = source.layer == target.layer and target.row is GraphRow.MLP
-        assert x0 < x1 or (between_modules and y0 > y1), edge.key
+        if any(one.position is not None for one in graph[0]):
+            assert y0 > y1, edge.key  # columns are positions there
+        else:
+            between_modules = source.layer == target.layer and target.row in (GraphRow.MLP, GraphRow.MID)
+            assert x0 < x1 or (between_modules and y0 > y1), edge.key
 
 
 def test_rows_are_fixed_and_nothing_overlaps_at_forty_nodes() -> None:
@@ -85,7 +99,8 @@ def test_rows_are_fixed_and_nothing_overlaps_at_forty_nodes() -> None:
 
 def test_layers_left_out_leave_a_gap() -> None:
     columns = lay_out(chain((8, 9, 12))[0]).columns
-    assert [(column.layer, column.after_gap) for column in columns] == [(8, False), (9, False), (12, True)]
+    assert [(column.number, column.after_gap) for column in columns] == [(8, False), (9, False), (12, True)]
+    assert [column.title for column in columns] == ["layer 8", "9", "12"]
     assert columns[2].x - columns[1].x > columns[1].x - columns[0].x
 
 
@@ -124,6 +139,44 @@ def test_a_wider_link_has_a_larger_cosine() -> None:
     assert width[-1] < width[0.3] < width[0.9]
 
 
+def circuit() -> tuple[list[GraphNode], list[GraphEdge]]:
+    """A token, an error, two latents and a logit at two positions, with effects of both signs."""
+    token = placed(node(0, GraphRow.EMBED, 464, " The"), GraphKind.TOKEN, 0, "The")
+    early, late = (
+        placed(node(layer, row, 3), GraphKind.LATENT, at, "") for layer, row, at in ((2, GraphRow.MLP, 0), (5, GraphRow.RESID, 1))
+    )
+    error = placed(node(5, GraphRow.RESID, 0), GraphKind.ERROR, 1, "error")
+    logit = placed(node(5, GraphRow.LOGIT, 7, seed=True), GraphKind.LOGIT, 1, "dog")
+    pairs = ((token, early, 4.0), (early, late, -8.0), (late, logit, 2.0), (error, logit, -2.0))
+    return [token, early, late, error, logit], [GraphEdge(a.key, b.key, weight, "n", weight > 0) for a, b, weight in pairs]
+
+
+def test_a_circuit_on_a_text_has_a_column_a_position_and_a_row_a_part_of_each_layer() -> None:
+    drawn = picture(*circuit(), GraphLook("what it is", signed=True, titles=((0, "The"), (1, "cat"))))
+    assert [column.title for column in drawn.layout.columns] == ["The", "cat"]
+    assert [band.title for band in drawn.layout.bands] == ["logits", "5 residual", "2 MLP", "tokens"]
+    data = canvas_data(drawn)
+    assert data["legend_title"] == "what it is" and [one["shape"] for one in data["nodes"]] == [
+        "square",
+        "square",
+        "dot",
+        "diamond",
+        "star",
+    ]
+    assert [one.get("name") for one in data["nodes"]] == ["The", None, None, "error", "dog"]
+
+
+def test_effects_of_one_size_are_of_one_width_whatever_their_sign_which_has_a_colour() -> None:
+    nodes, edges = circuit()
+    strong, against, weak, weak_against = picture(nodes, edges, GraphLook(signed=True)).network.edges
+    assert against["width"] > strong["width"] > weak["width"] == weak_against["width"]
+    assert [one.get("against", False) for one in (strong, against, weak, weak_against)] == [False, True, False, True]
+    tree = ElementTree.fromstring(graph_svg(picture(nodes, edges, GraphLook(signed=True)), "circuit"))
+    links = [one for one in tree.iter("{http://www.w3.org/2000/svg}path") if "link" in one.get("class", "")]
+    assert [one.get("class") for one in links] == ["link", "link against", "link", "link against"]
+    assert not any("against" in one for one in picture(nodes, edges).network.edges)
+
+
 def test_another_graph_has_another_token_and_the_same_graph_the_same() -> None:
     nodes, edges = chain()
     token = picture(nodes, edges).token
@@ -147,10 +200,10 @@ def test_the_canvas_gets_plain_json_and_its_library_once() -> None:
     def script() -> None:
         from components.data import GraphHeat
         from components.graph.picture import picture
-        from components.graph_canvas import flow_canvas
+        from components.graph_canvas import graph_canvas
         from tests.components.graph.test_graph import chain
 
-        flow_canvas(
+        graph_canvas(
             picture(*chain()),
             selected="x",
             pinned=["y"],
@@ -198,13 +251,13 @@ def test_a_web_page_keeps_hostile_text_as_text_runs_only_its_own_and_loads_nothi
 
 def test_an_svg_is_well_formed_holds_every_node_and_link_and_no_script() -> None:
     nodes, edges = chain()
-    tree = ElementTree.fromstring(flow_svg(picture(nodes, edges), HOSTILE, ["\x00" + HOSTILE]))
+    tree = ElementTree.fromstring(graph_svg(picture(nodes, edges), HOSTILE, ["\x00" + HOSTILE]))
     space = "{http://www.w3.org/2000/svg}"
     assert tree.find(f"{space}title").text == HOSTILE  # pyright: ignore[reportOptionalMemberAccess]
     assert len(tree.findall(f"{space}path")) == len(edges) and len(tree.findall(f"{space}g")) == len(nodes)
     assert not list(tree.iter(f"{space}script"))
     assert [text.text for text in tree.findall(f"{space}text")][-1] == "\u2400" + HOSTILE
-    ElementTree.fromstring(flow_svg(picture(*hostile()), HOSTILE))
+    ElementTree.fromstring(graph_svg(picture(*hostile()), HOSTILE))
 
 
 @given(graphs())
@@ -217,9 +270,7 @@ def test_a_saved_graph_can_be_read_again_from_each_of_its_files(graph: tuple[lis
     assert set(back_nodes) == set(nodes) and set(back_edges) == set(edges)
     said = circuit_json(nodes, edges, slug="s", scan="m", description="d", generator="g")
     back_nodes, back_edges = read_file(json.dumps(said))
-    assert [(one.key, one.layer, one.row, one.index, one.label, one.role) for one in back_nodes] == [
-        (one.key, one.layer, one.row, one.index, one.label, one.role) for one in nodes
-    ]
+    assert list(back_nodes) == [replace(one, note="") for one in nodes]
     assert [(one.key, one.weight) for one in back_edges] == [(one.key, one.weight) for one in edges]
 
 
