@@ -29,6 +29,7 @@ STUDIES: tuple[Entry, ...] = (
     Entry(("study", "entities"), "methods.known.study_entities"),
     Entry(("study", "causality"), "methods.known.study_causality"),
     Entry(("study", "uncertainty"), "methods.known.study_uncertainty"),
+    Entry(("model", "fit-lens"), "methods.lens.study"),
 )
 """In the order of their commands' groups."""
 

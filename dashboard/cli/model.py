@@ -9,8 +9,9 @@ from rich.table import Table
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.settings import get_settings
 from dashboard.cli.output import Json, emit, paper, say
+from dashboard.cli.studies import StudyGroup
 
-app = typer.Typer(no_args_is_help=True, help="Language models: list, size, prepare.")
+app = typer.Typer(cls=StudyGroup, no_args_is_help=True, help="Language models: list, size, prepare, and fit a lens.")
 
 Name = Annotated[str, typer.Argument(help="Hugging Face name (OWNER/NAME[@REVISION]) or folder; default: LATENTS_MODEL.")]
 

@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.analysis.asks.lens import JacobiansAsk, LensCheck, LensKind
+from dashboard.analysis.asks.lens import JacobiansAsk, LensAsk, LensCheck, LensKind, LensRecordAsk
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BrokenText
 from dashboard.analysis.lenses.file import LensRecord, kept_lens, pack, write_lens
 from dashboard.analysis.methods.lens.fitting import check, compare, fit, held_out, order
+from dashboard.analysis.methods.lens.study import STUDY, LensFitAsk
+from dashboard.analysis.studies.bench import Bench
 from dashboard.analysis.studies.blocks import Step
+from dashboard.analysis.studies.store import ResultStore
+from dashboard.analysis.studies.study import run
 from dashboard.analysis.text.corpus import Corpus, join
+from dashboard.analysis.tokens import Prompt
 from tests.conftest import D_MODEL, N_LAYERS, TEXT, TINY
 
 N_TOKENS = 20
@@ -82,3 +87,30 @@ def test_a_check_counts_rows_and_says_that_the_last_layer_is_the_model(runner: L
     assert found.logit == found.jacobian, f"{LensKind.JACOBIAN} of identities is the logit lens"
     assert found.logit[-1].agreement.mean == 1 and found.logit[-1].kl.mean == pytest.approx(0, abs=1e-6)
     assert found.n_tokens == 3 * N_TOKENS
+
+
+def test_the_study_keeps_the_lens_with_its_check_and_is_found_again(runner: LocalRunner, corpus: Corpus, tmp_path: Path) -> None:
+    bench = Bench(runner, runner.catalog, ResultStore(tmp_path / "results"), lambda file: corpus)
+    ask = LensFitAsk(n_texts=2, n_held_out=3, n_tokens=N_TOKENS)
+    *before, last = run(STUDY, bench, ask)
+    assert [item.done for item in before][:2] == [1, 2] and last.made is not None
+    record = runner.ask(LensRecordAsk())
+    assert record == last.made.result and record.check is not None and record.check.n_texts == 3
+    assert record.documents == tuple(order(corpus)[:2]) and record.model == str(TINY)
+    assert runner.ask(LensAsk(Prompt(TEXT), LensKind.JACOBIAN)).agrees[-1].all()
+    assert [row["layer"] for row in STUDY.tables(last.made)["agreement"]] == 2 * list(range(N_LAYERS))
+    (found,) = run(STUDY, bench, ask)
+    assert found.made is not None and found.made.result == record
+
+
+def test_a_study_that_was_stopped_goes_on_with_the_very_numbers(runner: LocalRunner, corpus: Corpus, tmp_path: Path) -> None:
+    read = []
+    for name, stops in (("straight", False), ("stopped", True)):
+        bench = Bench(runner, runner.catalog, ResultStore(tmp_path / name), lambda file: corpus)
+        if stops:
+            next(run(STUDY, bench, LensFitAsk(3, 2, N_TOKENS)))
+        *_, last = run(STUDY, bench, LensFitAsk(3, 2, N_TOKENS))
+        assert last.made is not None
+        read.append((last.made.result.documents, last.made.result.check, runner.ask(LensAsk(Prompt(TEXT), LensKind.JACOBIAN)).shares))
+    np.testing.assert_array_equal(read[0][2], read[1][2])
+    assert read[0][:2] == read[1][:2]
