@@ -26,6 +26,8 @@ STUDIES: tuple[Entry, ...] = (
     Entry(("flow", "coactivation"), "methods.flow.study_coactivation"),
     Entry(("flow", "deactivate"), "methods.flow.study_deactivation"),
     Entry(("flow", "steer"), "methods.flow.study_steering"),
+    Entry(("sae", "eval"), "methods.measure.study_evaluation"),
+    Entry(("sae", "absorption"), "methods.measure.study_absorption"),
     Entry(("study", "entities"), "methods.known.study_entities"),
     Entry(("study", "causality"), "methods.known.study_causality"),
     Entry(("study", "uncertainty"), "methods.known.study_uncertainty"),

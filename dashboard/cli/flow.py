@@ -81,7 +81,7 @@ def flow_match(
     """Match all latents of some suites, layer by layer and both ways; what has been matched before is not done again."""
     from dashboard.analysis.methods.flow.suite import asks_of, find_suite
     from dashboard.analysis.sae.catalog import read_catalog
-    from dashboard.analysis.sae.resolving import select
+    from dashboard.analysis.sae.selecting import select
 
     if sae and everything:
         raise BadAsk("--all and the names of SAEs were both given. Take one away.")

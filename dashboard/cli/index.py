@@ -34,7 +34,7 @@ def index_build(
     """
     from dashboard.analysis.index.building import build_indexes
     from dashboard.analysis.index.file import read_index
-    from dashboard.analysis.sae.resolving import select
+    from dashboard.analysis.sae.selecting import select
     from dashboard.analysis.text.corpora import default_corpus, keep_corpus
     from dashboard.analysis.text.corpus import read_corpus, spread
     from dashboard.analysis.text.training_text import corpus_of_text

@@ -97,7 +97,7 @@ def highlight(
 ) -> None:
     """Which latents fire on each token of TEXT."""
     from dashboard.analysis.methods.highlight.method import report
-    from dashboard.analysis.sae.resolving import select_one
+    from dashboard.analysis.sae.selecting import select_one
     from dashboard.analysis.tokens import Prompt
 
     runner = open_default_runner(dtype.value if dtype else None, (sae,))

@@ -2,19 +2,31 @@
 
 import shutil
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from dashboard.analysis.errors import BadAsk, BrokenSaeFile
 from dashboard.analysis.settings import ASSETS, get_settings
+from dashboard.analysis.studies.bench import Bench
+from dashboard.analysis.studies.study import Made
 from dashboard.cli.output import Json, emit, figure, paper, progress, say, screen
 from dashboard.cli.runner import open_default_runner
+from dashboard.cli.studies import StudyGroup, study_command
 
-app = typer.Typer(no_args_is_help=True, help="Dictionaries: list, find, get, train, pack, evaluate.")
+
+class _Group(StudyGroup):
+    """`eval` and `absorption` also write what they have measured into the records, if they are asked to."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Make a command."""
+        after = {"eval": _keep_evaluation, "absorption": _keep_absorption}.get(cmd_name)
+        return super().get_command(ctx, cmd_name) if after is None else study_command(self.entries[cmd_name].load(), cmd_name, after)
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, help="Dictionaries: list, find, get, train, pack, evaluate.")
 
 Text = Annotated[
     list[str], typer.Option("--text", help="FILE (.txt, .md, .jsonl), FOLDER of them, or hf:DATASET. May be given more than once.")
@@ -213,88 +225,17 @@ def sae_pack(
         paper.print(*written, sep="\n", soft_wrap=True)
 
 
-@app.command("eval")
-def sae_eval(
-    sae: Annotated[list[str], typer.Argument(help="RELEASE for all its SAEs, or RELEASE/NAME ...")],
-    text: Text,
-    tokens: Annotated[int, typer.Option(min=256, help="Held-out tokens for L0, FVU and dead share.")] = 300_000,
-    loss_tokens: Annotated[int, typer.Option(min=256, help="Of these, how many for CE recovered.")] = 30_000,
-    dialogues_as_chat: DialoguesAsChat = False,
-    write: Annotated[bool, typer.Option(help="Write the figures into the records.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Measure SAEs on the held-out documents (the last 5 % of each file) of a text."""
-    from dashboard.analysis.sae.measure.evaluation import Evaluation, evaluate
-    from dashboard.analysis.sae.release import prefixes_of, write_evaluation
-    from dashboard.analysis.sae.resolving import select
+def _keep_evaluation(bench: Bench, made: Made[Any, Any]) -> None:
+    from dashboard.analysis.sae.release import write_evaluation
 
-    runner = open_default_runner()
-    specs = select(runner.catalog, sae)
-    sites, measured = {spec.id: spec.site for spec in specs}, dict[str, Evaluation]()
-    with progress("measuring") as show:
-
-        def advance(before: int, n: int, share: float) -> None:
-            show((before + share * n) / len(specs), "")
-
-        for saes in runner.shelf.in_turns(list(sites)):
-            measured |= evaluate(
-                {str(id): (sites[id], sae) for id, sae in saes.items()},
-                text,
-                runner.model,
-                tokens,
-                loss_tokens,
-                dialogues_as_chat,
-                partial(advance, len(measured), len(saes)),
-                {str(spec.id): prefixes_of(spec) for spec in specs},
-            )
-    if write:
-        for spec in specs:
-            write_evaluation(spec, measured[str(spec.id)])
-    if as_json:
-        emit({name: asdict(m) for name, m in measured.items()})
-        return
-    table = Table("name", "CE recovered", "FVU", "L0", "dead", "decoder cosine", "tokens", box=None, pad_edge=False)
-    for name, m in measured.items():
-        table.add_row(
-            name,
-            figure(m.ce_recovered),
-            f"{m.fvu:.4f}",
-            f"{m.l0:.1f}",
-            f"{m.dead_share:.1%}",
-            f"{m.decoder_cosine:.4f}",
-            f"{m.n_tokens:,}",
-        )
-        for prefix in m.prefixes:
-            table.add_row(f"  first {prefix.width:,}", figure(prefix.ce_recovered), f"{prefix.fvu:.4f}", f"{prefix.l0:.1f}", "", "", "")
-    paper.print(table)
+    if made.ask.write:
+        for name, one in made.result.of_sae.items():
+            write_evaluation(bench.catalog.get(name), one)
 
 
-@app.command("absorption")
-def sae_absorption(
-    sae: Annotated[list[str], typer.Argument(help="RELEASE for all its SAEs, or RELEASE/NAME ...")],
-    text: Text,
-    tokens: Annotated[int, typer.Option(min=256, help="Held-out tokens in which words are looked for.")] = 150_000,
-    write: Annotated[bool, typer.Option(help="Write the figures into the records.")] = False,
-    as_json: Json = False,
-) -> None:
-    """How far SAEs split and absorb a concept: the first letter of a word. Compare SAEs of one site only."""
-    from dashboard.analysis.sae.measure.absorption import Absorption, measure_absorption
+def _keep_absorption(bench: Bench, made: Made[Any, Any]) -> None:
     from dashboard.analysis.sae.release import write_figures
-    from dashboard.analysis.sae.resolving import select
 
-    runner = open_default_runner()
-    specs = select(runner.catalog, sae)
-    sites, found = {spec.id: spec.site for spec in specs}, dict[str, Absorption]()
-    for saes in runner.shelf.in_turns(list(sites)):
-        found |= measure_absorption({str(id): (sites[id], sae) for id, sae in saes.items()}, text, runner.model, tokens)
-    if write:
-        for spec in specs:
-            write_figures(spec, absorption=asdict(found[str(spec.id)]))
-    if as_json:
-        emit({name: asdict(one) for name, one in found.items()})
-        return
-    table = Table("name", "letters", "probe F1", "latents a letter", "their F1", "absorption", "max cosine", box=None, pad_edge=False)
-    for name, one in found.items():
-        shown = (one.probe_f1, one.latents_per_letter, one.main_f1, one.absorption, one.max_cosine)
-        table.add_row(name, str(one.n_letters), *map(figure, shown))
-    paper.print(table)
+    if made.ask.write:
+        for name, one in made.result.of_sae.items():
+            write_figures(bench.catalog.get(name), absorption=asdict(one))

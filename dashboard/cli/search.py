@@ -32,7 +32,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Rank the latents of all SAEs, or of some, that fire on TEXT; with --word, those that have to do with it."""
-    from dashboard.analysis.sae.resolving import select
+    from dashboard.analysis.sae.selecting import select
 
     if meaning and not word:
         raise BadAsk("--meaning is a way of --word: give both, or neither.")

@@ -155,7 +155,7 @@ def contrast(
 ) -> None:
     """Which latents separate two sets of texts? The first set of the file counts as positive."""
     from dashboard.analysis.methods.contrast import method
-    from dashboard.analysis.sae.resolving import select
+    from dashboard.analysis.sae.selecting import select
 
     names, positive, negative = _two_sets(file)
     runner = open_default_runner()

@@ -1,7 +1,7 @@
 """Commands of the studies of the registry, made from their declarations when they are called."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from dashboard.cli.options import command_of
 from dashboard.cli.output import emit, paper, progress, screen
 from dashboard.cli.runner import open_default_runner
 from dashboard.cli.steer import print_rows
+
+After = Callable[[Bench, Made[Any, Any]], None]
 
 
 class _Secrets(Mapping[str, str]):
@@ -67,15 +69,18 @@ class StudyGroup(TyperGroup):
         return super().get_command(ctx, cmd_name) if entry is None else study_command(entry.load(), cmd_name)
 
 
-def study_command(study: Study[Any, Any], name: str) -> Any:
-    """The command of a study."""
-    app = typer.Typer()
-    app.command(name)(command_of(study.ask, study.about, lambda ask, as_json, out: _run(study, ask, as_json, out)))
+def study_command(study: Study[Any, Any], name: str, after: After | None = None) -> Any:
+    """The command of a study; `after` is called with what was made, before it is printed."""
+    app = typer.Typer(add_completion=False)
+    app.command(name)(command_of(study.ask, study.about, lambda ask, as_json, out: _run(study, ask, as_json, out, after)))
     return typer.main.get_command(app)
 
 
-def _run(study: Study[Any, Any], ask: Any, as_json: bool, out: Path | None) -> None:
-    made = make(study, open_bench(), ask)
+def _run(study: Study[Any, Any], ask: Any, as_json: bool, out: Path | None, after: After | None) -> None:
+    bench = open_bench()
+    made = make(study, bench, ask)
+    if after is not None:
+        after(bench, made)
     files = [] if out is None else write(study, made, out)
     if as_json:
         answer = study.answer(made)

@@ -56,8 +56,9 @@ def asks(draw: st.DrawFn, study: Study[Any, Any]) -> Any:
             changed[one.name] = tuple(draw(st.lists(value_of(one), min_size=least, max_size=3))) if one.several else draw(value_of(one))
     try:
         start = study.first()
-        if any(one.option.argument and one.several and not getattr(start, one.name) for one in parameters(study.ask)):
-            changed = {"seeds": (LatentId(SaeId("tiny", "3.resid_post"), 1),), **changed}
+        for one in parameters(study.ask):
+            if one.option.argument and one.several and not getattr(start, one.name) and one.name not in changed:
+                changed[one.name] = (draw(value_of(one)),)
         return replace(start, **changed)
     except BadAsk:
         assume(False)

@@ -5,6 +5,7 @@ from dashboard.analysis.asks.chosen_tokens import ActivityAsk, RescaleAsk
 from dashboard.analysis.asks.generation import GenerationAsk, ScoreAsk
 from dashboard.analysis.asks.many_texts import AnsweringAsk, AttentionAsk, ChoiceAsk, ReadingAsk
 from dashboard.analysis.asks.matching import MatchAsk
+from dashboard.analysis.asks.measuring import AbsorptionAsk, EvaluationAsk
 from dashboard.analysis.asks.weights import AssembleAsk, DosesAsk, NeighbourAsk, PromotedAsk, VocabularyAsk
 
 EveryAsk = (
@@ -24,4 +25,6 @@ EveryAsk = (
     | AnsweringAsk
     | ChoiceAsk
     | AttentionAsk
+    | EvaluationAsk
+    | AbsorptionAsk
 )

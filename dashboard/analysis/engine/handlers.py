@@ -11,8 +11,9 @@ from dashboard.analysis.asks.generation import GenerationAsk, ScoreAsk
 from dashboard.analysis.asks.lens import DirectionLensAsk, JacobiansAsk, KeepLensAsk, LensAsk, LensCheckAsk, LensRecordAsk
 from dashboard.analysis.asks.many_texts import AnsweringAsk, AttentionAsk, ChoiceAsk, ReadingAsk
 from dashboard.analysis.asks.matching import MatchAsk
+from dashboard.analysis.asks.measuring import AbsorptionAsk, EvaluationAsk
 from dashboard.analysis.asks.weights import AssembleAsk, DosesAsk, NeighbourAsk, PromotedAsk, VocabularyAsk
-from dashboard.analysis.engine.answers import lens, many, tokens, weights, writing
+from dashboard.analysis.engine.answers import lens, many, measuring, tokens, weights, writing
 from dashboard.analysis.engine.workspace import Workspace
 
 
@@ -49,6 +50,8 @@ HANDLERS: dict[type[AnyAsk], Handler] = {
     AnsweringAsk: Handler(many.answer),
     ChoiceAsk: Handler(many.choose, many.choice_cost),
     AttentionAsk: Handler(many.attend, many.attention_cost),
+    EvaluationAsk: Handler(measuring.evaluate),
+    AbsorptionAsk: Handler(measuring.absorption),
     LensAsk: Handler(lens.read, lens.read_cost, n_kept=48),
     DirectionLensAsk: Handler(lens.direction, n_kept=48),
     LensCheckAsk: Handler(lens.check, lens.check_cost),

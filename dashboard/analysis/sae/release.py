@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dashboard.analysis.asks.measuring import Evaluation
 from dashboard.analysis.errors import RunMismatch
 from dashboard.analysis.names import Site
 from dashboard.analysis.sae.catalog import SaeSpec
-from dashboard.analysis.sae.measure.evaluation import Evaluation
 from dashboard.analysis.sae.packed import pack, write_record
 from dashboard.analysis.system.versions import LIBRARIES
 

@@ -12,10 +12,10 @@ from dashboard.analysis.errors import BadAsk, UnknownSae
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec, folder_id, folder_spec
 from dashboard.analysis.sae.public.directory import DirectoryEntry, entries, entry, find
+from dashboard.analysis.sae.selecting import LONGEST_PATH, is_folder
 
 NATIVE, SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
 """Files of weights as sae-lens and sparsify call them."""
-_LONGEST_PATH = 1000
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def resolve(name: str, catalog: Catalog | None = None) -> SaeSpec | SaeFolder | 
     Raises:
         UnknownSae: if the directory has the release but no such SAE, or the name cannot be one, with the nearest names.
     """
-    folder = Path(name).expanduser().absolute() if len(name) < _LONGEST_PATH else None
+    folder = Path(name).expanduser().absolute() if len(name) < LONGEST_PATH else None
     if folder is not None and (folder / "cfg.json").is_file() and (folder / NATIVE).exists():
         return SaeFolder(folder, is_native=True)
     if catalog is not None and (here := next((spec for spec in catalog.specs if str(spec.id) == name), None)):
@@ -70,32 +70,6 @@ def resolve(name: str, catalog: Catalog | None = None) -> SaeSpec | SaeFolder | 
     return SaeRepository("/".join(parts[:2]), "/".join(parts[2:]))
 
 
-def select(catalog: Catalog, wanted: Sequence[str]) -> list[SaeSpec]:
-    """The specs of installed SAEs (`smollm2-135m/15.resid_post`), of all of a release (`smollm2-135m`), and of folders that the
-    catalogue knows, in the order given.
-
-    Raises:
-        UnknownSae: if a name is none of these.
-    """
-    specs: list[SaeSpec] = []
-    for name in wanted:
-        of_release = [spec for spec in catalog.specs if spec.id.release == name]
-        if not of_release and "/" not in name and not _is_folder(name):
-            raise UnknownSae(name, sorted({spec.id.release for spec in catalog.specs}))
-        specs += of_release or [select_one(catalog, name)]
-    return specs
-
-
-def select_one(catalog: Catalog, name: str) -> SaeSpec:
-    """The spec of one installed SAE, or of a folder that the catalogue knows.
-
-    Raises:
-        BadName: if it is neither a folder nor of the form RELEASE/NAME.
-        UnknownSae, BrokenSaeFile: if it is not installed, or cannot be read.
-    """
-    return catalog.get(folder_id(Path(name)) if _is_folder(name) else SaeId.parse(name))
-
-
 def with_folders(catalog: Catalog, names: Sequence[str]) -> Catalog:
     """The catalogue with the folder of an SAE that is among the names, which takes the place of one of the same name.
 
@@ -103,13 +77,8 @@ def with_folders(catalog: Catalog, names: Sequence[str]) -> Catalog:
         BadAsk: if there are several.
         BrokenSaeFile: if it cannot be read.
     """
-    folders = [Path(name) for name in names if _is_folder(name)]
+    folders = [Path(name) for name in names if is_folder(name)]
     if len(folders) > 1:
         raise BadAsk(f"{len(folders)} folders of SAEs were given; 1 can be. Name the folder that holds them in LATENTS_SAE_FOLDERS.")
     own = tuple(map(folder_spec, folders))
     return Catalog((*own, *(spec for spec in catalog.specs if spec.id not in {one.id for one in own})), catalog.broken)
-
-
-def _is_folder(name: str) -> bool:
-    """True if it is the folder of an SAE in sae-lens' layout, or looks like it."""
-    return len(name) < _LONGEST_PATH and (Path(name) / "cfg.json").is_file()

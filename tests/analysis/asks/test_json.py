@@ -12,6 +12,7 @@ from dashboard.analysis.asks.every import EveryAsk
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
 from dashboard.analysis.asks.many_texts import AnsweringAsk, AttentionAsk, ChoiceAsk, MarkedText, Part, PartEdit, ReadingAsk, Spot
 from dashboard.analysis.asks.matching import MatchAsk, MatchBy
+from dashboard.analysis.asks.measuring import AbsorptionAsk, EvaluationAsk
 from dashboard.analysis.asks.weights import AssembleAsk, DosesAsk, NeighbourAsk, PromotedAsk, VocabularyAsk
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.plain import from_plain, to_plain
@@ -47,6 +48,8 @@ ASKS = (
     AnsweringAsk(MARKED, n_samples=2, stop_at_line=True, edits=PARTS, without=VECTOR),
     ChoiceAsk(MARKED, (("yes", "no"),), PARTS, LATENT),
     AttentionAsk(MARKED, PARTS),
+    EvaluationAsk((SAE,), ("a.txt", "hf:a/b"), 300, 20, True),
+    AbsorptionAsk((SAE,), ("a.txt",), 9),
 )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from dashboard.analysis.asks.edits import Intervention, NamedVector, Op, Unit
 from dashboard.analysis.asks.generation import ScoreAsk
+from dashboard.analysis.asks.measuring import Evaluation
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import NotMeasured
 from dashboard.analysis.index.facts import IndexHead
@@ -22,7 +23,6 @@ from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import SaeSpec, read_catalog
 from dashboard.analysis.sae.hashes import weights_sha256
-from dashboard.analysis.sae.measure.evaluation import Evaluation
 from dashboard.analysis.sae.release import write_evaluation
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.text.corpora import corpus_file, keep_corpus

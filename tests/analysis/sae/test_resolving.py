@@ -8,7 +8,8 @@ from dashboard.analysis.errors import BadAsk, BadName, UnknownSae
 from dashboard.analysis.names import SaeId
 from dashboard.analysis.sae.catalog import Catalog, read_catalog
 from dashboard.analysis.sae.public.directory import DirectoryEntry
-from dashboard.analysis.sae.resolving import SaeFolder, SaeRepository, resolve, select, select_one, with_folders
+from dashboard.analysis.sae.resolving import SaeFolder, SaeRepository, resolve, with_folders
+from dashboard.analysis.sae.selecting import select, select_one
 from dashboard.analysis.settings import Settings
 from tests.conftest import random_weights, save_sae
 

@@ -12,8 +12,7 @@ it: letters are read at the word itself in running text, not before a spelling p
 understand. It is a proxy that ranks SAEs of one model and site; its numbers are not comparable with the papers'.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from sae_lens import SAE
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
+from dashboard.analysis.asks.measuring import Absorption
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Site
@@ -42,28 +42,10 @@ _WINDOW = 256
 _WINDOWS_PER_PASS = 16
 
 
-@dataclass(frozen=True)
-class Absorption:
-    """Means over the letters that the model says linearly; None if there are none."""
-
-    n_letters: int
-    probe_f1: float | None
-    """Of the probes on activations."""
-    latents_per_letter: float | None
-    """1 is unsplit."""
-    main_f1: float | None
-    """Of the probes on the main latents."""
-    absorption: float | None
-    """Mean fraction of the letter's direction that other latents carry, 0 to 1."""
-    max_cosine: float
-    """Mean over all latents of the largest cosine with another decoder row: high where latents are compositions of others."""
-    n_tokens: int
-
-
 def measure_absorption(
     saes: Mapping[str, tuple[Site, SAE]], text: Sequence[str], model: LoadedModel, n_tokens: int = 150_000
-) -> dict[str, Absorption]:
-    """Measure SAEs, by name, on the held-out documents of `text`.
+) -> Iterator[tuple[str, Absorption]]:
+    """Measure SAEs, by name, on the held-out documents of `text`, one after the other.
 
     Raises:
         BrokenText: if the text cannot be read, or its held-out part is shorter than one window.
@@ -78,14 +60,12 @@ def measure_absorption(
         for site, value in read_sites(model.bridge, batch.long().to(model.device), sites).items():
             rows[site].append(value[mask.to(value.device)].float().cpu())
     ids = windows.numpy()[chosen]
-    found: dict[str, Absorption] = {}
     for name, (site, sae) in saes.items():
         values = torch.cat(rows[site])
         kept = within_norm(values)
         with torch.inference_mode():
             acts = sae.encode(values[kept].to(sae.device)).cpu()
-        found[name] = _measure(values[kept].numpy(), acts.numpy(), sae.W_dec.detach().float().cpu(), ids[kept.numpy()], letters)
-    return found
+        yield name, _measure(values[kept].numpy(), acts.numpy(), sae.W_dec.detach().float().cpu(), ids[kept.numpy()], letters)
 
 
 def _letters_of(model: LoadedModel) -> Int64[np.ndarray, " vocabulary"]:

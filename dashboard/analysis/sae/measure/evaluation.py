@@ -9,14 +9,14 @@ Source: CE recovered ("loss recovered") and FVU as in SAEBench, Karvonen et al. 
 it: the baseline of CE recovered is mean ablation, which is stricter than zero ablation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from sae_lens import SAE
 
 from dashboard.analysis.asks.capture import recovered
+from dashboard.analysis.asks.measuring import Evaluation, Prefix
 from dashboard.analysis.model.bridge import LoadedModel
 from dashboard.analysis.model.hooks import read_sites
 from dashboard.analysis.names import Site
@@ -33,39 +33,6 @@ from dashboard.analysis.text.training_text import Split, token_windows
 
 WINDOW = 256
 _WINDOWS_PER_PASS = 16
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Figures of the first latents of an SAE, used alone."""
-
-    width: int
-    l0: float
-    fvu: float
-    ce_recovered: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of one SAE; shares are 0 to 1."""
-
-    l0: float
-    fvu: float
-    ce_recovered: float | None
-    """None where the model does no worse without what the site carries."""
-    ce_clean: float
-    """Nats a token, as are the next two."""
-    ce_spliced: float
-    ce_ablated: float
-    dead_share: float
-    """Share of latents that never fired on `n_tokens`."""
-    decoder_cosine: float
-    n_tokens: int
-    """Tokens behind l0, fvu and dead_share."""
-    n_loss_tokens: int
-    """Tokens behind the cross-entropies."""
-    prefixes: tuple[Prefix, ...] = ()
-    """Of a Matryoshka SAE, narrowest first."""
 
 
 class _Tally:
@@ -106,10 +73,23 @@ def evaluate(
     n_tokens: int = 300_000,
     n_loss_tokens: int = 30_000,
     dialogues_as_chat: bool = False,
-    progress: Callable[[float], None] = lambda share: None,
     prefixes: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> dict[str, Evaluation]:
-    """Measure SAEs, by name, on the held-out documents of `text`; `progress` hears the share that is done.
+    """Measure SAEs, by name, on the held-out documents of `text`; see `evaluation_steps`."""
+    *_, (_, measured) = evaluation_steps(saes, text, model, n_tokens, n_loss_tokens, dialogues_as_chat, prefixes)
+    return measured
+
+
+def evaluation_steps(
+    saes: Mapping[str, tuple[Site, SAE]],
+    text: Sequence[str],
+    model: LoadedModel,
+    n_tokens: int,
+    n_loss_tokens: int,
+    dialogues_as_chat: bool,
+    prefixes: Mapping[str, Sequence[int]],
+) -> Iterator[tuple[float, dict[str, Evaluation]]]:
+    """Measure SAEs, by name, on the held-out documents of `text`, a batch at a time: the share that is done, and what is measured.
 
     `prefixes` names widths at which an SAE is measured once more.
 
@@ -126,11 +106,6 @@ def evaluate(
     work = len(windows) + len(for_loss) * (1 + sum(len(own) + 1 for own in ways.values()))
     done = 0
 
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        progress(done / work)
-
     for batch in windows.split(_WINDOWS_PER_PASS):
         ids = batch.long().to(model.device)
         ordinary, values = model.ordinary(ids), read_sites(model.bridge, ids, sites)
@@ -139,25 +114,37 @@ def evaluate(
             for name, tally in tallies.items():
                 site_rows = rows[saes[name][0]]
                 tally.add(site_rows[within_norm(site_rows)])
-        advance(len(batch))
+        done += len(batch)
+        yield done / work, {}
 
-    def losses(site: Site, rewrites: Sequence[Rewrite | None]) -> list[float]:
+    def losses(site: Site, rewrites: Sequence[Rewrite | None]) -> Generator[float, None, list[float]]:
+        nonlocal done
         sums = [0.0] * len(rewrites)
         for batch in for_loss.split(_WINDOWS_PER_PASS):
             ids = batch.long().to(model.device)
             sums = [sum(pair) for pair in zip(sums, cross_entropies(model, ids, model.ordinary(ids), site, rewrites), strict=True)]
-            advance(len(batch) * len(rewrites))
+            done += len(batch) * len(rewrites)
+            yield done / work
         return sums
 
     # As it is, the model has the same loss whichever site one looks at.
-    (clean,) = losses(sites[0], [None])
+    (clean,) = yield from _unmeasured(losses(sites[0], [None]))
     n_losses = for_loss.numel() - len(for_loss)
     measured: dict[str, Evaluation] = {}
     for name, (site, _) in saes.items():
         mean = constant(tallies[name].mean.float().to(model.device))
-        ablated, *spliced = losses(site, [mean, *ways[name]])
+        ablated, *spliced = yield from _unmeasured(losses(site, [mean, *ways[name]]))
         measured[name] = _summary(tallies[name], clean, spliced, ablated, n_losses)
-    return measured
+    yield 1.0, measured
+
+
+def _unmeasured(steps: Generator[float, None, list[float]]) -> Generator[tuple[float, dict[str, Evaluation]], None, list[float]]:
+    """The shares of some steps; what they return."""
+    while True:
+        try:
+            yield next(steps), {}
+        except StopIteration as end:
+            return end.value
 
 
 def _summary(tally: _Tally, clean: float, spliced: Sequence[float], ablated: float, n_loss_tokens: int) -> Evaluation:
