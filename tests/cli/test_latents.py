@@ -169,3 +169,11 @@ def test_what_cannot_be_done_is_one_message_and_exit_2(built: list[dict[str, Any
     done = latents(*arguments, "--json")
     assert done.status == 2 and done.stdout == ""
     assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_a_dictionary_of_the_neurons_is_trained_and_highlights_a_text(folder: Path) -> None:
+    sizes = ("--tokens", "1000", "--latents", "32", "--k", "4", "--batch", "64")
+    made = answer("sae", "train", "--name", "neurons", "--text", str(folder / "words.jsonl"), "--site", "3.mlp_post", *sizes)
+    (sae,) = made["saes"]
+    found = answer("highlight", TEXT, "--sae", sae)
+    assert any(token["latents"] for token in found["tokens"]) and found["fvu"] is not None
