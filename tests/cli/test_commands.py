@@ -13,6 +13,9 @@ import torch
 from sae_lens import SAE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from dashboard.analysis.lenses.file import SHIPPED_LENSES, load_record
+from dashboard.analysis.methods.lens.fitting import order
+from dashboard.analysis.text.corpus import SHIPPED, read_corpus
 from tests.command_line import Done, answer, latents
 
 pytestmark = pytest.mark.real
@@ -105,6 +108,23 @@ def test_every_layer_of_the_logit_lens_equals_plain_transformers(model_path: str
             assert [word["probability"] for word in words] == pytest.approx(best[position].tolist(), rel=1e-3)
     assert [layer["layer"] for layer in got["direction"]["layers"]] == list(range(15, 30))
     assert got["lens"] == "logit" and all(token["layers"][-1]["agrees"] for token in got["tokens"])
+
+
+def test_the_shipped_jacobian_lens_says_how_it_does_on_text_that_it_was_not_fitted_on() -> None:
+    got = answer("lens", "She moved from Paris to Rome.", "--lens", "jacobian", "--latent", "smollm2-135m/15.resid_post/501", "--top", "5")
+    assert all(token["layers"][-1]["agrees"] for token in got["tokens"])
+    # What the logit lens does not see at its own layer: this latent fires on cities.
+    assert any("city" in word["text"].lower() for word in got["direction"]["layers"][0]["likelier"])
+    check = got["fit"]["check"]
+    assert check["n_texts"] >= 20 and check["n_tokens"] > 1_000 and got["fit"]["n_texts"] >= 10
+    for logit, jacobian in zip(check["logit"][:-1], check["jacobian"][:-1], strict=True):
+        assert jacobian["kl"]["high"] < logit["kl"]["low"] and jacobian["kl"]["mean"] < jacobian["kl_elsewhere"]["mean"]
+        assert all(one["agreement"]["low"] <= one["agreement"]["mean"] <= one["agreement"]["high"] for one in (logit, jacobian))
+    corpus = read_corpus(SHIPPED)
+    record = load_record(next(SHIPPED_LENSES.glob("*.json")).with_suffix(""))
+    assert record.corpus_sha256 == corpus.sha256
+    assert list(record.documents) == [place for place in order(corpus) if place in record.documents]
+    assert max(order(corpus).index(place) for place in record.documents) < corpus.n_documents // 2
 
 
 @pytest.mark.parametrize("text", TEXTS)
