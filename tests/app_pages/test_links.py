@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.analysis.asks.edits import Op, Unit, Where
+from dashboard.analysis.asks.generation import Sampling
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.search.by_text import By
 from dashboard.analysis.names import LatentId
 from dashboard.analysis.notebook.list_forms import pack_link
 from dashboard.analysis.notebook.notebook import LatentList, ListEntry
+from dashboard.analysis.tokens import TokenSpan
 from dashboard.ui.shell import resources
 from dashboard.ui.shell.page import Page
 from dashboard.ui.shell.view import parts, query
-from dashboard.ui.views import flow, highlight, known, latent, lists, search, words
+from dashboard.ui.views import flow, highlight, known, latent, lists, search, steer, words
+from dashboard.ui.views.steer import Edit
 from tests.app_pages.conftest import Open
 
 A, B, C = (LatentId.parse(name) for name in ("tiny/2.resid_post/7", "tiny/1.resid_post/9", "tiny/1.mlp_out/3"))
@@ -108,6 +112,37 @@ LINKS = (
         {"t_res": 0.5, "t_module": 0.15, "top": 1, "pins": (A,), "token": -1},
         ("has 64 latents", "t_res='hot' is not a cosine", "t_module='2'", "top='77' is not a number from 1 to 5", "token='1.5'", "'no'"),
         f"seed=tiny/2.exact/0&t_res=0.5&t_module=0.15&pin={A}&prompt={FOX}&token=-1",
+    ),
+    Link(
+        steer.PAGE,
+        f"prompt={FOX}&chat=1&edit={A}:add:0.4:norm&edit={A}:add:0.4:norm&edit={B}:ablate:0:raw&where=3:5&tokens=8&temperature=0.7&top_p=0.9"
+        f"&seed=3&pick=steered:2&shade={C}",
+        {
+            "text": FOX, "chat": True, "edits": (*2 * (Edit(str(A), Op.ADD, 0.4, Unit.NORM),), Edit(str(B), Op.ABLATE, 0.0, Unit.RAW)),
+            "place": TokenSpan(3, 5), "sampling": Sampling(8, 0.7, 0.9, 3), "picked": ("steered", 2), "shade": C,
+        },
+    ),
+    Link(
+        steer.PAGE,
+        f"latent={A}",
+        {"text": "Tell me about your day.", "edits": (Edit(str(A), Op.ADD, 0.4, Unit.NORM),), "place": Where.EVERYWHERE},
+        returns=f"prompt=Tell me about your day.&edit={A}:add:0.4:norm&where=everywhere&tokens=40&temperature=0&top_p=1&seed=0",
+    ),
+    Link(
+        steer.PAGE,
+        f"prompt={FOX}&edit={A}:scale:2&edit={B}:ablate&where=2:",
+        {"place": TokenSpan(2), "sampling": Sampling(48)},
+        returns=f"prompt={FOX}&edit={A}:scale:2:raw&edit={B}:ablate:0:raw&where=2:&tokens=48&temperature=0&top_p=1&seed=0",
+    ),
+    Link(
+        steer.PAGE,
+        f"edit=bad&where=x&tokens=0&temperature=hot&top_p=2&seed=-1&shade=no&pick=x:y&latent={A}",
+        {"text": "", "picked": None, "shade": None},
+        (
+            "not an edit", "part of the text", "0 new tokens", "temperature='hot'", "top-p is", "The seed is", "'no'",
+            "pick='x:y'", "does not include its prompt",
+        ),
+        f"prompt=&edit={A}:add:0.4:norm&where=everywhere&tokens=48&temperature=0&top_p=1&seed=0",
     ),
 )  # fmt: skip
 NAMES = [f"{link.page.name} {link.address[:60]}" for link in LINKS]
