@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.asks.edits import Op, Unit, Where
 from dashboard.analysis.asks.generation import Sampling
+from dashboard.analysis.asks.lens import LensKind
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.search.by_text import By
 from dashboard.analysis.names import LatentId
@@ -43,8 +44,11 @@ LINKS = (
     Link(highlight.PAGE, "", {"text": CITIES, "latent": None, "position": None}, returns=f"prompt={CITIES}&sae=tiny/2.exact"),
     Link(
         highlight.PAGE,
-        f"sae=tiny/1.resid_post&prompt={FOX}&chat=1&token=2&latent={B}&pin={A}&pin={B}&map=counts",
-        {"text": FOX, "chat": True, "sae": B.sae, "position": 2, "latent": B, "pins": (A, B), "map_shows": "Counts"},
+        f"sae=tiny/1.resid_post&prompt={FOX}&chat=1&token=2&latent={B}&pin={A}&pin={B}&map=counts&lens=logit",
+        {
+            "text": FOX, "chat": True, "sae": B.sae, "position": 2, "latent": B, "pins": (A, B), "map_shows": "Counts",
+            "lens": LensKind.LOGIT,
+        },
     ),
     Link(highlight.PAGE, f"latent={A}", {"text": CITIES, "sae": A.sae, "latent": A}, returns=f"sae={A.sae}&prompt={CITIES}&latent={A}"),
     Link(

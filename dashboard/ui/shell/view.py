@@ -17,12 +17,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-import streamlit as st
-
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog
-from dashboard.analysis.tokens import Prompt
 
 MAX_TEXT_IN_URL = 8000
 """Characters of the percent-encoded texts of an address; servers refuse much longer addresses."""
@@ -280,16 +277,3 @@ def _ascending(values: Iterable[Any]) -> tuple[Any, ...]:
 
 def _length(said: str) -> int:
     return len(quote(said, errors="replace"))
-
-
-def text_of(url: Mapping[str, list[str]], name: str, key: str, otherwise: str = "") -> str:
-    """The text that an address names. One that is too long for a link is not named: then the tab keeps its own, if that is such a one."""
-    if name in url:
-        return url[name][-1]
-    own = Prompt(str(st.session_state.get(key) or ""))
-    return otherwise if fits_url(own) else own.text
-
-
-def fits_url(prompt: Prompt) -> bool:
-    """Whether a link can carry the prompt."""
-    return fits_link(prompt.text)
