@@ -78,7 +78,8 @@ class DirectionLens:
     likelier: Int32[np.ndarray, "layers top"]
     """Token ids, the largest effect first."""
     gains: Float32[np.ndarray, "layers top"]
-    """What one unit of the direction adds to the logit of each, without the final norm's division by the residual's size."""
+    """What one unit of the direction adds to the logit of each beyond the mean of all tokens, without the final norm's division by
+    the residual's size."""
     less_likely: Int32[np.ndarray, "layers top"]
     """Token ids, the most negative effect first."""
     losses: Float32[np.ndarray, "layers top"]

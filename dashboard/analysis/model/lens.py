@@ -129,6 +129,7 @@ def read_direction(model: LoadedModel, row: torch.Tensor, site: Site, kind: Lens
     with torch.inference_mode():
         rows = torch.stack([transport(row[None].float(), layer)[0] for layer in layers])
         effects = model.unembed_unit(rows)
+        effects = effects - effects.mean(1, keepdim=True)  # what all words gain changes no probability
         up, down = effects.topk(min(top, effects.shape[1])), (-effects).topk(min(top, effects.shape[1]))
     likelier, less = (found.indices.cpu().numpy().astype(np.int32) for found in (up, down))
     words = shown_words(model, np.concatenate([likelier, less], axis=1))

@@ -56,7 +56,10 @@ def direction_grid(lens: DirectionLens) -> tuple[list[GridColumn], list[GridRow]
     return columns, rows
 
 
-_EFFECT = "Words by what one unit of the direction adds to their logits, without the final norm's division by the residual's size."
+_EFFECT = (
+    "Words by what one unit of the direction adds to their logits beyond the mean of all words, "
+    "without the final norm's division by the residual's size."
+)
 
 
 def agreement_curves(check: Check, kl: bool) -> list[LensCurve]:

@@ -112,6 +112,7 @@ def test_a_direction_after_the_last_block_is_read_as_the_unembedding_reads_it(ti
         found = read_direction(tiny_model, direction, Site(1, Point.RESID_POST), LensKind.JACOBIAN, 5, transport)
         assert found.layers == (1, 2, 3)
         np.testing.assert_array_equal(found.likelier[-1], promoted)
+        assert (found.gains > 0).all() and (found.losses < 0).all()
         assert (found.gains[:, 0] >= found.gains[:, -1]).all() and (found.losses[:, 0] <= found.losses[:, -1]).all()
     moved = tiny_model.unembed(torch.from_numpy(some_lens.matrix(1)) @ direction).topk(5).indices.numpy()
     np.testing.assert_array_equal(found.likelier[0], moved)
