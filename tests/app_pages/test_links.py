@@ -140,13 +140,13 @@ LINKS = (
     ),
     Link(
         steer.PAGE,
-        f"edit=bad&where=x&tokens=0&temperature=hot&top_p=2&seed=-1&shade=no&pick=x:y&latent={A}",
+        f"chat=1&edit=bad&where=x&tokens=0&temperature=hot&top_p=2&seed=-1&shade=no&pick=x:y&latent={A}",
         {"text": "", "picked": None, "shade": None},
         (
             "not an edit", "part of the text", "0 new tokens", "temperature='hot'", "top-p is", "The seed is", "'no'",
             "pick='x:y'", "does not include its prompt",
         ),
-        f"prompt=&edit={A}:add:0.4:norm&where=everywhere&tokens=48&temperature=0&top_p=1&seed=0",
+        f"prompt=&chat=1&edit={A}:add:0.4:norm&where=everywhere&tokens=48&temperature=0&top_p=1&seed=0",
     ),
 )  # fmt: skip
 NAMES = [f"{link.page.name} {link.address[:60]}" for link in LINKS]

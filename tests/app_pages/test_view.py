@@ -12,6 +12,7 @@ from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.sae.catalog import Catalog
 from dashboard.ui.shell.view import (
     MAX_TEXT_IN_URL,
+    Part,
     View,
     base_of,
     choice,
@@ -22,6 +23,7 @@ from dashboard.ui.shell.view import (
     long_text,
     number,
     parse,
+    part,
     query,
     sae,
     several,
@@ -43,6 +45,7 @@ class Shown(View):
     top: int = whole("top", 1, 1, 5)
     at: tuple[int, ...] = wholes("at", 0, 99)
     pins: tuple[LatentId, ...] = latents("pin", most=2)
+    steps: tuple[str, ...] = part((), Part("step", lambda said, _: said, most=3, repeats=True, too_many="{n} steps, not {most}."))
     how: str = choice("how", "one", {"one": "1st", "two": "2nd"})
     layers: tuple[int, ...] = several("layer", lambda catalog: [spec.site.layer for spec in catalog.specs])
     text: str = long_text("prompt")
@@ -54,7 +57,7 @@ class Shown(View):
 
 VIEWS = {
     "standard": Shown(SEED),
-    "everything": Shown(SEED, OTHERS[0].sae, 0.25, 3, (0, 7), OTHERS[:2], "two", (1, 2), "a & b = c\n", True, "ü", "ab"),
+    "everything": Shown(SEED, OTHERS[0].sae, 0.25, 3, (0, 7), OTHERS[:2], ("b", "b"), "two", (1, 2), "a & b = c\n", True, "ü", "ab"),
     "text that just fits": Shown(SEED, text="x" * MAX_TEXT_IN_URL),
 }
 
@@ -100,6 +103,11 @@ def test_repeated_values_count_once_and_no_more_than_the_most_are_taken(runner: 
 
 def test_whole_numbers_stand_in_ascending_order_whatever_order_an_address_has(runner: LocalRunner) -> None:
     assert read({"at": ["7", "0", "12"]}, runner.catalog)[0].at == (0, 7, 12)
+
+
+def test_where_order_and_number_matter_values_may_repeat_and_too_many_are_said(runner: LocalRunner) -> None:
+    assert read({"step": ["a", "b", "a"]}, runner.catalog) == (Shown(SEED, steps=("a", "b", "a")), [])
+    assert read({"step": ["a", "b", "a", "c"]}, runner.catalog) == (Shown(SEED, steps=("a", "b", "a")), ["4 steps, not 3."])
 
 
 def test_texts_share_the_length_of_an_address_and_what_does_not_fit_is_left_out_with_what_stands_beside_it() -> None:
