@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from dashboard.analysis.studies.recipe import Recipe
 from dashboard.analysis.studies.study import Study
 
 
@@ -12,13 +13,18 @@ class Entry:
     """Where something is declared."""
 
     command: tuple[str, ...]
-    """Words behind `latents`: `flow origins`."""
+    """Words behind `latents`: `flow origins`. A recipe's begin with `recipe`."""
     module: str
     name: str = "STUDY"
 
     def load(self) -> Any:
         """Import it."""
         return getattr(import_module(f"dashboard.analysis.{self.module}"), self.name)
+
+    def study(self) -> Study[Any, Any]:
+        """Import it; a recipe as a study."""
+        found = self.load()
+        return found.study() if isinstance(found, Recipe) else found
 
 
 STUDIES: tuple[Entry, ...] = (
@@ -32,6 +38,8 @@ STUDIES: tuple[Entry, ...] = (
     Entry(("study", "causality"), "methods.known.study_causality"),
     Entry(("study", "uncertainty"), "methods.known.study_uncertainty"),
     Entry(("model", "fit-lens"), "methods.lens.study"),
+    Entry(("sweep",), "methods.steering.study"),
+    Entry(("contrast",), "methods.contrast.study"),
 )
 """In the order of their commands' groups."""
 
@@ -39,3 +47,15 @@ STUDIES: tuple[Entry, ...] = (
 def studies() -> tuple[Study[Any, Any], ...]:
     """All of them, imported."""
     return tuple(entry.load() for entry in STUDIES)
+
+
+RECIPES: tuple[Entry, ...] = (
+    Entry(("recipe", "flow-path"), "methods.flow.recipe", "RECIPE"),
+    Entry(("recipe", "contrast-direction"), "methods.contrast.recipe", "RECIPE"),
+)
+"""In the order of the box on the steer page."""
+
+
+def recipes() -> tuple[Recipe[Any], ...]:
+    """All of them, imported."""
+    return tuple(entry.load() for entry in RECIPES)

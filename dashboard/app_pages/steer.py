@@ -18,6 +18,8 @@ from dashboard.ui.steer import inputs as steer_controls
 from dashboard.ui.steer import present as present_steer
 from dashboard.ui.steer import streaming
 from dashboard.ui.steer import tabs as steer_more
+from dashboard.ui.steer.dose import dose_response
+from dashboard.ui.steer.recipes import recipe_box
 from dashboard.ui.views import steer
 from dashboard.ui.views import steer_presets as presets
 from dashboard.ui.views.steer import PAGE, SteerView
@@ -71,6 +73,7 @@ with failures.shown():
         for problem in asked.problems:
             st.warning(failures.plain(problem), icon=":material/error:")
         steer_controls.add_box(catalog, vectors, known, ask, doses)
+        recipe_box()
         steer_controls.settings(view)
     PAGE.write(replace(view, edits=tuple(view.edits[line] for line in asked.lines)))
     if not ask.prompt.text:
@@ -82,7 +85,7 @@ with failures.shown():
     tabs = st.tabs(["Compare", "Dose response", "Subsets", "Saved runs"], key=PAGE.key("tab"), on_change="rerun")
     draw = (
         lambda: answer(view, ask),
-        lambda: steer_more.dose_response(ask),
+        lambda: dose_response(ask),
         lambda: steer_more.subset_table(ask),
         steer_more.saved_runs,
     )

@@ -10,8 +10,11 @@ from dashboard.analysis.errors import AnalysisError
 from dashboard.cli import corpus, entities, flow, index, known, lens, look, model, sae, search, steer
 from dashboard.cli import open as bring
 from dashboard.cli.output import screen
+from dashboard.cli.studies import StudyGroup
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model.")
+app = typer.Typer(
+    cls=StudyGroup, no_args_is_help=True, add_completion=False, help="See what the latents of sparse autoencoders do in a language model."
+)
 app.add_typer(look.app)
 app.add_typer(lens.app)
 app.add_typer(bring.app)
@@ -26,6 +29,7 @@ app.add_typer(corpus.app, name="corpus")
 app.add_typer(entities.app, name="entities")
 app.add_typer(known.app, name="study")
 app.add_typer(model.app, name="model")
+app.add_typer(typer.Typer(cls=StudyGroup, no_args_is_help=True, help="Recipes for edits, with the evidence for each."), name="recipe")
 
 
 def main() -> None:

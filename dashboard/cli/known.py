@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from dashboard.analysis.settings import get_settings
-from dashboard.cli.options import command_of
+from dashboard.cli.options import Around, command_of
 from dashboard.cli.output import Json, emit, figure, paper, say, screen
 from dashboard.cli.studies import StudyGroup, make, open_bench
 
@@ -31,7 +31,7 @@ def _entities_command() -> Any:
     return typer.main.get_command(own)
 
 
-def _entities(ask: Any, as_json: bool, out: Path | None) -> None:
+def _entities(ask: Any, around: Around) -> None:
     from dashboard.analysis.entities.checking import left_out_note
     from dashboard.analysis.entities.kinds import find_kinds
     from dashboard.analysis.entities.tables import read_table
@@ -44,7 +44,7 @@ def _entities(ask: Any, as_json: bool, out: Path | None) -> None:
     for table in [read_table(kinds.get(name)) for name in ask.types]:
         if note := left_out_note(table):
             say(f"{table.kind.name}: {note}")
-    bench = open_bench()
+    bench = open_bench(around.dtype.value if around.dtype else None)
     found = study_of(make(STUDY, bench, ask))
     if ask.causality:
         settings = (CAUSALITY_PREVIEW if ask.preview else CausalitySettings()).with_amount(ask.amount, ask.seed)
@@ -52,14 +52,14 @@ def _entities(ask: Any, as_json: bool, out: Path | None) -> None:
     if ask.uncertainty:
         settings = UncertaintySettings(n_questions=60 if ask.preview else 300, seed=ask.seed)
         make(study_uncertainty.STUDY, bench, study_uncertainty.ask_of(found.key, settings))
-    written = _written(bench.store, found, out) if out is not None else []
+    written = _written(bench.store, found, around.out) if around.out is not None else []
     answer = summary(bench.store, found)
-    if as_json:
+    if around.as_json:
         emit({**answer, "files": [str(file) for file in written]})
         return
     _show(answer)
-    if out is not None:
-        screen.print(f"{len(written)} files in {out}", markup=False)
+    if around.out is not None:
+        screen.print(f"{len(written)} files in {around.out}", markup=False)
 
 
 @app.command("list")

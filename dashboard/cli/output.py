@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 screen = Console(stderr=True, highlight=False)
 paper = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
@@ -39,6 +40,17 @@ def progress(what: str) -> Iterator[Callable[[float, str], None]]:
 def say(line: str) -> None:
     """One line on standard error."""
     screen.print(line, markup=False, soft_wrap=True)
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table of rows that have the same columns."""
+    if not rows:
+        paper.print("none")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(figure(value) for value in row.values()))
+    paper.print(table)
 
 
 def figure(value: Any) -> str:

@@ -23,7 +23,7 @@ class _Group(StudyGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Make a command."""
         after = {"eval": _keep_evaluation, "absorption": _keep_absorption}.get(cmd_name)
-        return super().get_command(ctx, cmd_name) if after is None else study_command(self.entries[cmd_name].load(), cmd_name, after)
+        return super().get_command(ctx, cmd_name) if after is None else study_command(self.entries(ctx)[cmd_name].study(), cmd_name, after)
 
 
 app = typer.Typer(cls=_Group, no_args_is_help=True, help="Dictionaries: list, find, get, train, pack, evaluate.")

@@ -10,13 +10,13 @@ from components.graph import picture
 from components.graph.files import circuit_json, graphml, web_page
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.flow.graph import build, lit
-from dashboard.analysis.methods.flow.recipe import path_latents
+from dashboard.analysis.methods.flow.recipe import FlowPathAsk, path_edits
 from dashboard.analysis.methods.flow.results import FlowAsk, FlowEdge, FlowGraph, FlowNode, LitGraph
+from dashboard.analysis.methods.flow.schedule import path_latents
 from dashboard.analysis.methods.flow.suite import find_suite
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.notebook.notebook import LatentList
 from dashboard.analysis.tokens import Prompt
-from dashboard.ui.flow import card as flow_card
 from dashboard.ui.flow import present as present_flow
 from dashboard.ui.parts import graphs
 from dashboard.ui.shell import resources
@@ -377,7 +377,7 @@ def test_what_is_not_mutual_about_a_link_is_said() -> None:
 
 def test_the_path_goes_to_the_steer_page_as_edits_that_it_can_read(open_page: Open, runner: LocalRunner) -> None:
     graph = graph_of(runner)
-    edits = [str(edit) for edit in flow_card.path_edits(graph)]
+    edits = [str(edit) for edit in path_edits(graph, FlowPathAsk(graph.ask.seed, t_res=graph.ask.t_res)).edits]
     assert len(edits) == len(path_latents(graph)) <= steer.MAX_EDITS
     app = open_page("app_pages/steer.py", prompt=FOX, edit=edits)
     assert not app.exception

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.methods.flow.origins import GroupTest, Origin
-from dashboard.analysis.methods.flow.recipe import Goal, PlacedLatent, Recipe, settings_of
+from dashboard.analysis.methods.flow.schedule import Goal, PlacedLatent, Schedule, settings_of
 from dashboard.analysis.methods.flow.steering import SteeredPoint
 from dashboard.analysis.names import LatentId, Point
 from dashboard.analysis.stats.estimates import Estimate
@@ -173,7 +173,7 @@ def test_of_figures_that_keep_their_marks_the_one_clicked_last_says_what_is_show
 
 def test_behind_a_point_of_the_steering_curves_stand_its_own_texts() -> None:
     seed, nothing = PlacedLatent(LatentId.parse("tiny/2.resid_post/7"), 2), Estimate(0.5, None, 1)
-    settings = settings_of((seed,), (PlacedLatent(LatentId.parse("tiny/1.resid_post/3"), 1), seed), Recipe(Goal.ACTIVATE))
+    settings = settings_of((seed,), (PlacedLatent(LatentId.parse("tiny/1.resid_post/3"), 1), seed), Schedule(Goal.ACTIVATE))
     points = [
         SteeredPoint(one, strength, (), {"lexicon": Estimate(0.1 * place + strength, None, 1)}, nothing, None)
         for place, one in enumerate(settings)

@@ -169,7 +169,7 @@ def test_a_dose_response_runs_in_the_background_and_can_be_cancelled(open_page: 
     page.get_by_label("Seeds").fill("50")
     page.get_by_role("button", name="Measure").click()
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("cancelled:")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Cancelled at")).to_be_visible(timeout=60_000)
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_selector(TOKEN)
 

@@ -25,7 +25,7 @@ def latents(runner: LocalRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_corpus(
         file, join("own", "tests/tiny", [("ab"[i % 2], list(runner.tokens(Prompt(text)).ids[1:])) for i, text in enumerate(texts)])
     )
-    monkeypatch.setattr(studies, "open_default_runner", lambda: runner)
+    monkeypatch.setattr(studies, "open_default_runner", lambda *_: runner)
 
     def run(command: str, *words: str) -> dict[str, Any]:
         corpus = () if command == "steer" else ("--corpus", str(file))

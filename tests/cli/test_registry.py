@@ -1,4 +1,4 @@
-"""Laws of every registered study: its form, its command and the command that makes it again say the same ask."""
+"""Laws of every registered study and recipe: its form, its command and the command that makes it again say the same ask."""
 
 import json
 import shlex
@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
+from dashboard.analysis.asks.edits import Intervention, Op, Unit
 from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.methods.contrast.study import TwoSets
 from dashboard.analysis.names import LatentId, Point, SaeId, Site
 from dashboard.analysis.plain import from_plain, to_plain
-from dashboard.analysis.registry import STUDIES, studies
+from dashboard.analysis.registry import RECIPES, STUDIES, recipes, studies
 from dashboard.analysis.studies.option import Many, Parameter, again, parameters
 from dashboard.analysis.studies.study import Study
 from dashboard.cli import app
@@ -26,9 +28,10 @@ from dashboard.cli.options import command_of
 from tests.analysis.studies.counting import STUDY as SUMS
 from tests.analysis.studies.counting import Colour, SumAsk
 
-EVERY = (*studies(), SUMS)
+EVERY = (*studies(), *(recipe.study() for recipe in recipes()), SUMS)
 NAMES = [study.kind for study in EVERY]
 TEXT = st.text(string.ascii_letters + string.digits + " '\"$-=.%", min_size=1).map(str.strip).filter(lambda text: text and text != "-")
+LATENT = st.builds(LatentId, st.builds(SaeId, st.just("tiny"), st.sampled_from(["1.mlp_out", "3.resid_post"])), st.integers(0, 9))
 WORD = st.text(string.ascii_letters + "'$é", min_size=1)
 
 
@@ -40,7 +43,10 @@ def value_of(one: Parameter) -> st.SearchStrategy[Any]:
         float: st.floats(-1e6, 1e6) if low is None else st.floats(low, high or 1e6),
         str: WORD if one.several and one.option.many is Many.COMMAS else TEXT,
         Path: st.sampled_from([Path("a/b.parquet"), Path("own corpus")]),
-        LatentId: st.builds(LatentId, st.builds(SaeId, st.just("tiny"), st.sampled_from(["1.mlp_out", "3.resid_post"])), st.integers(0, 9)),
+        LatentId: LATENT,
+        SaeId: st.builds(SaeId, st.just("tiny"), st.sampled_from(["1.mlp_out", "3.resid_post"])),
+        Intervention: st.builds(Intervention, LATENT, st.sampled_from([*Op]), st.floats(-1e6, 1e6), st.sampled_from([*Unit])),
+        TwoSets: st.builds(TwoSets, st.just("a"), st.lists(TEXT, max_size=2).map(tuple), st.just("b é"), st.lists(TEXT).map(tuple)),
         Site: st.builds(Site, st.integers(1, 9), st.just(Point.RESID_POST)),
     }  # fmt: skip
     return st.sampled_from(list(one.kind)) if one.is_enum else by_kind[one.kind]
@@ -68,7 +74,7 @@ def parsed(study: Study[Any, Any], words: list[str]) -> Any:
     """What the command of a study asks."""
     found: list[Any] = []
     own = typer.Typer()
-    own.command()(command_of(study.ask, study.about, lambda ask, as_json, out: found.append(ask)))
+    own.command()(command_of(study.ask, study.about, lambda ask, around: found.append(ask)))
     result = CliRunner().invoke(own, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return found[0]
@@ -86,8 +92,8 @@ def test_the_command_that_makes_it_again_asks_the_same(study: Study[Any, Any], d
 
 
 def _at(folder: Path, word: str, files: Any) -> str:
-    flag, equals, value = word.partition("=")
-    return f"{flag}{equals}{folder / value}" if equals and value in files else word
+    flag, equals, value = word.rpartition("=")
+    return f"{flag}{equals}{folder / value}" if value in files else word
 
 
 @pytest.mark.parametrize("study", EVERY, ids=NAMES)
@@ -105,9 +111,9 @@ def test_every_field_of_an_ask_is_an_option_with_help_and_is_at_the_commands_def
     assert study.first() == study.first() and isinstance(study.first(), study.ask)
 
 
-@pytest.mark.parametrize("entry", STUDIES, ids=lambda entry: " ".join(entry.command))
+@pytest.mark.parametrize("entry", (*STUDIES, *RECIPES), ids=lambda entry: " ".join(entry.command))
 def test_every_registered_study_has_its_command_with_help(entry: Any) -> None:
-    study = entry.load()
+    study = entry.study()
     assert study.command == entry.command
     shown = CliRunner().invoke(app, [*entry.command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert shown.exit_code == 0
@@ -118,7 +124,7 @@ def test_every_registered_study_has_its_command_with_help(entry: Any) -> None:
 
 def test_what_is_out_of_its_limits_or_of_another_form_is_refused() -> None:
     own = typer.Typer()
-    own.command()(command_of(SumAsk, "Adds.", lambda ask, as_json, out: None))
+    own.command()(command_of(SumAsk, "Adds.", lambda ask, around: None))
     assert "less than or equal to 50" in CliRunner().invoke(own, ["a/b/1", "--parts", "51"]).output
     for words, said in (
         (("--factors=a",), "--factors 'a' is not a list of numbers. Write for example -1,0,1."),

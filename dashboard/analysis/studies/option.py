@@ -51,6 +51,9 @@ class Option:
     """Of its widget; empty for an option of the command line alone."""
     shows: bool = False
     """True: it changes what is shown of a result and not the result."""
+    file: str = ""
+    """The value is given as a file, which is called so in the command that makes a result again: `reads` reads the file, and
+    the value prints its content. Empty: it is no file."""
 
 
 def option(
@@ -65,9 +68,10 @@ def option(
     what: str = "",
     label: str = "",
     shows: bool = False,
+    file: str = "",
 ) -> Any:
     """The default of a field of an ask, with what forms and the command line say of it. See `Option`."""
-    return field(default=default, metadata={_KEY: Option(help, flag, low, high, reads, many, argument, what, label, shows)})
+    return field(default=default, metadata={_KEY: Option(help, flag, low, high, reads, many, argument, what, label, shows, file)})
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,10 @@ def again(words: tuple[str, ...], ask: Any) -> Command:
     files: dict[str, str] = {}
     for one in parameters(cast("type[Any]", type(ask))):
         value = getattr(ask, one.name)
-        if one.option.argument:
+        if one.option.file:
+            files[one.option.file] = one.show(value)
+            arguments.append(one.option.file)
+        elif one.option.argument:
             arguments += [one.show(part) for part in value] if one.several else [one.show(value)]
         elif value != one.default:
             options += _said(one, value, files)

@@ -177,6 +177,16 @@ def run(study: Study[A, R], bench: Bench, ask: A) -> Iterator[Progress[R]]:
     yield replace(last, made=made)
 
 
+def result_of(study: Study[A, R], bench: Bench, ask: A) -> R:
+    """The result of an ask, found or made: for work that stands on a study's.
+
+    Raises:
+        AnalysisError: as `run` says.
+    """
+    made = [one.made for one in run(study, bench, ask) if one.made is not None]
+    return made[-1].result
+
+
 def submit(
     study: Study[A, R], bench: Bench, jobs: Jobs, ask: A, runner: Runner | None = None, stop: Callable[[], None] | None = None
 ) -> str:

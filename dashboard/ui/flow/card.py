@@ -9,7 +9,6 @@ from components.example_list import example_list
 from components.latent_list import latent_list
 from components.token_columns import token_columns
 from dashboard.analysis.asks.capture import TraceAsk, TracedRow
-from dashboard.analysis.asks.edits import Intervention, Unit
 from dashboard.analysis.asks.weights import PromotedAsk, VocabularyAsk
 from dashboard.analysis.errors import AnalysisError
 from dashboard.analysis.index.contexts import fold, read_contexts
@@ -17,7 +16,7 @@ from dashboard.analysis.index.facts import LatentFacts
 from dashboard.analysis.index.file import read_facts
 from dashboard.analysis.index.latent import frequency
 from dashboard.analysis.methods.flow.pair import firing_together, shared_promoted
-from dashboard.analysis.methods.flow.recipe import Goal, Recipe, path_latents
+from dashboard.analysis.methods.flow.recipe import FlowPathAsk, path_edits
 from dashboard.analysis.methods.flow.results import FlowEdge, FlowGraph, FlowNode, LitGraph
 from dashboard.analysis.methods.flow.without import without_predecessors
 from dashboard.analysis.names import LatentId
@@ -33,8 +32,6 @@ from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views.flow import PAGE
 
 N_EXAMPLES, N_LOGITS = 4, 5
-PATH_STRENGTH = 2.0
-"""Of a whole path, in largest activations: shared out among its latents."""
 
 
 Later = Callable[[], None]
@@ -132,16 +129,8 @@ def _buttons(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> None:
 
 
 def steer_path(graph: FlowGraph) -> None:
-    """Leave for the steer page with the residual latents of the span as one recipe."""
-    steer.go_with_recipe(path_edits(graph))
-
-
-def path_edits(graph: FlowGraph) -> tuple[Intervention, ...]:
-    """The edits of a span: constant over the layers, PATH_STRENGTH shared out, those nearest to the seed if it is long."""
-    placed = path_latents(graph)
-    seed_layer = next((one.layer for one in placed if one.latent == graph.ask.seed), placed[-1].layer)
-    nearest = sorted(placed, key=lambda one: (abs(one.layer - seed_layer), one.layer))[: steer.MAX_EDITS]
-    return Recipe(Goal.ACTIVATE, unit=Unit.MAX).edits(nearest, round(PATH_STRENGTH / len(nearest), 2))
+    """Leave for the steer page with the residual latents of the span, as the recipe makes edits of them."""
+    steer.go_with_recipe(path_edits(graph, FlowPathAsk(graph.ask.seed, most=steer.MAX_EDITS, t_res=graph.ask.t_res)).edits)
 
 
 def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from components.figures.dose import dose_curves
 from dashboard.analysis.asks.edits import Unit
-from dashboard.analysis.methods.flow import recipe as recipes
+from dashboard.analysis.methods.flow import schedule as schedules
 from dashboard.analysis.methods.flow import steering as method
 from dashboard.analysis.methods.flow.results import FlowGraph
 from dashboard.analysis.methods.flow.study_steering import GRIDS, JUDGE_KEY, STUDY, FlowSteerAsk, SteeredFlow
@@ -28,21 +28,21 @@ def _key(widget: str) -> str:
 
 def steering(graph: FlowGraph) -> None:
     """Steer with the seed alone, with each layer of its flow, and with the whole flow."""
-    flow = recipes.path_latents(graph)
+    flow = schedules.path_latents(graph)
     st.caption(
         f"The flow set is the {len(flow)} residual latents of the span, layers {graph.span[0]} to {graph.span[1]}; the initial set is the "
         "seed. Behaviour and coherence are proxies that see words, firings and losses, not sense: look at both, not at the total alone."
     )
-    goal = st.segmented_control("Goal", list(recipes.Goal), default=recipes.Goal.ACTIVATE, key=_key("goal"), required=True)
+    goal = st.segmented_control("Goal", list(schedules.Goal), default=schedules.Goal.ACTIVATE, key=_key("goal"), required=True)
     with st.form(_key("form"), border=False):
         ask, secret = _inputs(graph, goal)
         started = st.form_submit_button("Write and score", icon=":material/edit_note:")
     panel(STUDY, kept.STEERING, ask, started, _draw, {JUDGE_KEY: secret}, _figures)
 
 
-def _inputs(graph: FlowGraph, goal: recipes.Goal) -> tuple[Callable[[], FlowSteerAsk], str]:
+def _inputs(graph: FlowGraph, goal: schedules.Goal) -> tuple[Callable[[], FlowSteerAsk], str]:
     """Widgets, what reads them once the form is sent, and the key of the judge."""
-    off = goal is recipes.Goal.DEACTIVATE
+    off = goal is schedules.Goal.DEACTIVATE
     start = replace(STUDY.first(), seeds=(graph.ask.seed,), goal=goal, t_res=graph.ask.t_res, t_module=graph.ask.t_module)
     if off:
         start = replace(start, strengths=GRIDS[goal], unit=Unit.MAX)
@@ -82,11 +82,11 @@ def _draw(result: SteeredFlow) -> None:
     if not found.points:
         st.caption("Writing unsteered texts first: coherence is measured against them.")
         return
-    goal = found.points[0].setting.recipe.goal
+    goal = found.points[0].setting.schedule.goal
     measures = list(found.points[0].behaviour)
     by = st.segmented_control("Behaviour by", measures, default=measures[0], key=_key("by"), required=True)
     by = by if by in measures else measures[0]
-    off = goal is recipes.Goal.DEACTIVATE
+    off = goal is schedules.Goal.DEACTIVATE
     titles = {**_TITLES, "total": "total (1 - B) C" if off else "total B C"}
     x_title = "r" if off else "strength s"
     clicks: dict[str, str | None] = {}

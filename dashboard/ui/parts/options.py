@@ -95,4 +95,4 @@ def _widget(one: Parameter, key: str, value: Any, choices: Sequence[Any] | None,
         number = st.number_input(label, low, high, value, key=key, help=help_)
         return lambda: None if number is None else one.kind(number)
     text = st.text_input(label, one.show_all(value), key=key, help=help_)
-    return lambda: one.read(text)
+    return lambda: None if one.default is None and not text.strip() else one.read(text)

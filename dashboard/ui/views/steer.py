@@ -30,7 +30,7 @@ WHERES = {
 MAX_EDITS = 8
 _STANDARD = Sampling(48)
 _LACKS_PROMPT = "This link does not include its prompt: it was too long for a link, or was left out. Enter it again."
-_STOPPED, _PARTIAL, _SUBSETS, _SWEEP, _SPAN = "stopped", "partial", "subsets", "sweep", "span"
+_STOPPED, _PARTIAL, _SUBSETS, _SPAN = "stopped", "partial", "subsets", "span"
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,15 @@ def add(name: str) -> list[str]:
     return problems
 
 
+def add_all(edits: Sequence[Intervention]) -> list[str]:
+    """Put the edits of a recipe among those of the page, all or none; what was wrong with them, for people."""
+    there = PAGE.view.edits
+    if len(there) + len(edits) > MAX_EDITS:
+        return [f"{len(there)} edits are on already and the recipe makes {len(edits)}; at most {MAX_EDITS} fit. Remove some first."]
+    PAGE.show(replace(PAGE.view, edits=(*there, *map(Edit.of, edits)), picked=None))
+    return []
+
+
 def add_active() -> None:
     """Callback of the list of active latents."""
     if name := PAGE.event("active", "shown") or PAGE.event("active", "pinned"):
@@ -362,16 +371,6 @@ def subsets_of(ask: SteeringAsk) -> list[dict[str, Any]]:
     """The table of subsets of this very ask, if it has been made."""
     kept = PAGE.recall(_SUBSETS)
     return kept[1] if kept and kept[0] == ask else []
-
-
-def keep_job(job_id: str) -> None:
-    """Remember the dose response that this tab started last."""
-    PAGE.remember(_SWEEP, job_id)
-
-
-def job() -> str | None:
-    """The dose response that this tab started last."""
-    return PAGE.recall(_SWEEP)
 
 
 def limit_of(unit: Unit) -> float:

@@ -12,12 +12,12 @@ It does not say that a latent stands for what a reader sees between the sets: an
 punctuation) separates them as well. Nor does it say that the model uses the latent; steering with it does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from scipy.stats import false_discovery_control, mannwhitneyu
 
 from dashboard.analysis.asks.capture import Capture, CaptureAsk, LatentActivations
@@ -25,6 +25,7 @@ from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.asks.weights import PromotedAsk
 from dashboard.analysis.errors import BadAsk
 from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
 from dashboard.analysis.tokens import Prompt
 
 MIN_TEXTS = 3
@@ -79,20 +80,63 @@ class Contrast:
     """Latents that fire on no text and were not tested."""
 
 
+@dataclass(frozen=True, eq=False)
+class TextNumbers:
+    """One number for each latent that fires on a text; the latents of all SAEs stand one after another."""
+
+    n_latents: tuple[int, ...]
+    """Of each SAE."""
+    column: Int64[np.ndarray, " firing"]
+    """Place among all latents."""
+    value: Float64[np.ndarray, " firing"]
+    """Above 0."""
+
+    def dense(self) -> Float64[np.ndarray, " latents"]:
+        """One number a latent, 0 where it does not fire."""
+        numbers = np.zeros(sum(self.n_latents))
+        numbers[self.column] = self.value
+        return numbers
+
+
 def contrast(runner: Runner, first: Sequence[str], second: Sequence[str], saes: Sequence[SaeId], pool: Pool = Pool.MEAN) -> Contrast:
     """Compare two sets of texts latent by latent. One forward pass of the model for each text.
 
     Raises:
         BadAsk: if a set has fewer than MIN_TEXTS texts, a text has no ordinary token, or there is no SAE.
     """
+    read = list(read_texts(runner, first, second, saes, pool))
+    return compare(read[: len(first)], read[len(first) :], saes, pool)
+
+
+def read_texts(
+    runner: Runner, first: Sequence[str], second: Sequence[str], saes: Sequence[SaeId], pool: Pool = Pool.MEAN, keep: Blocks = UNKEPT
+) -> Iterator[TextNumbers]:
+    """The numbers of every text, the first set before the second; each text is a block.
+
+    Raises:
+        BadAsk: as `contrast` says.
+    """
     if min(len(first), len(second)) < MIN_TEXTS:
         raise BadAsk(f"The sets have {len(first)} and {len(second)} texts; each needs {MIN_TEXTS} or more. Add texts to the smaller one.")
     if not saes:
         raise BadAsk("0 SAEs were chosen to tell the texts apart. Choose at least one.")
-    saes = tuple(dict.fromkeys(saes))
-    captures = [runner.ask(CaptureAsk(Prompt(text), saes)) for text in (*first, *second)]
-    numbers = np.array([np.concatenate([pooled(capture, sae, pool) for sae in saes]) for capture in captures])
-    names = [LatentId(sae, index) for sae in saes for index in range(captures[0].activations[sae].n_latents)]
+    chosen = tuple(dict.fromkeys(saes))
+
+    def read(text: str) -> TextNumbers:
+        capture = runner.ask(CaptureAsk(Prompt(text), chosen))
+        numbers = [pooled(capture, sae, pool) for sae in chosen]
+        whole = np.concatenate(numbers)
+        column = np.flatnonzero(whole)
+        return TextNumbers(tuple(map(len, numbers)), column.astype(np.int64), whole[column])
+
+    return keep.each("texts", TextNumbers, (*first, *second), read)
+
+
+def compare(first: Sequence[TextNumbers], second: Sequence[TextNumbers], saes: Sequence[SaeId], pool: Pool = Pool.MEAN) -> Contrast:
+    """Two sets of texts that were read with some SAEs, latent by latent."""
+    numbers = np.array([text.dense() for text in (*first, *second)])
+    sizes = zip(dict.fromkeys(saes), first[0].n_latents, strict=True)
+    names = [LatentId(sae, index) for sae, n_latents in sizes for index in range(n_latents)]
     fires = np.flatnonzero(numbers.max(axis=0) > 0)
     found = _compare([names[column] for column in fires], numbers[: len(first), fires], numbers[len(first) :, fires])
     return Contrast(len(first), len(second), pool, found, len(names) - len(fires))

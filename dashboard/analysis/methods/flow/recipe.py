@@ -1,140 +1,97 @@
-"""Latents of one layer or of many as edits, with strengths that may fall off over the layers.
+"""The recipe of the flow path: the residual latents that one latent's path runs through, steered together."""
 
-single(l) edits the chosen latents of layer l only; cumulative(l) those of every layer up to l. A strength s of the first
-layer becomes s' at layer l: constant s' = s; linear s' = k l + b with k = (s* - s) / (l_end - l_start), b = s - k l_start,
-which gives s* at the last layer; exponential s' = s exp(alpha l), with the absolute number of the layer as printed, so that
-the first steered layer gets s only if it is layer 0. Activation adds s' times the decoder row on all tokens; deactivation
-multiplies the latent's activation by r (below 1 weakens, below 0 reverses), and has no decay.
+from dataclasses import dataclass
 
-Source: Laptev et al. 2025, arXiv:2502.03032, section 6 and appendix B. Differs from it: strengths are in a unit that the
-asker chooses where the paper folds; several latents of one site are multiplied one after another, each as those before it
-have left the residual stream.
-"""
-
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-
-from dashboard.analysis.asks.edits import Intervention, Op, Unit
+from dashboard.analysis.asks.edits import Unit
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.methods.flow.results import FlowGraph
-from dashboard.analysis.names import LatentId
+from dashboard.analysis.methods.flow.graph import build, with_facts
+from dashboard.analysis.methods.flow.results import T_MODULE, T_RES, FlowAsk, FlowGraph
+from dashboard.analysis.methods.flow.schedule import Goal, Schedule, path_latents
+from dashboard.analysis.methods.flow.suite import find_suite
+from dashboard.analysis.names import LatentId, SaeId
+from dashboard.analysis.roster.chosen import DEFAULT_RELEASE
+from dashboard.analysis.studies.bench import Bench
+from dashboard.analysis.studies.option import option
+from dashboard.analysis.studies.recipe import Evidence, FoundEdits, Recipe
 
-ALPHA, LAST = -0.05, 1.0
-"""alpha of the exponential and s* of the linear decay, as in the paper."""
-
-
-class Decay(StrEnum):
-    """How a strength depends on the layer."""
-
-    CONSTANT = "constant"
-    LINEAR = "linear"
-    EXPONENTIAL = "exponential"
-
-
-class Layers(StrEnum):
-    """Which layers of a choice are steered at layer l."""
-
-    SINGLE = "single"
-    CUMULATIVE = "cumulative"
-
-
-class Goal(StrEnum):
-    """What steering is for."""
-
-    ACTIVATE = "activate"
-    DEACTIVATE = "deactivate"
+STRENGTHS = {Goal.ACTIVATE: 2.0, Goal.DEACTIVATE: 0.0}
+"""Of a whole path: what its latents share out, in largest activations; the factor on each activation."""
+MAX_LATENTS = 8
+"""As many as the steer page has edits."""
 
 
 @dataclass(frozen=True)
-class PlacedLatent:
-    """A latent and its layer."""
+class FlowPathAsk:
+    """Steer a latent together with the residual latents of its span."""
 
-    latent: LatentId
-    layer: int
+    latent: LatentId | None = option(None, "The latent whose path is followed: RELEASE/NAME/INDEX.", argument="LATENT", label="Latent")
+    goal: Goal = option(Goal.ACTIVATE, "activate, or deactivate: multiply activations.", label="Goal")
+    strength: float | None = option(
+        None, "Activate: shared out among the latents, default 2; deactivate: the factor, default 0.", label="Strength of the whole path"
+    )
+    unit: Unit = option(Unit.MAX, "raw, max or norm: what a strength of 1 is.", label="A strength of 1 is")
+    most: int = option(MAX_LATENTS, "Latents at most: those nearest to the seed.", low=1, high=64, label="Latents at most")
+    t_res: float = option(T_RES, "Least cosine of a residual link.", low=-1, high=1, label="Least cosine of a link")
+    modules: bool = option(False, "Take mlp and attention latents too.", label="MLP and attention latents too")
+    t_module: float = option(T_MODULE, "Least cosine of an mlp or attention latent.", low=-1, high=1)
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How latents become edits."""
-
-    goal: Goal
-    layers: Layers = Layers.CUMULATIVE
-    decay: Decay = Decay.CONSTANT
-    unit: Unit = Unit.RAW
-    """Of an activation's strength."""
-    alpha: float = ALPHA
-    last: float = LAST
-    """s*."""
-
-    def __post_init__(self) -> None:
-        if self.goal is Goal.DEACTIVATE and self.decay is not Decay.CONSTANT:
-            raise BadAsk(f"Deactivation multiplies by one factor at all layers; the decay is {self.decay.value}. Choose constant.")
-        if not math.isfinite(self.alpha) or not math.isfinite(self.last):
-            raise BadAsk(f"alpha is {self.alpha} and s* is {self.last}; both must be finite.")
-
-    def edits(self, latents: Sequence[PlacedLatent], strength: float, layer: int | None = None) -> tuple[Intervention, ...]:
-        """The edits of a choice of latents at layer l, None for its last; latents in the order of their layers.
+    def flow(self) -> FlowAsk:
+        """The graph that the path is taken from.
 
         Raises:
-            BadAsk: if no latent is left.
+            BadAsk: if no latent is named.
         """
-        chosen = sorted({*latents}, key=lambda one: (one.layer, one.latent))
-        if layer is not None:
-            chosen = [one for one in chosen if one.layer == layer or (self.layers is Layers.CUMULATIVE and one.layer < layer)]
-        if not chosen:
-            raise BadAsk(f"0 of {len(latents)} latents are steered at layer {layer}. Choose a layer that has one.")
-        if self.goal is Goal.DEACTIVATE:
-            return tuple(Intervention(one.latent, Op.SCALE, strength) for one in chosen)
-        ends = (chosen[0].layer, chosen[-1].layer)
-        return tuple(Intervention(one.latent, Op.ADD, self.at(strength, one.layer, *ends), self.unit) for one in chosen)
-
-    def at(self, strength: float, layer: int, first: int, end: int) -> float:
-        """s' at a layer of `first` to `end`."""
-        return decayed(self.decay, strength, layer, first, end, self.alpha, self.last)
+        if self.latent is None:
+            raise BadAsk("No latent was named. Give one as RELEASE/NAME/INDEX.")
+        return FlowAsk(self.latent, self.t_res, self.t_module)
 
 
-def decayed(decay: Decay, strength: float, layer: int, first: int, end: int, alpha: float = ALPHA, last: float = LAST) -> float:
-    """s' of the card: linear runs from s at `first` to `last` at `end` (one layer: s), exponential is s exp(alpha * layer)."""
-    match decay:
-        case Decay.CONSTANT:
-            return strength
-        case Decay.LINEAR:
-            return strength if end == first else strength + (last - strength) * (layer - first) / (end - first)
-        case Decay.EXPONENTIAL:
-            return strength * math.exp(alpha * layer)
+def path_edits(graph: FlowGraph, ask: FlowPathAsk) -> FoundEdits:
+    """The residual latents of a graph's span as edits, nearest to the seed first if there are more than `most`."""
+    placed = path_latents(graph, ask.modules)
+    seed_layer = next((one.layer for one in placed if one.latent == graph.ask.seed), placed[-1].layer)
+    nearest = sorted(placed, key=lambda one: (abs(one.layer - seed_layer), one.layer))[: ask.most]
+    strength = STRENGTHS[ask.goal] if ask.strength is None else ask.strength
+    share = round(strength / len(nearest), 2) if ask.goal is Goal.ACTIVATE else strength
+    edits = Schedule(ask.goal, unit=ask.unit).edits(nearest, share)
+    chosen = {one.latent for one in nearest}
+    rows = [
+        Evidence(
+            node.latent,
+            {"layer": node.site.layer, "s_res": node.s_res, "s_mlp": node.s_mlp, "s_att": node.s_att, "density": node.density},
+            node.label,
+        )
+        for node in graph.nodes
+        if node.latent in chosen
+    ]
+    first, last = graph.span
+    notes = [f"The span runs from layer {first} to layer {last}: every link of the path there has a cosine of {ask.t_res:g} or more."]
+    if left := len({*placed}) - len(nearest):
+        notes.append(f"{left} latents of the span are left out: only the {len(nearest)} nearest to the seed are steered.")
+    return FoundEdits(edits, tuple(rows), (*notes, *graph.notes))
 
 
-def path_latents(graph: FlowGraph, modules: bool = False) -> tuple[PlacedLatent, ...]:
-    """The latents of a graph's span: its residual path, with `modules` also what feeds it."""
-    return tuple(PlacedLatent(node.latent, node.site.layer) for node in graph.nodes if node.in_span and (node.on_path or modules))
+def _graph(bench: Bench, ask: FlowPathAsk) -> FlowGraph:
+    wanted = ask.flow()
+    suite = find_suite(bench.catalog, bench.catalog.latent(wanted.seed).sae)
+    return with_facts(build(bench.runner, suite, wanted), bench.catalog)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One way to steer: a line of the figure, or a layer of one."""
-
-    label: str
-    latents: tuple[PlacedLatent, ...]
-    recipe: Recipe
-    layer: int | None = None
-    """l of the recipe; None for the last."""
-
-    def edits(self, strength: float) -> tuple[Intervention, ...]:
-        """What is done to the model; nothing at the strength that changes nothing."""
-        neutral = 1.0 if self.recipe.goal is Goal.DEACTIVATE else 0.0
-        return () if strength == neutral else self.recipe.edits(self.latents, strength, self.layer)
+def _saes(bench: Bench, ask: FlowPathAsk) -> tuple[SaeId, ...]:
+    suite = find_suite(bench.catalog, bench.catalog.latent(ask.flow().seed).sae)
+    there = [sae for layer in suite.layers for sae in (layer.attn, layer.mlp, layer.resid) if sae is not None]
+    return tuple(dict.fromkeys(there))
 
 
-SINGLE, INITIAL, FLOW = "single layer", "initial set", "flow set"
-
-
-def settings_of(initial: Sequence[PlacedLatent], flow: Sequence[PlacedLatent], recipe: Recipe) -> tuple[Setting, ...]:
-    """The paper's comparison: every single layer of the flow set, the initial set, and the flow set layer after layer."""
-    if not initial or not flow:
-        raise BadAsk(f"The initial set has {len(initial)} latents and the flow set {len(flow)}; each needs at least 1.")
-    single = replace(recipe, layers=Layers.SINGLE, decay=Decay.CONSTANT)
-    layers = sorted({one.layer for one in flow})
-    answer = [Setting(SINGLE, tuple(flow), single, layer) for layer in layers]
-    return (*answer, Setting(INITIAL, tuple(initial), recipe), Setting(FLOW, tuple(flow), replace(recipe, layers=Layers.CUMULATIVE)))
+RECIPE = Recipe(
+    name="flow path",
+    title="Flow path of a latent",
+    about="Steer a latent together with the residual latents of other layers that point the same way.",
+    source="Laptev et al. 2025, arXiv:2502.03032, section 6, cumulative steering of the flow set. Differs: one strength is shared out "
+    "among the latents, in their largest activations.",
+    ask=FlowPathAsk,
+    make=lambda bench, ask: path_edits(_graph(bench, ask), ask),
+    saes=_saes,
+    subject=lambda ask: f"path of {ask.latent}",
+    example=FlowPathAsk(LatentId.parse(f"{DEFAULT_RELEASE}/19.resid_post/615")),
+)

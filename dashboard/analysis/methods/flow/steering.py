@@ -1,6 +1,6 @@
 """Steering along a flow: does editing many layers do more than one, and what does it cost?
 
-Steps: (1) unsteered texts say what text costs at this temperature; (2) for each setting of `flow_recipes.py` and strength
+Steps: (1) unsteered texts say what text costs at this temperature; (2) for each setting of `schedule.py` and strength
 some texts are written; (3) behaviour and coherence of each by `text_proxies.py`, and by a judge if there is one, always kept
 apart; (4) total = B C for an activation, (1 - B) C for a deactivation, from the means over texts. A total that is a product
 hides which of the two it is that moves: look at both.
@@ -20,7 +20,7 @@ from dashboard.analysis.asks.edits import Intervention
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.methods.flow.recipe import Goal, Setting
+from dashboard.analysis.methods.flow.schedule import Goal, Setting
 from dashboard.analysis.names import LatentId, SaeId
 from dashboard.analysis.stats.estimates import Estimate, mean_estimate
 from dashboard.analysis.stats.fluency import repeated_ngrams
@@ -70,7 +70,7 @@ class FlowSteeringAsk:
         _within("settings", len(self.settings), MAX_SETTINGS)
         _within("strengths", len(self.strengths), MAX_STRENGTHS)
         _within("texts a point", self.n_texts, MAX_TEXTS)
-        if len({setting.recipe.goal for setting in self.settings}) > 1:
+        if len({setting.schedule.goal for setting in self.settings}) > 1:
             raise BadAsk("Settings that activate and settings that deactivate are 2 studies: their strengths mean different things.")
         if self.sampling.temperature == 0 and self.n_texts > 1:
             raise BadAsk(f"At temperature 0 all {self.n_texts} texts are the same. Ask for 1, or raise the temperature.")
@@ -83,7 +83,7 @@ class FlowSteeringAsk:
     @property
     def goal(self) -> Goal:
         """Of all settings."""
-        return self.settings[0].recipe.goal
+        return self.settings[0].schedule.goal
 
     @property
     def saes(self) -> tuple[SaeId, ...]:
@@ -120,7 +120,7 @@ class FlowSteeringAsk:
                     "label": setting.label,
                     "latents": [[str(one.latent), one.layer] for one in setting.latents],
                     "layer": setting.layer,
-                    "recipe": {**setting.recipe.__dict__},
+                    "recipe": {**setting.schedule.__dict__},
                 }
                 for setting in self.settings
             ],
@@ -176,7 +176,7 @@ class SteeredPoint:
         """B C, for a deactivation (1 - B) C, from the means over texts; a judge's behaviour goes with its own coherence."""
         mean = self.behaviour[by].mean
         coherence = self.judged_coherence if by == "judge" and self.judged_coherence is not None else self.coherence
-        return (1 - mean if self.setting.recipe.goal is Goal.DEACTIVATE else mean) * coherence.mean
+        return (1 - mean if self.setting.schedule.goal is Goal.DEACTIVATE else mean) * coherence.mean
 
 
 @dataclass(frozen=True)

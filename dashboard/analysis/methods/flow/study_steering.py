@@ -7,7 +7,7 @@ from typing import Any
 from dashboard.analysis.asks.edits import Unit
 from dashboard.analysis.asks.generation import Sampling
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.methods.flow import recipe as recipes
+from dashboard.analysis.methods.flow import schedule as schedules
 from dashboard.analysis.methods.flow import steering as method
 from dashboard.analysis.methods.flow import study_options as own
 from dashboard.analysis.methods.flow.graph import build
@@ -23,7 +23,7 @@ from dashboard.analysis.tokens import Prompt
 
 JUDGE_KEY = "LATENTS_JUDGE_KEY"
 """Where the key of the judge is; it is kept nowhere."""
-GRIDS = {recipes.Goal.ACTIVATE: (0.0, 0.5, 1.0, 2.0), recipes.Goal.DEACTIVATE: (1.0, 0.0, -1.0, -2.0)}
+GRIDS = {schedules.Goal.ACTIVATE: (0.0, 0.5, 1.0, 2.0), schedules.Goal.DEACTIVATE: (1.0, 0.0, -1.0, -2.0)}
 """Strengths where none are given."""
 _SHOWN = ("setting", "layer", "strength", "measured_by", "n", "behaviour", "coherence", "total")
 
@@ -36,11 +36,11 @@ class FlowSteerAsk:
     theme: str = option("the theme", "What the theme is called; the judge reads it.", label="Theme")
     words: tuple[str, ...] = option((), "Theme words, with commas: behaviour is their rate.", label="Theme words, with commas")
     prompt: str = option("I think", "What the texts begin with.", label="Prompt")
-    goal: recipes.Goal = option(recipes.Goal.ACTIVATE, "activate or deactivate.", label="Goal")
+    goal: schedules.Goal = option(schedules.Goal.ACTIVATE, "activate or deactivate.", label="Goal")
     strengths: tuple[float, ...] = option((), "With commas; default 0,0.5,1,2 or, to deactivate, 1,0,-1,-2.", label="Strengths")
     unit: Unit = option(Unit.MAX, "raw, max or norm: what a strength of 1 is.", label="A strength of 1 is")
-    decay: recipes.Decay = option(recipes.Decay.CONSTANT, "constant, linear or exponential over the layers.", label="Over the layers")
-    alpha: float = option(recipes.ALPHA, "Of the exponential decay.")
+    decay: schedules.Decay = option(schedules.Decay.CONSTANT, "constant, linear or exponential over the layers.", label="Over the layers")
+    alpha: float = option(schedules.ALPHA, "Of the exponential decay.")
     held_out: tuple[LatentId, ...] = option(
         (),
         "A latent that reads the texts back; may be given more than once.",
@@ -67,7 +67,7 @@ class FlowSteerAsk:
 
     def __post_init__(self) -> None:
         self.behaviour()
-        self.recipe()
+        self.schedule()
         Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
         self.grader("")
         if self.temperature == 0 and self.texts > 1:
@@ -79,9 +79,9 @@ class FlowSteerAsk:
         classifier = Classifier(self.reference, self.others) if self.others else None
         return method.Behaviour(self.theme, lexicon, classifier, self.held_out, self.reference)
 
-    def recipe(self) -> recipes.Recipe:
+    def schedule(self) -> schedules.Schedule:
         """How latents become edits."""
-        return recipes.Recipe(self.goal, decay=self.decay, unit=self.unit, alpha=self.alpha)
+        return schedules.Schedule(self.goal, decay=self.decay, unit=self.unit, alpha=self.alpha)
 
     def grader(self, key: str) -> Judge | None:
         """The judge; None where none is named."""
@@ -113,12 +113,12 @@ def whole_ask(bench: Bench, ask: FlowSteerAsk) -> tuple[method.FlowSteeringAsk, 
         raise BadAsk("0 latents were named. Name at least one whose flow is steered.")
     catalog = bench.catalog
     latents = [catalog.latent(latent) for latent in ask.seeds]
-    initial = tuple(recipes.PlacedLatent(latent, catalog.get(latent.sae).site.layer) for latent in latents)
+    initial = tuple(schedules.PlacedLatent(latent, catalog.get(latent.sae).site.layer) for latent in latents)
     asks = [FlowAsk(one, ask.t_res, ask.t_module) for one in latents]
     graphs = [build(bench.runner, find_suite(catalog, one.seed.sae), one) for one in asks]
-    path = [one for graph in graphs for one in recipes.path_latents(graph, ask.modules)]
+    path = [one for graph in graphs for one in schedules.path_latents(graph, ask.modules)]
     flow_set = tuple(dict.fromkeys([*initial, *path]))
-    settings = recipes.settings_of(initial, flow_set, ask.recipe())
+    settings = schedules.settings_of(initial, flow_set, ask.schedule())
     sampling = Sampling(ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed)
     grid = ask.strengths or GRIDS[ask.goal]
     whole = method.FlowSteeringAsk(Prompt(ask.prompt), settings, grid, ask.texts, sampling, ask.behaviour())

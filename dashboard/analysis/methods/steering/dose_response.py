@@ -16,12 +16,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import regex
 
 from dashboard.analysis.asks.edits import Intervention, NamedVector, Op, print_where
-from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, TextScore, Variant
+from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
 from dashboard.analysis.asks.runner import Runner
 from dashboard.analysis.asks.weights import Dose
 from dashboard.analysis.errors import BadAsk
@@ -29,6 +30,8 @@ from dashboard.analysis.names import SaeId
 from dashboard.analysis.stats.estimates import Estimate, mean_estimate, share_estimate
 from dashboard.analysis.stats.fluency import repeated_ngrams
 from dashboard.analysis.stats.refusal import is_refusal
+from dashboard.analysis.studies.bench import UNKEPT, Blocks
+from dashboard.analysis.studies.blocks import in_blocks
 from dashboard.analysis.tokens import Prompt
 
 MAX_CURVES, MAX_FACTORS, MAX_SEEDS = 5, 21, 50
@@ -263,8 +266,18 @@ class _Setting:
     interventions: tuple[Intervention, ...]
 
 
-def sweep(runner: Runner, ask: SweepAsk, n_rows_at_once: int = 16) -> Iterator[SweepProgress]:
-    """Write and measure every text, `n_rows_at_once` together; what there is comes after each such chunk.
+@dataclass(frozen=True)
+class _Measured:
+    """One text with what belongs to its point."""
+
+    text: SeedText
+    doses: tuple[Dose, ...]
+    word_logprob: float | None
+    """With the last text of a point; None with the others."""
+
+
+def sweep(runner: Runner, ask: SweepAsk, n_rows_at_once: int = 16, keep: Blocks = UNKEPT) -> Iterator[SweepProgress]:
+    """Write and measure every text, `n_rows_at_once` together; what there is comes after each such chunk, which is a block.
 
     Raises:
         BadAsk: if the rule cannot be applied to a text.
@@ -274,16 +287,18 @@ def sweep(runner: Runner, ask: SweepAsk, n_rows_at_once: int = 16) -> Iterator[S
     rows = [(setting, seed) for setting in _settings(ask) for seed in ask.seeds]
     found: dict[_Setting, list[SeedText]] = {}
     points: dict[tuple[int, float], Point] = {}
-    for start in range(0, len(rows), n_rows_at_once):
-        chunk = rows[start : start + n_rows_at_once]
-        for (setting, _), (text, score) in zip(chunk, _measured(runner, ask, chunk), strict=True):
+    chunks = in_blocks(rows, n_rows_at_once)
+    done = 0
+    for chunk, measured in zip(chunks, keep.each("texts", tuple[_Measured, ...], chunks, partial(_measured, runner, ask)), strict=True):
+        for (setting, _), one in zip(chunk, measured, strict=True):
             texts = found.setdefault(setting, [])
-            texts.append(text)
+            texts.append(one.text)
             if len(texts) == ask.n_seeds:
-                word = _word_logprob(runner, ask, setting)
                 for curve in range(len(ask.curves)) if setting.curve is None else (setting.curve,):
-                    points[curve, setting.factor] = _point(ask.curves[curve].label, setting.factor, texts, score.doses, word)
-        yield SweepProgress(start + len(chunk), len(rows), tuple(points[place] for place in sorted(points)))
+                    label = ask.curves[curve].label
+                    points[curve, setting.factor] = _point(label, setting.factor, texts, one.doses, one.word_logprob)
+        done += len(chunk)
+        yield SweepProgress(done, len(rows), tuple(points[place] for place in sorted(points)))
 
 
 def table(points: Iterable[Point]) -> list[dict[str, Any]]:
@@ -316,21 +331,22 @@ def _settings(ask: SweepAsk) -> list[_Setting]:
     return settings
 
 
-def _measured(runner: Runner, ask: SweepAsk, rows: Sequence[tuple[_Setting, int]]) -> list[tuple[SeedText, TextScore]]:
+def _measured(runner: Runner, ask: SweepAsk, rows: Sequence[tuple[_Setting, int]]) -> tuple[_Measured, ...]:
     variants = tuple(Variant(str(place), setting.interventions, seed) for place, (setting, seed) in enumerate(rows))
     ids: dict[str, list[int]] = {variant.label: [] for variant in variants}
     parts: dict[str, list[str]] = {variant.label: [] for variant in variants}
     for delta in runner.stream(GenerationAsk(ask.prompt, variants, ask.sampling)):
         ids[delta.variant].append(delta.token_id)
         parts[delta.variant].append(delta.text)
-    found: list[tuple[SeedText, TextScore]] = []
-    for variant, (_, seed) in zip(variants, rows, strict=True):
+    found: list[_Measured] = []
+    for variant, (setting, seed) in zip(variants, rows, strict=True):
         new, text = tuple(ids[variant.label]), "".join(parts[variant.label])
         score = runner.ask(ScoreAsk(replace(ask.prompt, continuation=new), variant.interventions, top=0))
         kl = sum(token.kl for token in score.tokens) / len(score.tokens)
         matched = None if ask.rule is None else ask.rule.matches(text)
-        found.append((SeedText(seed, text, kl, score.perplexity, repeated_ngrams(new), matched), score))
-    return found
+        word = _word_logprob(runner, ask, setting) if seed == ask.seeds[-1] else None
+        found.append(_Measured(SeedText(seed, text, kl, score.perplexity, repeated_ngrams(new), matched), score.doses, word))
+    return tuple(found)
 
 
 def _word_logprob(runner: Runner, ask: SweepAsk, setting: _Setting) -> float | None:

@@ -15,7 +15,8 @@ from dashboard.analysis.asks.edits import Intervention, Op, Unit
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.errors import BadAsk
-from dashboard.analysis.methods.flow.recipe import (
+from dashboard.analysis.methods.flow.results import FlowAsk, FlowGraph, FlowNode
+from dashboard.analysis.methods.flow.schedule import (
     FLOW,
     INITIAL,
     SINGLE,
@@ -23,13 +24,12 @@ from dashboard.analysis.methods.flow.recipe import (
     Goal,
     Layers,
     PlacedLatent,
-    Recipe,
+    Schedule,
     Setting,
     decayed,
     path_latents,
     settings_of,
 )
-from dashboard.analysis.methods.flow.results import FlowAsk, FlowGraph, FlowNode
 from dashboard.analysis.methods.flow.steering import Behaviour, FlowSteering, FlowSteeringAsk, best_layers, flow_steering, table
 from dashboard.analysis.names import LatentId, SaeId, Site
 from dashboard.analysis.stats.judge import Judge, JudgeFailed
@@ -53,10 +53,10 @@ def test_linear_and_exponential_decay_give_the_cards_numbers() -> None:
 
 
 def test_single_edits_one_layer_and_cumulative_all_up_to_it() -> None:
-    def layers(recipe: Recipe, layer: int | None) -> list[str]:
-        return [edit.direction.sae.name for edit in recipe.edits(FLOW_SET, 4.0, layer) if isinstance(edit.direction, LatentId)]
+    def layers(schedule: Schedule, layer: int | None) -> list[str]:
+        return [edit.direction.sae.name for edit in schedule.edits(FLOW_SET, 4.0, layer) if isinstance(edit.direction, LatentId)]
 
-    single, cumulative = (Recipe(Goal.ACTIVATE, which) for which in (Layers.SINGLE, Layers.CUMULATIVE))
+    single, cumulative = (Schedule(Goal.ACTIVATE, which) for which in (Layers.SINGLE, Layers.CUMULATIVE))
     assert layers(single, 2) == ["2.resid_post"] and layers(single, 1) == ["1.resid_post"] * 2
     assert (
         layers(cumulative, 1) == ["1.resid_post"] * 2
@@ -68,24 +68,24 @@ def test_single_edits_one_layer_and_cumulative_all_up_to_it() -> None:
 
 
 def test_the_edits_of_a_recipe_are_the_formulas_at_each_layer() -> None:
-    recipe = Recipe(Goal.ACTIVATE, Layers.CUMULATIVE, Decay.LINEAR, Unit.MAX)
-    edits = recipe.edits(FLOW_SET, 5.0)
+    schedule = Schedule(Goal.ACTIVATE, Layers.CUMULATIVE, Decay.LINEAR, Unit.MAX)
+    edits = schedule.edits(FLOW_SET, 5.0)
     assert [(edit.op, edit.unit, edit.amount) for edit in edits] == [
         (Op.ADD, Unit.MAX, 5.0),
         (Op.ADD, Unit.MAX, 5.0),
         (Op.ADD, Unit.MAX, 1.0),
     ]
-    falling = replace(recipe, decay=Decay.EXPONENTIAL, alpha=-0.5).edits(FLOW_SET, 5.0)
+    falling = replace(schedule, decay=Decay.EXPONENTIAL, alpha=-0.5).edits(FLOW_SET, 5.0)
     assert [edit.amount for edit in falling] == pytest.approx([5 * math.exp(-0.5), 5 * math.exp(-0.5), 5 * math.exp(-1)])
-    away = Recipe(Goal.DEACTIVATE).edits(FLOW_SET, -2.0)
+    away = Schedule(Goal.DEACTIVATE).edits(FLOW_SET, -2.0)
     assert away == tuple(Intervention(one.latent, Op.SCALE, -2.0) for one in FLOW_SET)
     with pytest.raises(BadAsk, match="decay is linear"):
-        Recipe(Goal.DEACTIVATE, decay=Decay.LINEAR)
+        Schedule(Goal.DEACTIVATE, decay=Decay.LINEAR)
 
 
 def test_the_strength_that_changes_nothing_has_no_edits() -> None:
-    assert Setting("x", FLOW_SET, Recipe(Goal.DEACTIVATE)).edits(1.0) == () == Setting("x", FLOW_SET, Recipe(Goal.ACTIVATE)).edits(0.0)
-    assert Setting("x", FLOW_SET, Recipe(Goal.DEACTIVATE)).edits(0.0) != ()
+    assert Setting("x", FLOW_SET, Schedule(Goal.DEACTIVATE)).edits(1.0) == () == Setting("x", FLOW_SET, Schedule(Goal.ACTIVATE)).edits(0.0)
+    assert Setting("x", FLOW_SET, Schedule(Goal.DEACTIVATE)).edits(0.0) != ()
 
 
 def test_a_graph_gives_the_path_of_its_span_and_with_modules_what_feeds_it() -> None:
@@ -99,7 +99,7 @@ def test_a_graph_gives_the_path_of_its_span_and_with_modules_what_feeds_it() -> 
 
 
 def test_the_comparison_has_every_single_layer_the_initial_set_and_the_whole_flow() -> None:
-    settings = settings_of(FLOW_SET[2:], FLOW_SET, Recipe(Goal.ACTIVATE, decay=Decay.EXPONENTIAL))
+    settings = settings_of(FLOW_SET[2:], FLOW_SET, Schedule(Goal.ACTIVATE, decay=Decay.EXPONENTIAL))
     assert [(setting.label, setting.layer) for setting in settings] == [(SINGLE, 1), (SINGLE, 2), (INITIAL, None), (FLOW, None)]
     assert [edit.amount for edit in settings[0].edits(4.0)] == [4.0, 4.0] and len(settings[3].edits(4.0)) == 3
 
@@ -133,7 +133,7 @@ def test_coherence_is_1_for_a_usual_text_and_falls_with_loss_and_repeats() -> No
 
 
 def ask(goal: Goal = Goal.ACTIVATE, strengths: tuple[float, ...] = (0.0, 3.0), behaviour: Behaviour = WORDS) -> FlowSteeringAsk:
-    settings = settings_of(FLOW_SET[2:], FLOW_SET, Recipe(goal))
+    settings = settings_of(FLOW_SET[2:], FLOW_SET, Schedule(goal))
     return FlowSteeringAsk(Prompt("The quick brown"), settings, strengths, 2, Sampling(8, 1.0, seed=4), behaviour)
 
 
@@ -179,7 +179,7 @@ def test_the_total_is_the_product_of_the_means_and_both_stand_beside_it(runner: 
 def test_the_read_back_hears_held_out_latents_of_another_layer_in_the_unsteered_model(runner: LocalRunner) -> None:
     held_out = (LatentId(SaeId("tiny", "1.mlp_out"), 7), LatentId(SaeId("tiny", "1.mlp_out"), 20))
     reference = ("The quick brown fox", "The lazy dog sleeps.", "jumps over")
-    only_two = (Setting("flow", FLOW_SET[2:], Recipe(Goal.ACTIVATE)),)
+    only_two = (Setting("flow", FLOW_SET[2:], Schedule(Goal.ACTIVATE)),)
     wanted = replace(ask(behaviour=Behaviour("animals", None, None, held_out, reference)), settings=only_two)
     found = last(runner, wanted)
 
