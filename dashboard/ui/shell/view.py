@@ -12,7 +12,7 @@
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -62,11 +62,12 @@ class Part:
 class View:
     """Base of what pages show."""
 
-    def completed(self, named: Collection[str], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
+    def completed(self, named: Mapping[str, bool], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
         """The view as the page shows it, and what is wrong in it, for people.
 
         Args:
-            named: parameters that the address gives a value, or that the tab keeps because they were too long for it.
+            named: parameters that the address names, and whether with a value that can be taken; those too that the tab keeps
+                because they were too long for it.
             before: what the tab showed; None on first open.
         """
         del named, catalog, before
@@ -202,14 +203,16 @@ def parse(base: V, url: Url, catalog: Catalog, before: V | None = None) -> tuple
     new: dict[str, Any] = {}
     problems: list[str] = []
     kept = set[str]() if before is None else _left_out(before) - url.keys()
-    named: set[str] = set()
+    named: dict[str, bool] = {}
     for one, own in parts(base):
         said = [said for said in url.get(own.name, ()) if said or own.is_text] if own.name else []
-        if said and (found := _values(own, said, catalog, problems)):
-            named.add(own.name)
+        found = _values(own, said, catalog, problems)
+        if said:
+            named[own.name] = bool(found)
+        if found:
             new[one.name] = own.takes(found if own.most else found[0])
         elif not said and before is not None and (own.name in kept or own.beside in kept):
-            named.add(own.name)
+            named[own.name] = True
             new[one.name] = getattr(before, one.name)
     view, more = replace(base, **new).completed(named, catalog, before)
     return view, problems + more

@@ -1,6 +1,6 @@
 """What the highlight page shows, and what a person can do with it."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -42,11 +42,11 @@ class HighlightView(View):
         """The text as the model reads it."""
         return Prompt(self.text, self.chat)
 
-    def completed(self, named: Collection[str], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
+    def completed(self, named: Mapping[str, bool], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
         """Without a text that of the first example; without an SAE that of the latent, or the middle one."""
         del before
         text = self.text if "prompt" in named else _FIRST_TEXT
-        sae = self.sae if "sae" in named else self.latent.sae if self.latent else middle(catalog)
+        sae = self.sae if named.get("sae") else self.latent.sae if self.latent else middle(catalog)
         return replace(self, text=text, sae=sae), []
 
 
