@@ -198,5 +198,5 @@ def vis_library() -> str:
     """The script of vis-network that pyvis ships. Its source map, which is not shipped, is not named."""
     found = sorted((Path(pyvis.__file__).parent / "lib").glob("vis-9.1.*/vis-network.min.js"))
     if not found:
-        raise FileNotFoundError("This pyvis ships no vis-network 9.1. Install it anew: pip install 'pyvis>=0.3.2,<0.4'")
+        raise FileNotFoundError("This pyvis ships no vis-network 9.1. Reinstall it: pip install 'pyvis>=0.3.2,<0.4'")
     return found[-1].read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]

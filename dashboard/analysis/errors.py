@@ -100,7 +100,7 @@ class UnknownModel(BadAsk):
     def __init__(self, given: str, known: Sequence[str]) -> None:
         self.given, self.known = given, tuple(known)
         super().__init__(
-            f"No model {given[:80]!r} in this installation; it has {', '.join(known)}. Bring it on the page Models and SAEs, "
+            f"No model {given[:80]!r} in this installation; it has {', '.join(known)}. Get it on the page Models and SAEs, "
             "or with `latents model prepare NAME`."
         )
 

@@ -99,5 +99,7 @@ answer()
 with failures.shown():
     sidebar.model_card(engine.describe())
 sidebar.jobs()
-sidebar.keys({"u": "undo", "s": "steer with the chosen latent", "↔ ↕ on the graph": "walk along latents", "Ctrl Enter there": "follow it"})
+sidebar.keys(
+    {"u": "undo", "s": "steer with the chosen latent", "↔ ↕ on the graph": "move between latents", "Ctrl Enter there": "follow it"}
+)
 hotkeys({"u": PAGE.key("undo"), "s": PAGE.key("steer")}, key=PAGE.key("hotkeys"))

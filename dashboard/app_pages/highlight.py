@@ -34,7 +34,9 @@ def fidelity_figures(fidelity: Fidelity) -> None:
 def token_card(view: HighlightView, capture: Capture, latent: LatentId | None) -> None:
     """What fires on the clicked token."""
     if view.position is None:
-        st.info("Click a token, or go to it with Tab and the arrows, to list the latents that fire on it.", icon=":material/touch_app:")
+        st.info(
+            "Click a token, or move to it with Tab and the arrow keys, to list the latents that fire on it.", icon=":material/touch_app:"
+        )
         return
     st.markdown("**Latents on this token**", help=TERMS["latent"])
     st.text(present.token_label(capture.tokens, view.position))

@@ -59,7 +59,7 @@ def what_was_found(study: KnownUnknownStudy, is_open: bool) -> None:
     with st.expander(f"{n_known} known and {n_unknown} unknown entities: what each type can show", expanded=is_open):
         power = st.column_config.TextColumn(help=TERMS["smallest separation"])
         st.dataframe(present_known.type_rows(study), hide_index=True, height="content", column_config={present_known.POWER: power})
-    with st.expander(f"Before believing it: {len(study.notes)} notes"):
+    with st.expander(f"Caveats ({len(study.notes)})"):
         for note in study.notes:
             st.markdown("- " + failures.plain(note))
 

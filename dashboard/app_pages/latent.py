@@ -53,10 +53,10 @@ with failures.shown():
 sidebar.jobs()
 sidebar.keys(
     {
-        "[": "the latent before",
-        "]": "the next one",
-        "r": "any other that fires",
-        "t": "the test box",
+        "[": "previous latent",
+        "]": "next latent",
+        "r": "random latent that fires",
+        "t": "go to the test box",
         "s": "steer with this latent",
     }
 )

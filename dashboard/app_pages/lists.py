@@ -58,7 +58,7 @@ def band(now: Shown) -> None:
     missing |= {entry.latent: refused[entry.latent.sae] for entry in now.entries if entry.latent.sae in refused}
     if missing:
         st.warning(
-            failures.plain(f"{len(missing)} of these latents cannot be read here; their rows say why."), icon=":material/broken_image:"
+            failures.plain(f"{len(missing)} of these latents are not available here; their rows say why."), icon=":material/broken_image:"
         )
     opened = list_rows(
         capture.tokens.texts if capture else (),

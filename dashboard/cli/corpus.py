@@ -30,7 +30,7 @@ def corpus_write(
     dtype: Annotated[Dtype | None, typer.Option(help="Number format of the model; default: LATENTS_DTYPE, else what is faster.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let the model write a corpus itself, from openings of many genres. Killed and started again, it goes on."""
+    """Let the model write a corpus itself, from openings of many genres. If interrupted, run it again to resume."""
     from dashboard.analysis.text.openings import read_openings
     from dashboard.analysis.text.writing import WritingAsk, WritingProgress, write_text
 

@@ -49,7 +49,7 @@ def entities_check(
     kind: Annotated[str | None, typer.Option("--type", help="An installed type; default: the TOML file beside the CSV.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read a file of entities and say what a study would stumble over. A file that cannot be used exits with status 2."""
+    """Read a file of entities and report what a study would have problems with. A file that cannot be used exits with status 2."""
     beside = file.with_suffix(".toml")
     if kind is not None:
         of = find_kinds(get_settings()).get(kind)
@@ -83,7 +83,7 @@ def entities_build(
     name: Annotated[str | None, typer.Option(help="Name of the new type; default: TYPE-wikidata.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask Wikidata for entities of a type. Killed and started again, it goes on with the pages that it lacks."""
+    """Ask Wikidata for entities of a type. If interrupted, run it again to fetch the missing pages."""
     from dashboard.analysis.entities.wikidata import build_type
 
     settings = get_settings()

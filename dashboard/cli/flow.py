@@ -33,10 +33,10 @@ def flow_graph(
     t_res: Annotated[float, typer.Option(help="Least cosine of a residual link inside the span.")] = 0.5,
     t_module: Annotated[float, typer.Option(help="Least cosine of an mlp or attention latent to be shown.")] = 0.15,
     top: Annotated[int, typer.Option("--top-k", "--top", help="Predecessors shown at each point.")] = 1,
-    everything: Annotated[bool, typer.Option("--all", help="Also what lies outside the span.")] = False,
-    backward: Annotated[bool, typer.Option(help="Look at the layers before.")] = True,
-    forward: Annotated[bool, typer.Option(help="Look at the layers after.")] = True,
-    both: Annotated[bool, typer.Option("--both", help="Say of each link also both ends' own best matches.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also show what lies outside the span.")] = False,
+    backward: Annotated[bool, typer.Option(help="Include the layers before.")] = True,
+    forward: Annotated[bool, typer.Option(help="Include the layers after.")] = True,
+    both: Annotated[bool, typer.Option("--both", help="Also show the best matches of both ends of each link.")] = False,
     as_json: Json = False,
 ) -> None:
     """The flow graph of one latent (`latents flow NAME` is the same)."""
@@ -78,13 +78,13 @@ def flow_match(
     top: Annotated[int, typer.Option("--top-k", "--top", help="Matches kept of each latent.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Match all latents of some suites, layer by layer and both ways; what has been matched before is not done again."""
+    """Match all latents of some suites, layer by layer and both ways; existing tables are reused."""
     from dashboard.analysis.methods.flow.suite import asks_of, find_suite
     from dashboard.analysis.sae.catalog import read_catalog
     from dashboard.analysis.sae.selecting import select
 
     if sae and everything:
-        raise BadAsk("--all and the names of SAEs were both given. Take one away.")
+        raise BadAsk("--all and names of SAEs were both given. Remove one.")
     settings = get_settings()
     catalog = read_catalog(settings)
     releases = sorted({spec.id.release for spec in catalog.specs}) if everything else [DEFAULT_RELEASE]

@@ -19,18 +19,20 @@ app = typer.Typer(no_args_is_help=True, help="What is known of every latent: bui
 @app.command("build")
 def index_build(
     sae: Annotated[list[str] | None, typer.Argument(help=f"RELEASE or RELEASE/NAME ...; default: {DEFAULT_RELEASE}.")] = None,
-    named: Annotated[list[str] | None, typer.Option("--sae", help="The same; may be given more than once.")] = None,
+    named: Annotated[list[str] | None, typer.Option("--sae", help="Same as the argument; may be given more than once.")] = None,
     text: Annotated[
         list[str] | None, typer.Option("--text", help="FILE, FOLDER or hf:DATASET to read instead of the corpus that ships.")
     ] = None,
     corpus: Annotated[Path | None, typer.Option(help="Corpus of token ids, as `latents corpus write` makes it.")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="About so many tokens of it, in whole documents; default: all.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Approximate number of its tokens to read, in whole documents; default: all.")
+    ] = None,
     dtype: Annotated[Dtype, typer.Option(help="Number format of the model.")] = Dtype.FLOAT32,
     as_json: Json = False,
 ) -> None:
     """Measure every latent of some SAEs over a text: how often and where it fires, what it promotes, what is like it.
 
-    Killed and started again, it goes on.
+    If interrupted, run it again to resume.
     """
     from dashboard.analysis.index.building import build_indexes
     from dashboard.analysis.index.file import read_index
@@ -40,7 +42,7 @@ def index_build(
     from dashboard.analysis.text.training_text import corpus_of_text
 
     if text and corpus:
-        raise BadAsk("--text and --corpus were both given; an index rests on one of them. Take one away.")
+        raise BadAsk("--text and --corpus were both given; an index is built from one of them. Remove one.")
     settings = get_settings()
     runner = open_default_runner(dtype.value)
     specs = select(runner.catalog, [*(sae or ()), *(named or ())] or [DEFAULT_RELEASE])

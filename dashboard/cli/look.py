@@ -27,10 +27,12 @@ def run(
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = False,
     host: Annotated[str, typer.Option(envvar="LATENTS_HOST", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     base_path: Annotated[str, typer.Option(envvar="LATENTS_BASE_PATH", help="Path under which a proxy serves it.")] = "",
-    public_hosts: Annotated[str, typer.Option(envvar="LATENTS_PUBLIC_HOSTS", help="Names that people type, with commas between.")] = "",
-    compress: Annotated[bool, typer.Option(envvar="LATENTS_COMPRESS", help="Compress websockets, for slow lines.")] = False,
+    public_hosts: Annotated[
+        str, typer.Option(envvar="LATENTS_PUBLIC_HOSTS", help="Host names under which users reach it, separated by commas.")
+    ] = "",
+    compress: Annotated[bool, typer.Option(envvar="LATENTS_COMPRESS", help="Compress websockets, for slow connections.")] = False,
 ) -> None:
-    """Prepare the model if need be, then serve the dashboard: on this machine only, unless --host says otherwise."""
+    """Prepare the model if necessary, then serve the dashboard: on this machine only, unless --host is given."""
     from dashboard.analysis.model.sources import prepare_model
 
     names = [name.strip() for name in public_hosts.split(",") if name.strip()]
@@ -41,14 +43,14 @@ def run(
             probe.bind((host, port))
         except OSError as error:
             raise BadAsk(
-                f"Port {port} cannot be used: {error.strerror}. Stop what listens there, or choose another: PORT={port + 1}."
+                f"Port {port} cannot be used: {error.strerror}. Stop the program that uses it, or choose another: PORT={port + 1}."
             ) from error
     prepare_model(get_settings(), say)
     url = address(port, host, base_path)
     say(f"The dashboard is on {url}  (Ctrl+C stops it)")
     if host not in LOOPBACK:
         known = ", ".join((*LOOPBACK, *names))
-        say(f"It has no login: put a proxy with one before it. It answers to {known}; LATENTS_PUBLIC_HOSTS adds names.")
+        say(f"It has no login: put a proxy with a login in front of it. It answers to {known}; LATENTS_PUBLIC_HOSTS adds names.")
     if browser:
         webbrowser.open(url)
     # The configuration lies in .streamlit of the repository, which Streamlit looks for in the working folder.
@@ -68,7 +70,7 @@ def _warm_up() -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Look whether everything is in place; exit status 1 and the cure if something is missing."""
+    """Check that everything is in place; exit status 1 and the cure if something is missing."""
     from dashboard.analysis.install.doctor import diagnose
 
     found = diagnose(get_settings())
@@ -90,7 +92,7 @@ def highlight(
     text: str,
     sae: Annotated[str, typer.Option(help="RELEASE/NAME, or the folder of an SAE in sae-lens' layout.")],
     latent: Annotated[int | None, typer.Option(help="Show this latent instead of the strongest ones.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many latents a token.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="How many latents per token.")] = 5,
     chat: Annotated[bool, typer.Option(help="Put the text through the chat template as a user message.")] = False,
     dtype: Annotated[Dtype | None, typer.Option(help="Number format of the model; default: LATENTS_DTYPE, else what is faster.")] = None,
     as_json: Json = False,

@@ -22,7 +22,9 @@ def open_sae(
         list[str] | None,
         typer.Option("--text", help="FILE, FOLDER or hf:DATASET for the index; default: a text that ships."),
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="About so many of its tokens are read. More is slower and better.")] = INDEX_TOKENS,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="Approximate number of its tokens to read. More take longer and are more precise.")
+    ] = INDEX_TOKENS,
     port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8501,
     serve: Annotated[bool, typer.Option(help="Open the dashboard; --no-serve: build the index in the foreground, then exit.")] = True,
     as_json: Json = False,

@@ -36,7 +36,7 @@ DialoguesAsChat = Annotated[bool, typer.Option(help='Put documents of "User:" an
 
 @app.command("list")
 def sae_list(as_json: Json = False) -> None:
-    """Every SAE with its measured figures. A figure that nobody measured is not known (null)."""
+    """Every SAE with its measured figures. A figure that has not been measured is unknown (null)."""
     from dashboard.analysis.sae.catalog import read_catalog
     from dashboard.analysis.sae.loading import sae_folder
 
@@ -73,10 +73,10 @@ def sae_list(as_json: Json = False) -> None:
 @app.command("find")
 def sae_find(
     query: Annotated[list[str], typer.Argument(help="Words that must all occur in release, id, model or Neuronpedia id.")],
-    limit: Annotated[int, typer.Option(min=1, help="Rows that are shown.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Search sae-lens' directory of public SAEs. What it does not say is not known (null)."""
+    """Search sae-lens' directory of public SAEs. What it does not say is unknown (null)."""
     from dashboard.analysis.sae.public.directory import find
 
     hits = find(" ".join(query))
@@ -94,10 +94,10 @@ def sae_find(
 @app.command("get")
 def sae_get(
     name: Annotated[list[str], typer.Argument(help="RELEASE/ID as `sae find` shows it, or OWNER/REPO/ID in sae-lens' layout.")],
-    everything: Annotated[bool, typer.Option("--all", help="Every SAE of a RELEASE; their bytes are said first.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every SAE of a RELEASE; the total size is printed first.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch SAEs; from then on they need no hub. A RELEASE alone is answered with its ids and their bytes."""
+    """Fetch SAEs; afterwards they work offline. A RELEASE alone lists its ids and their sizes."""
     from dashboard.analysis.sae.catalog import fetched_folder
     from dashboard.analysis.sae.public.fetching import get_sae
 
@@ -144,18 +144,18 @@ def _ids(name: str, everything: bool) -> list[str]:
 @app.command("train")
 def sae_train(
     text: Text,
-    name: Annotated[str, typer.Option(help="Name of the run; the same command goes on where it was stopped.")],
+    name: Annotated[str, typer.Option(help="Name of the run; the same command resumes it.")],
     site: Annotated[list[str], typer.Option(help="LAYER.POINT, for example 15.resid_post. One SAE a site; may be given more than once.")],
     tokens: Annotated[int, typer.Option(min=1000, help="Tokens that each SAE is trained on.")] = 1_000_000,
     latents: Annotated[int, typer.Option(min=2)] = 2048,
-    k: Annotated[int, typer.Option(min=1, help="Mean number of active latents a token.")] = 32,
+    k: Annotated[int, typer.Option(min=1, help="Mean number of active latents per token.")] = 32,
     matryoshka: Annotated[str, typer.Option(help="Nested widths, for example 128,512,2048. Empty: plain BatchTopK.")] = "",
     matryoshka_at: Annotated[
         list[str] | None, typer.Option(help="Point that gets the nested widths, for example resid_post. Default: every site.")
     ] = None,
     dialogues_as_chat: DialoguesAsChat = False,
     learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
-    batch: Annotated[int, typer.Option(min=8, help="Tokens a training step.")] = 1024,
+    batch: Annotated[int, typer.Option(min=8, help="Tokens per training step.")] = 1024,
     autocast: Annotated[
         bool | None, typer.Option(help="Matrix products of the SAEs in bfloat16. Default: if the model runs in bfloat16.")
     ] = None,
@@ -163,7 +163,7 @@ def sae_train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/NAME in the cache.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train dictionaries on text, all sites in one pass of the model. Killed and started again, it goes on."""
+    """Train dictionaries on text, all sites in one pass of the model. If interrupted, run it again to resume."""
     import torch
 
     from dashboard.analysis.sae.train.training import TrainAsk, train
@@ -217,7 +217,7 @@ def sae_pack(
     from dashboard.analysis.sae.release import pack_run
 
     if "/" in release or release in ("", ".", ".."):
-        raise BadAsk(f"{release!r} cannot name a release: use letters, digits, dots and dashes.")
+        raise BadAsk(f"{release!r} is not a valid release name: use letters, digits, dots and dashes.")
     written = pack_run(run_folder, into / release)
     if as_json:
         emit({"written": [str(path) for path in written]})

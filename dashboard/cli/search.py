@@ -21,11 +21,13 @@ def search(
     sae: Annotated[list[str] | None, typer.Option(help="RELEASE/NAME, a whole RELEASE, or one folder of an SAE; default: all.")] = None,
     word: Annotated[bool, typer.Option("--word", help="Look TEXT up in labels, notes, promoted tokens and examples instead.")] = False,
     meaning: Annotated[bool, typer.Option("--meaning", help="With --word: by meaning, not exactly.")] = False,
-    by: Annotated[By, typer.Option(help="What the ranking goes by.")] = By.RARITY,
+    by: Annotated[By, typer.Option(help="Score to rank by.")] = By.RARITY,
     token: Annotated[list[int] | None, typer.Option(help="Count this token only, from 0; may be given several times.")] = None,
-    max_density: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Leave out what fires on a larger share of tokens.")] = None,
+    max_density: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Leave out latents that fire on a larger share of tokens.")
+    ] = None,
     special: Annotated[bool, typer.Option("--special", help="Count special tokens too.")] = False,
-    without: Annotated[str | None, typer.Option(help="Another text, whose scores are taken away.")] = None,
+    without: Annotated[str | None, typer.Option(help="Another text, whose scores are subtracted.")] = None,
     chat: Annotated[bool, typer.Option(help="Put the text through the chat template as a user message.")] = False,
     top: Annotated[int, typer.Option(min=1, help="How many latents.")] = 20,
     dtype: Annotated[Dtype | None, typer.Option(help="Number format of the model; default: LATENTS_DTYPE, else what is faster.")] = None,
@@ -35,7 +37,7 @@ def search(
     from dashboard.analysis.sae.selecting import select
 
     if meaning and not word:
-        raise BadAsk("--meaning is a way of --word: give both, or neither.")
+        raise BadAsk("--meaning only works with --word: give both, or neither.")
     runner = open_default_runner(dtype.value if dtype else None, sae or ())
     specs = select(runner.catalog, sae) if sae else list(runner.catalog.specs)
     saes = tuple(dict.fromkeys(spec.id for spec in specs))
@@ -56,7 +58,7 @@ def _by_text(runner: Any, prompt: Any, without: str | None, ask: Any, top: int, 
 
     capture, refused = capture_readable(runner.ask, prompt, ask.saes)
     if not counted_tokens(capture.tokens, ask).any():
-        raise BadAsk("Every token that was chosen is a special one, so 0 tokens count. Add --special, or choose others.")
+        raise BadAsk("Every chosen token is a special one, so 0 tokens count. Add --special, or choose others.")
     other = None if without is None else runner.ask(CaptureAsk(Prompt(without, prompt.chat), tuple(capture.activations)))
     known, unknown = read_histories(runner.catalog.get(name) for name in capture.activations)
     for error in (*refused.values(), *unknown.values()):
@@ -100,7 +102,7 @@ def _by_word(runner: Any, text: str, saes: Any, meaning: bool, top: int, as_json
 
 
 def _notes() -> Any:
-    """What was written down on this installation."""
+    """Labels and notes of this installation."""
     from dashboard.analysis.notebook.notebook import Notebook
     from dashboard.analysis.settings import get_settings
 

@@ -113,10 +113,10 @@ def test_steering_draws_behaviour_coherence_and_total_apart(open_panel) -> None:
     app.selectbox(key="flow_steering_unit").set_value("raw")
     app.number_input(key="flow_steering_texts").set_value(2)
     app.number_input(key="flow_steering_max_new_tokens").set_value(6)
-    app = press(app, "Write and score")
+    app = press(app, "Generate and score")
     assert not app.exception and not told(app) and figures(app) == 3
     app.text_input(key="flow_steering_judge").set_value("file:///etc/passwd")
-    next(button for button in app.button if button.label == "Write and score").click()
+    next(button for button in app.button if button.label == "Generate and score").click()
     assert "is not the address of a judge" in told(app.run())
 
 
@@ -153,7 +153,7 @@ def test_a_result_says_the_command_that_makes_it_again(open_panel) -> None:
     app.number_input(key="flow_steering_texts").set_value(2)
     app.number_input(key="flow_steering_max_new_tokens").set_value(6)
     app.selectbox(key="flow_steering_unit").set_value("raw")
-    words = shlex.split(made(press(app, "Write and score"), "flow_steering"))
+    words = shlex.split(made(press(app, "Generate and score"), "flow_steering"))
     assert {"tiny/2.resid_post/7", "--words=dog,it's", "--strengths=0,3", "--unit=raw", "--t-res=0.1", "--texts=2"} <= {*words}
 
 

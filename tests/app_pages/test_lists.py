@@ -59,7 +59,7 @@ def test_the_first_open_is_not_empty_and_keeps_nothing_unasked(open_page: Open, 
     app = open_page(PAGE)
     assert not app.exception and app.text_input(lists.PAGE.key("name")).value == "Worked example"
     assert app.text_area(lists.PAGE.key("test_text")).value and book.lists() == ()
-    click(app, "Keep this list")
+    click(app, "Save this list")
     assert [known.name for known in book.lists()] == ["Worked example"]
     assert in_url(app, "name") == "Worked example"
 
@@ -132,7 +132,7 @@ def test_a_list_is_deleted_only_when_that_was_confirmed(open_page: Open, book: N
     book.save_list(LIST)
     book.write_note(A, Note("stays"))
     app = click(open_page(PAGE), "Delete")
-    click(app, "Leave it")
+    click(app, "Cancel")
     assert book.lists() == (LIST,)
     click(click(app, "Delete"), "Delete it")
     assert book.lists() == () and book.note(A) == Note("stays")
@@ -144,10 +144,10 @@ def test_a_link_carries_the_list_to_an_installation_that_has_none(open_page: Ope
     app = open_page(PAGE, list=link)
     assert [row["key"] for row in rows(app)] == [str(A), str(B), str(C)] and book.lists() == ()
     assert "gone/x/3 was left out" in told(app)
-    click(app, "Keep this list")
+    click(app, "Save this list")
     assert book.lists() == (LIST,) and in_url(app, "name") == "foxes"
     again = open_page(PAGE, list=pack_link(LIST))
-    click(again, "Keep this list")
+    click(again, "Save this list")
     assert [known.name for known in book.lists()] == ["foxes", "foxes 2"]
 
 
@@ -172,7 +172,7 @@ def test_what_is_not_installed_has_its_row_and_the_rest_is_read(open_page: Open,
     first, second = rows(app)
     assert first["href"] == "" and "No SAE 'gone/x'" in first["label"] and first["note"] == "was here" and first["positions"] == []
     assert second["href"] and second["positions"]
-    assert "1 of these latents cannot be read here" in told(app)
+    assert "1 of these latents are not available here" in told(app)
 
 
 def test_files_and_pasted_links_come_in_and_what_goes_out_comes_in_again(open_page: Open, book: Notebook, runner: LocalRunner) -> None:

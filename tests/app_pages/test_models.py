@@ -163,7 +163,7 @@ def test_saes_that_were_trained_with_another_bos_are_read_after_one_click(instal
     before = resources.read_catalog
     monkeypatch.setattr(resources, "read_catalog", trained_without)
     app = installed(model=TINY).switch_page("app_pages/models.py").run()
-    assert "trained on texts without a BOS token and cannot be read now: tiny/" in told(app)
+    assert "trained on texts without a BOS token and cannot be used now: tiny/" in told(app)
     app = app.button(key="models:other BOS").click().run()
     assert "BOS token" not in told(app) and not [button for button in app.button if button.key == "models:other BOS"]
     app.switch_page("app_pages/highlight.py").run()

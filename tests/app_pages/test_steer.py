@@ -144,7 +144,7 @@ def test_the_sum_of_the_added_latents_is_kept_and_does_the_same(open_page: Open,
     for edit in app.query_params["edit"][:3]:
         assert edit.startswith("tiny/2.resid_post")
     while len(in_url(app, "edit")) > 1:
-        next(one for one in app.button if one.help == "Take away").click().run()
+        next(one for one in app.button if one.help == "Remove").click().run()
     expected = comparison(runner, EDIT, "tiny/2.resid_post/9:add:-5:raw")
     assert drawn(app, "generation_pair")["steered"]["texts"] == list(expected.steered.texts)
 
@@ -178,7 +178,7 @@ def test_an_edit_that_cannot_be_used_stays_in_its_line_and_can_be_taken_away(ope
     assert "There is no vector/gone here" in told(app)
     expected = comparison(runner, "tiny/2.resid_post/7:add:-20:raw")
     assert drawn(app, "generation_pair")["steered"]["texts"] == list(expected.steered.texts)
-    [one for one in app.button if one.help == "Take away"][1].click().run()
+    [one for one in app.button if one.help == "Remove"][1].click().run()
     assert "vector/gone" not in told(app)
 
 
@@ -243,7 +243,7 @@ def test_the_same_edit_may_stand_twice_and_each_counts(open_page: Open, runner: 
 
 def test_a_line_keeps_its_own_unit_and_amount_when_the_one_above_is_taken_away(open_page: Open) -> None:
     app = opened(open_page, edit=["tiny/2.resid_post/9:add:40:raw", "tiny/2.resid_post/7:add:0.4:norm"])
-    next(one for one in app.button if one.help == "Take away").click().run()
+    next(one for one in app.button if one.help == "Remove").click().run()
     assert in_url(app, "edit") == ["tiny/2.resid_post/7:add:0.4:norm"] and not app.exception
     assert next(one for one in app.slider if one.label == "Amount").value == 0.4
     next(one for one in app.selectbox if one.label == "Unit").set_value("raw").run()

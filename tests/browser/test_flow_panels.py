@@ -106,7 +106,7 @@ def test_a_steered_flow_is_drawn_and_a_clicked_point_shows_its_texts(open_page: 
     page = opened(open_page, "Steer the flow")
     for box, text in (("strengths_activate", "0, 0.5"), ("texts", "1"), ("tokens", "4")):
         fill(page, f"steering_{box}", text)
-    start(page, "Write and score", "flow steer")
+    start(page, "Generate and score", "flow steer")
     expect(page.locator(f"{PANELS} .js-plotly-plot")).to_have_count(3)
     click_on(page, page.locator(f"{PANELS} .js-plotly-plot").nth(1).locator(".points path").last)
     expect(page.get_by_text(re.compile(r"^Texts: (flow set|initial set|single layer) at 0\.5$"))).to_be_visible()

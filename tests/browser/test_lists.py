@@ -37,7 +37,7 @@ def keep(page: Page, name: str) -> None:
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.keyboard.press("Enter")
     settle(page)
-    page.get_by_role("button", name="Keep this list").click()
+    page.get_by_role("button", name="Save this list").click()
     expect(page.get_by_role("button", name="Delete")).to_be_visible()
     settle(page)
 
@@ -90,7 +90,7 @@ def test_a_list_goes_out_as_a_file_and_comes_in_again(open_page: Open, tmp_path:
         box = page.get_by_test_id("stFileUploader").locator("input[type=file]")
         expect(box).to_have_count(1)
         box.set_input_files(file)
-        expect(page.get_by_text(re.compile(r"^Kept as "))).to_be_visible()
+        expect(page.get_by_text(re.compile(r"^Saved as "))).to_be_visible()
         settle(page)
         assert keys(page) == wanted
 
@@ -101,7 +101,7 @@ def test_a_link_carries_the_list_and_a_latent_opens_with_its_text(open_page: Ope
     link = page.get_by_test_id("stCode").filter(has_text="?list=").inner_text().strip()
     other = open_page(link.split("/", 3)[3], ready=LINE)
     assert keys(other) == keys(page)
-    expect(other.get_by_role("button", name="Keep this list")).to_be_visible()
+    expect(other.get_by_role("button", name="Save this list")).to_be_visible()
     name = keys(other)[0]
     other.locator(f'{LINE}[data-latent="{name}"] .name').click()
     other.wait_for_url(re.compile("/latent"))
@@ -113,7 +113,7 @@ def test_a_list_is_deleted_after_it_was_confirmed(open_page: Open) -> None:
     page = open_page(LINK, ready=LINE)
     keep(page, "short-lived")
     page.get_by_role("button", name="Delete", exact=False).first.click()
-    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("button", name="Cancel").click()
     settle(page)
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("short-lived")
     page.get_by_role("button", name="Delete", exact=False).first.click()

@@ -133,7 +133,7 @@ def read_entities(kind: EntityKind, source: Path | bytes, label: str = "the uplo
             raise BrokenEntityFile(path, [f"it has {len(raw):,} bytes; the limit is {MAX_BYTES:,}: cut it in parts"])
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BrokenEntityFile(path, [f"byte {error.start:,} is not UTF-8: save it as CSV UTF-8"]) from error
+        raise BrokenEntityFile(path, [f"byte {error.start:,} is not UTF-8: save it as UTF-8 CSV"]) from error
     except OSError as error:
         raise BrokenEntityFile(path, [str(error)]) from error
     rows = _rows(text, path)

@@ -169,7 +169,7 @@ def ask(service: Service, query: str, contact: str) -> list[dict[str, str]]:
         ServiceUnavailable: if it does not answer as it should after `tries` tries.
     """
     if not contact.strip():
-        raise BadAsk("The service wants to know who asks. Set LATENTS_CONTACT to a mail or web address of yours.")
+        raise BadAsk("The service requires a contact address. Set LATENTS_CONTACT to your email or web address.")
     request = urllib.request.Request(
         service.address,
         data=urllib.parse.urlencode({"query": query, "format": "json"}).encode(),

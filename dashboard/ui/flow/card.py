@@ -61,7 +61,7 @@ def node_card(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> Later:
     facts = _facts(node.latent)
     if facts is None:
         texts = get_engine().ask(PromotedAsk(node.latent, 10))
-        st.caption(failures.plain("Makes likelier: " + "  ".join(map(repr, texts))))
+        st.caption(failures.plain("Promotes: " + "  ".join(map(repr, texts))))
         return partial(_without, view, graph, node.latent)
     share, counted = figures.density(frequency(facts))
     st.markdown(f"Fires on {failures.plain(share)} :gray[{failures.plain(counted)}]", help=TERMS["density"])
@@ -75,7 +75,7 @@ def node_card(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> Later:
 def _node_later(view: flow.FlowView, graph: FlowGraph, facts: LatentFacts) -> None:
     _without(view, graph, facts.latent)
     if facts.is_dead:
-        st.caption(f"It never fired on the {figures.grouped(facts.head.n_tokens)} tokens of the index: only its weights are known.")
+        st.caption(f"It never fired on the {figures.grouped(facts.head.n_tokens)} tokens of the index; only its weights can be inspected.")
     else:
         _examples(facts)
 
@@ -86,7 +86,7 @@ def _without(view: flow.FlowView, graph: FlowGraph, latent: LatentId) -> None:
         if not box.open:
             return
         if not view.prompt.text.strip():
-            st.caption("Type a text below the graph: predecessors are removed on one of its tokens.")
+            st.caption("Enter a text below the graph; predecessors are removed at one of its tokens.")
             return
         with failures.shown(), st.spinner("removing predecessors"):
             found = without_predecessors(get_engine(), graph, latent, view.prompt, view.token)
@@ -111,9 +111,11 @@ def _examples(facts: LatentFacts) -> None:
 
 def _buttons(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> None:
     with st.container(horizontal=True, gap="small"):
-        if st.button("Open", key=PAGE.key("open"), icon=":material/center_focus_strong:", help="Its own page."):
+        if st.button("Open", key=PAGE.key("open"), icon=":material/center_focus_strong:", help="Open the page of this latent."):
             latent_state.show(node.latent, view.prompt)
-        if st.button("Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
+        if st.button(
+            "Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page (key: s)"
+        ):
             steer.go_with([node.latent])
         if st.button("Steer path", key=PAGE.key("steer path"), icon=":material/conversion_path:", help=TERMS["steer path"]):
             steer_path(graph)
@@ -121,7 +123,7 @@ def _buttons(view: flow.FlowView, graph: FlowGraph, node: FlowNode) -> None:
         pin, said = (":material/keep_off:", "Unpin it") if node.latent in view.pins else (":material/keep:", "Pin it")
         said += ": Shift and click on the graph, or p there"
         st.button("", key=PAGE.key("pin"), icon=pin, on_click=PAGE.toggle, args=("pins", node.latent), help=said)
-        said, is_seed = "Follow it: a double click on the graph, or Ctrl+Enter there", node.latent == graph.ask.seed
+        said, is_seed = "Follow this latent (on the graph: double-click or Ctrl+Enter)", node.latent == graph.ask.seed
         st.button(
             "", key=PAGE.key("follow"), icon=":material/route:", on_click=flow.follow, args=(node.latent,), disabled=is_seed, help=said
         )
@@ -153,7 +155,7 @@ def edge_card(edge: FlowEdge, lit: LitGraph | None) -> Later:
     shared = shared_promoted(first, second)
     texts = get_engine().ask(VocabularyAsk(shared)).texts if shared else ()
     said = "  ".join(map(repr, texts)) if texts else "none of their ten strongest"
-    st.markdown(f"**Both make likelier** {failures.plain(said)}", help=TERMS["logit"])
+    st.markdown(f"**Promoted by both** {failures.plain(said)}", help=TERMS["logit"])
     return partial(_together, first, second)
 
 
@@ -169,7 +171,7 @@ def pins(view: flow.FlowView, graph: FlowGraph, named: Named) -> None:
     ends = [(edge.cosine, {edge.source, edge.target}) for edge in graph.edges]
     pairs = [(pin, max((cosine for cosine, pair in ends if pin in pair), default=0.0)) for pin in view.pins if pin in here]
     heading, clear = st.columns([3, 1], vertical_alignment="center")
-    heading.markdown("**Pinned** :gray[the bar is the strongest link in this graph]")
+    heading.markdown("**Pinned** :gray[bars show the strongest link in this graph]")
     clear.button("Unpin all", key=PAGE.key("unpin all"), on_click=PAGE.change, kwargs={"pins": ()}, type="tertiary")
     if pairs:
         rows = latent_rows.related_rows(pairs, graph.ask.seed, named, "strongest link in this graph")

@@ -22,7 +22,7 @@ def files(view: flow.FlowView, graph: FlowGraph, drawn: GraphPicture, groups: tu
     """The graph to be saved, and a saved one to be looked at."""
     with st.expander("Files", icon=":material/swap_horiz:"):
         _save(view, graph, drawn, groups, record)
-        said = "Look at a saved graph again: web page, GraphML or JSON"
+        said = "Open an exported graph: web page, GraphML or JSON"
         found = st.file_uploader(said, type=["html", "graphml", "xml", "json"], key=PAGE.key("import"))
         if found is not None:
             _look_at(found.getvalue().decode(errors="replace"))
@@ -64,7 +64,7 @@ def _look_at(text: str) -> None:
     except ValueError as error:
         st.error(failures.plain(str(error)), icon=":material/error:")
         return
-    st.caption(failures.plain(f"{len(nodes)} latents and {len(edges)} links in the file. Double click a latent to follow it here."))
+    st.caption(failures.plain(f"{len(nodes)} latents and {len(edges)} links in the file. Double-click a latent to follow it here."))
     chosen = flow.chosen_in_file(drawn)
     graph_canvas(drawn, selected=chosen, key=PAGE.key("imported"), on_click=partial(flow.click_in_file, drawn))
     if chosen:

@@ -37,7 +37,14 @@ def seed_row(catalog: Catalog) -> None:
             st.button(name, key=PAGE.key(f"example {name}"), on_click=act, type="tertiary", icon=":material/notes:")
         st.space("stretch")
         n = PAGE.can_undo()
-        st.button("Undo", key=PAGE.key("undo"), icon=":material/undo:", on_click=PAGE.undo, disabled=not n, help=f"{n} steps back: u")
+        st.button(
+            "Undo",
+            key=PAGE.key("undo"),
+            icon=":material/undo:",
+            on_click=PAGE.undo,
+            disabled=not n,
+            help=f"{n} steps can be undone (key: u)",
+        )
 
 
 def thresholds() -> None:
@@ -52,7 +59,7 @@ def thresholds() -> None:
             options = list(range(1, flow.MAX_TOP_SHOWN + 1))
             st.segmented_control("Predecessors of each kind", options, required=True, help=TERMS["top-k"], **PAGE.bind("top"))
             st.text_input(
-                "A second graph beside it", help=TERMS["second graph"], placeholder="its seed: RELEASE/SAE/INDEX",
+                "Second graph", help=TERMS["second graph"], placeholder="seed: RELEASE/SAE/INDEX",
                 **PAGE.widget("other", str(PAGE.view.other or ""), flow.follow_other),
             )  # fmt: skip
 
@@ -60,8 +67,8 @@ def thresholds() -> None:
 def text_box() -> None:
     """The text that lights the nodes."""
     st.text_input(
-        "Light it up with a text", help=TERMS["light"],
-        placeholder="A sentence: every latent of the graph is lit by its activation on a token of it",
+        "Shade the graph by a text", help=TERMS["light"],
+        placeholder="A sentence: each latent is shaded by its activation on one of its tokens",
         **PAGE.bind("text", token=flow.STRONGEST),
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ _SOURCES = "RES is the residual before, MLP and ATT what the layer's two modules
 def origins(seed: LatentId) -> None:
     """Where the active residual latents of the seed's suite come from, on text."""
     st.caption(
-        "At random tokens of the corpus, every residual latent that fires is put into one of eight groups, by which of its three "
+        "At random tokens of the corpus, every residual latent that fires is assigned to one of eight groups, by which of its three "
         f"nearest earlier latents fire at the same token. {_SOURCES}"
     )
     able = _able(find_suite(get_catalog(), seed.sae))
@@ -56,7 +56,7 @@ def _origin_figures(found: method.Origins) -> dict[str, Any]:
 def _draw_origins(found: method.Origins) -> None:
     of_layers = [one.predecessors for one in found.layers]
     if missing := [f"{one.layer} ({', '.join(SHORT[point] for point in one.missing)})" for one in of_layers if one.missing]:
-        st.caption(failures.plain(f"No dictionary, so never an origin: layer {', '.join(missing)}."))
+        st.caption(failures.plain(f"Never an origin, for lack of a dictionary: layer {', '.join(missing)}."))
     layers = [one.layer for one in of_layers]
     shows, layer_box = st.columns([3, 1], vertical_alignment="bottom")
     what = shows.segmented_control(
@@ -104,7 +104,7 @@ def _draw_scores(layer: method.Occurrences) -> None:
 
 
 def _draw_tests(found: method.Origins) -> None:
-    distinct = st.toggle("Each latent counts once a group", key=kept.key(kept.ORIGINS, "distinct"))
+    distinct = st.toggle("Count each latent once per group", key=kept.key(kept.ORIGINS, "distinct"))
     tests = method.group_tests(found, distinct)
     st.caption(
         f"{len(tests):,} Mann-Whitney tests: do the cosines of two groups differ? Pairs of groups with {method.MIN_GROUP} cosines each or "
@@ -117,14 +117,16 @@ def _draw_tests(found: method.Origins) -> None:
 
 
 def _draw_matrix(found: method.Origins) -> None:
-    st.caption("Share of the latents seen in a row's group that were also seen in a column's, all layers together. Click a cell for them.")
+    st.caption(
+        "Share of the latents seen in a row's group that were also seen in a column's, all layers pooled. Click a cell to list them."
+    )
     picked = _chart(group_matrix(method.group_to_group(found).tolist(), dark=_dark()), kept.ORIGINS, "matrix")
     if rows := present.both_rows(found, picked, names(get_catalog())):
         st.dataframe(rows, hide_index=True, column_config={"page": _PAGE})
 
 
 def _co_activation(layer: Predecessors) -> None:
-    st.caption("Do latents that point the same way fire together? Every ordinary token of some texts is read for it.")
+    st.caption("Do latents with similar directions fire together? Measured on every ordinary token of some texts.")
     form = inputs(study_coactivation.STUDY.first(), kept.PAIRS, columns=2)
     started = st.button("Run", icon=":material/scatter_plot:", key=kept.key(kept.PAIRS, "start"))
 
@@ -135,7 +137,7 @@ def _co_activation(layer: Predecessors) -> None:
         figure = cosine_scatter(present.pair_points(found.pairs), dark=_dark())
         _pages(_chart(figure, kept.PAIRS, "scatter"))
         st.caption(
-            f"{found.n_tokens:,} tokens; {len(found.pairs):,} pairs of which both fire, {present.MAX_PAIRS:,} of a source drawn at most. "
+            f"{found.n_tokens:,} tokens; {len(found.pairs):,} pairs in which both fire, {present.MAX_PAIRS:,} drawn per source at most. "
             "Click a point for the pages of its two latents."
         )
 
@@ -146,7 +148,7 @@ def deactivation(seed: LatentId) -> None:
     """Do latents need their predecessors?"""
     st.caption(
         "At random tokens the active predecessors of active latents are rescaled, each at its own site and at that token only; the rest of "
-        f"the layer is run and the latent read again. AC = 1 - after / before. {_SOURCES}"
+        f"the layer is then run and the latent's activation measured again. AC = 1 - after / before. {_SOURCES}"
     )
     catalog = get_catalog()
     own, able = catalog.get(seed.sae).site.layer, _able(find_suite(catalog, seed.sae))
@@ -180,7 +182,7 @@ def _draw_deactivation(found: off.Deactivation) -> None:
                     dose = dose_chart(dose_curves(curves, y_title=title, x_title="r", x_name="r"), kept.DEACTIVATION, f"curve_{which}")
                 clicks[f"curve {which}"] = dose and after.effect_key(dose[0], after.ALL_ACTIVE, dose[1])
     options, by = st.columns([1, 2], vertical_alignment="bottom")
-    factor = options.selectbox("r of the bars", factors, key=kept.key(kept.DEACTIVATION, "r"))
+    factor = options.selectbox("Factor r of the bars", factors, key=kept.key(kept.DEACTIVATION, "r"))
     by_subset = by.toggle("By what was rescaled", value=True, key=kept.key(kept.DEACTIVATION, "subset"))
     shown = [one for one in (after.effects(found.trials, by_subset=True) if by_subset else whole) if one.factor == factor]
     left, right = st.columns(2)
@@ -192,7 +194,7 @@ def _draw_deactivation(found: off.Deactivation) -> None:
         clicks["AC"] = _chart(figure, kept.DEACTIVATION, "ac")
     picked = kept.latest(kept.DEACTIVATION, clicks)
     without = ", ".join(f"{n:,} by {method_name}" for method_name, n in found.n_without.items())
-    st.caption(failures.plain(f"Without an active predecessor, and in no bar: {without or 'none'}. Click a bar or a point for its trials."))
+    st.caption(failures.plain(f"Without an active predecessor, so in no bar: {without or 'none'}. Click a bar or a point for its trials."))
     with st.expander("Trials", expanded=bool(picked)):
         rows = present.trial_rows(found.trials, picked, names(get_catalog()))
         st.dataframe(rows, hide_index=True, column_config={"page": _PAGE})
@@ -204,7 +206,7 @@ def _able(suite: FlowSuite) -> list[int]:
     """Layers whose latents can have predecessors."""
     able = [layer.layer for layer in layers_of(suite)]
     if not able:
-        raise BadAsk("0 layers of this suite have a dictionary before them, so nothing can be said of origins. Choose another suite.")
+        raise BadAsk("No layer of this suite has an earlier dictionary, so there are no origins to find. Choose another suite.")
     return able
 
 

@@ -167,7 +167,7 @@ def without(found: Without) -> list[str]:
     """What is left of a latent without its predecessors, in sentences; what each of them does stands in `removed_rows`."""
     on = f"On {found.token!r}"
     if found.before <= 0:
-        return [f"{on} it does not fire: nothing can be taken from it. Choose another token."]
+        return [f"{on} it does not fire, so there is nothing to deactivate. Choose another token."]
     lines = [f"{on} it fires at {found.before:.2f}.{' Left of that, without:' if found.each else ''}"]
     if found.together is not None and len(found.each) > 1:
         left = f"{found.together:.2f}, {percent(found.together / found.before)} of it" if found.together > 0 else "nothing: it is silent"

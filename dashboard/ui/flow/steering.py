@@ -31,12 +31,12 @@ def steering(graph: FlowGraph) -> None:
     flow = schedules.path_latents(graph)
     st.caption(
         f"The flow set is the {len(flow)} residual latents of the span, layers {graph.span[0]} to {graph.span[1]}; the initial set is the "
-        "seed. Behaviour and coherence are proxies that see words, firings and losses, not sense: look at both, not at the total alone."
+        "seed. Behaviour and coherence are proxies based on words, firings and losses, not on meaning: look at both, not only at the total."
     )
     goal = st.segmented_control("Goal", list(schedules.Goal), default=schedules.Goal.ACTIVATE, key=_key("goal"), required=True)
     with st.form(_key("form"), border=False):
         ask, secret = _inputs(graph, goal)
-        started = st.form_submit_button("Write and score", icon=":material/edit_note:")
+        started = st.form_submit_button("Generate and score", icon=":material/edit_note:")
     panel(STUDY, kept.STEERING, ask, started, _draw, {JUDGE_KEY: secret}, _figures)
 
 
@@ -54,7 +54,7 @@ def _inputs(graph: FlowGraph, goal: schedules.Goal) -> tuple[Callable[[], FlowSt
     with st.expander("More measures of behaviour, and a judge"):
         forms.append(inputs(start, kept.STEERING, ("reference", "others", "held_out"), columns=1))
         forms.append(inputs(start, kept.STEERING, ("judge", "judge_model"), columns=2))
-        secret = st.text_input("Its key", type="password", key=_key("judge_key"), help="Sent to that address only, and kept nowhere.")
+        secret = st.text_input("Its key", type="password", key=_key("judge_key"), help="Sent only to that address and never stored.")
 
     def ask() -> FlowSteerAsk:
         values = {field: value for form in forms for field, value in form.values().items()}
@@ -80,7 +80,7 @@ def _figures(result: SteeredFlow) -> dict[str, Any]:
 def _draw(result: SteeredFlow) -> None:
     found = result.found
     if not found.points:
-        st.caption("Writing unsteered texts first: coherence is measured against them.")
+        st.caption("Generating unsteered texts first; coherence is measured against them.")
         return
     goal = found.points[0].setting.schedule.goal
     measures = list(found.points[0].behaviour)
@@ -98,7 +98,7 @@ def _draw(result: SteeredFlow) -> None:
         clicks[which] = dose and present.dose_name(*dose)
     picked = kept.latest(kept.STEERING, clicks)
     st.caption(
-        "Single layer: at each strength the layer with the best total, chosen on these same texts, which flatters it. "
+        "Single layer: at each strength the layer with the best total, chosen on these same texts, which biases it upwards. "
         f"Coherence is against {len(found.plain)} unsteered texts (median loss {found.fluency.nll:.2f} nats a token, spread "
         f"{found.fluency.tau:.2f}). Bars: 95 % over texts. Click a point for its texts."
     )

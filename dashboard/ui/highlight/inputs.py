@@ -30,7 +30,7 @@ def prompt_box(catalog: Catalog) -> None:
         **PAGE.bind("text", position=None),
     )
     with options:
-        chat_help = "Read the text as a user message, through the model's chat template."
+        chat_help = "Format the text as a user message with the model's chat template."
         st.toggle("Chat", help=chat_help, **PAGE.bind("chat", position=None))
         st.button("Run", key=PAGE.key("run"), width="stretch")
     with st.container(horizontal=True):

@@ -74,7 +74,7 @@ def _trust(record: LensRecord) -> None:
     st.caption(failures.plain(present_lens.how_fitted(record)))
     check = record.check
     if check is None:
-        st.info("This lens has not been compared with the model's predictions. Fit it again to measure that.")
+        st.info("This lens has not been compared with the model's predictions. Fit it again to measure the agreement.")
         return
     left, right = st.columns(2)
     with left:

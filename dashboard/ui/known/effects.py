@@ -52,13 +52,13 @@ def causality(study: KnownUnknownStudy, view: known.KnownView) -> None:
         fields = ("n_questions", "amount", "n_random", "new_tokens", "known", "unknown", "part", "chat")
         shown = {"part": present_effects.PARTS.__getitem__}
         read = options.inputs(own, f"{name}_{'' if found is None else found.key}", fields, 4, shown=shown)
-        started = st.form_submit_button("Try them out", icon=":material/play_arrow:")
+        started = st.form_submit_button("Run the interventions", icon=":material/play_arrow:")
     _follow(study_causality.STUDY, name, "causality", lambda: _with_attention(read.ask()), started)
     if found is not None:
         _draw_causality(found)
         _made(study_causality.STUDY, found.key, own)
     else:
-        st.caption("Nothing has been tried out for this study. Every condition answers the same questions of the test split.")
+        st.caption("No interventions have been run for this study. Every condition answers the same questions of the test split.")
 
 
 def _with_attention(ask: CausalityAsk) -> CausalityAsk:
@@ -114,7 +114,7 @@ def _kept(
     key = wanted if wanted in heads else next(iter(heads))
     if len(heads) > 1:
         bound = PAGE.widget(name, key, lambda new: PAGE.change(**{name: new}))
-        st.selectbox("Tried out", list(heads), format_func=lambda one: described(heads[one]), **bound)
+        st.selectbox("Interventions", list(heads), format_func=lambda one: described(heads[one]), **bound)
     with failures.shown():
         return load(get_store(), key)
     return None
@@ -153,7 +153,7 @@ def _draw_causality(found: Causality) -> None:
 
 def _answers(found: Causality, side: Knowledge) -> None:
     """The answers themselves under some conditions beside each other, and the way to correct their verdicts."""
-    st.markdown("**Answers, side by side**; the verdict stands before each")
+    st.markdown("**Answers side by side**, each after its verdict")
     made = list(dict.fromkeys(one.condition for one in found.generations))
     names = present_effects.CONDITIONS
     picked = st.pills(
@@ -215,7 +215,7 @@ def _draw_uncertainty(found: Uncertainty) -> None:
     left, right = st.columns(2, gap="large")
     if scores := present_effects.detectors(found):
         with left:
-            st.markdown("**Which number tells wrong answers from right ones?** Test answers")
+            st.markdown("**Which score separates wrong from right answers?** Test answers")
             pick = partial(known.pick_point, "detectors")
             st.plotly_chart(detector_dots(scores), key=PAGE.key("detectors"), on_select=pick, selection_mode="points", config=CONFIG)
     if found.test and found.latents:
@@ -226,5 +226,5 @@ def _draw_uncertainty(found: Uncertainty) -> None:
             st.markdown(f"**{failures.plain(str(best.latent))}** before right and wrong answers; dashed: its threshold, set on validation")
             st.plotly_chart(outcome_boxes(values, thresholds=lines, y_title="activation"), key=PAGE.key("outcomes"), config=CONFIG)
             if found.promoted:
-                st.caption(failures.plain("It makes likelier: " + ", ".join(repr(token) for token in found.promoted)))
+                st.caption(failures.plain("It promotes: " + ", ".join(repr(token) for token in found.promoted)))
     st.dataframe(present_effects.uncertainty_rows(found), hide_index=True, height="content")

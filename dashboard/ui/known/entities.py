@@ -56,7 +56,7 @@ def entities(study: KnownUnknownStudy, view: known.KnownView) -> None:
 def questions(study: KnownUnknownStudy, view: known.KnownView) -> None:
     """Every question, answer and grade of a type; a grade can be overruled."""
     if study.ask.settings.way is LabelWay.FILE:
-        st.info("Labels of this study are what the file says: the model was asked nothing. Choose answers or choices above to ask it.")
+        st.info("The labels of this study come from the file; the model was not asked. Choose answers or choices above to ask it.")
         return
     kind, kinds = view.kind, [*study.counts.kinds, present_known.ALL]
     first, second = st.columns([3, 7])
@@ -66,9 +66,9 @@ def questions(study: KnownUnknownStudy, view: known.KnownView) -> None:
     shown = [one for one in answers if wanted in f"{one.name}\0{one.attribute}\0{one.answer}".casefold()]
     n_right = sum(one.verdict is Verdict.CORRECT for one in shown)
     said = f"{figures.grouped(len(shown))} answers about {kind}, {figures.grouped(n_right)} of them right; "
-    said += f"{study.n_overruled} overruled. Change a grade in its column: the study is scored anew."
+    said += f"{study.n_overruled} overruled. Change a grade in its column to rescore the study."
     if len(shown) > _MAX_ANSWERS:
-        said += f" The first {_MAX_ANSWERS} are shown: find a name to see others."
+        said += f" The first {_MAX_ANSWERS} are shown; search for a name to see others."
     st.caption(failures.plain(said))
     _editor(study, kind, shown[:_MAX_ANSWERS])
 
@@ -84,7 +84,7 @@ def _editor(study: KnownUnknownStudy, kind: str, shown: Sequence[GradedAnswer]) 
         "answer": st.column_config.TextColumn(width=260),
         "right": st.column_config.TextColumn(width=150),
         "grade": st.column_config.SelectboxColumn(options=grades, required=True, help="Yours counts.", width=90),
-        "matcher": st.column_config.TextColumn(help="What the matcher says.", width=90),
+        "matcher": st.column_config.TextColumn(help="The matcher's grade.", width=90),
     }
     st.data_editor(
         rows,

@@ -1,4 +1,4 @@
-"""Taking a study along: one report, a bundle of tables, the command that makes it again."""
+"""Save and export a study: one report, a bundle of tables, the command that makes it again."""
 
 import io
 import zipfile
@@ -28,15 +28,15 @@ def downloads(study: KnownUnknownStudy, view: known.KnownView) -> None:
     name = f"known-unknown-{study.key}"
     with st.container(horizontal=True):
         for label, make, ending, mime, tip in (
-            ("Report, HTML", lambda: html_of(study), "html", "text/html", "Every figure, in one file that opens without a network."),
+            ("Report, HTML", lambda: html_of(study), "html", "text/html", "Every figure in one file that opens offline."),
             ("Tables, ZIP", lambda: bundle_of(study), "zip", "application/zip", "CSV and Parquet: enough to redraw every figure."),
-            ("Record, JSON", lambda: _record(study), "json", "application/json", "What the study was made with."),
+            ("Record, JSON", lambda: _record(study), "json", "application/json", "The settings the study was made with."),
         ):
             st.download_button(
                 label, make, f"{name}.{ending}", mime, key=PAGE.key(ending), help=tip, icon=":material/download:", on_click="ignore"
             )
     parts = [name for name, found in zip(("causality", "uncertainty"), _parts(study), strict=True) if found is not None]
-    st.caption(f"With the newest {' and '.join(parts)} of the study." if parts else "Causality and uncertainty were not tried out yet.")
+    st.caption(f"With the newest {' and '.join(parts)} of the study." if parts else "Causality and uncertainty have not been run yet.")
     st.markdown("**How this was made**")
     st.code(shell() + command(study), language="bash", wrap_lines=True)
     st.json(study.record.__dict__, expanded=1)

@@ -42,7 +42,7 @@ def new_study() -> EntitiesAsk | None:
     extent = PAGE.widget("extent", extents[not view.is_preview], lambda said: PAGE.change(is_preview=said == known.PREVIEWED))
     second.segmented_control("Extent", extents, required=True, help=TERMS["preview"], **extent)
     saes = chosen_saes(catalog)
-    with st.expander(f"Settings: {sources.how_many(len(saes), catalog)}, thresholds, types of your own"):
+    with st.expander(f"Settings: {sources.how_many(len(saes), catalog)}, thresholds, your own types"):
         _settings(kinds, catalog)
     for error in kinds.broken:
         st.warning(failures.plain(str(error)), icon=":material/broken_image:")
@@ -65,20 +65,20 @@ def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
     sources.boxes(PAGE, catalog)
     first, second, third, fourth = st.columns(4)
     first.number_input("Answers sampled (k)", 1, 64, help=TERMS["knowledge rule"], **PAGE.bind("k"))
-    second.number_input("Right ones from which an attribute counts (r)", 1, 64, help=TERMS["knowledge rule"], **PAGE.bind("r"))
-    third.number_input("Attributes of a known entity", 1, 20, help=TERMS["knowledge rule"], **PAGE.bind("known_at"))
+    second.number_input("Right answers for an attribute to count (r)", 1, 64, help=TERMS["knowledge rule"], **PAGE.bind("r"))
+    third.number_input("Attributes that make an entity known", 1, 20, help=TERMS["knowledge rule"], **PAGE.bind("known_at"))
     fourth.number_input("Entities of each type (0: all)", 0, 100_000, **PAGE.bind("most"))
     first.number_input("Seed", 0, 2**31 - 1, **PAGE.bind("seed"))
     second.toggle("Ask as a chat message", **PAGE.bind("chat"))
-    third.text_input("Text in which names are read", placeholder="The {type} '{name}'", **PAGE.bind("template"))
+    third.text_input("Template for reading names", placeholder="The {type} '{name}'", **PAGE.bind("template"))
     _own_type(kinds)
 
 
 def _own_type(kinds: EntityKinds) -> None:
     """A type from files. Of several of an ending the last counts: who mends a file adds it again."""
     st.markdown(
-        "**A type of your own**: a CSV file (name, familiarity, attributes); a TOML file (questions, matchers) says how to ask, "
-        "without it every column is asked plainly",
+        "**Your own type**: a CSV file (name, familiarity, attributes); optionally a TOML file (questions, matchers); "
+        "without it, each column is asked in plain words",
     )
     files = st.file_uploader(
         "CSV and TOML",
@@ -95,8 +95,8 @@ def _own_type(kinds: EntityKinds) -> None:
         _add_button(toml, table, added, kinds)
     own = [name for name, kind in kinds.kinds.items() if kind.file.parent == added]
     if own:
-        with st.popover("Remove a type of your own", icon=":material/delete:"):
-            st.caption("Studies that were made with it stay.")
+        with st.popover("Remove one of your types", icon=":material/delete:"):
+            st.caption("Studies made with it are kept.")
             for name in own:
                 st.button(failures.plain(name), key=PAGE.key(f"remove {name}"), on_click=remove_type, args=(name, added))
 
@@ -121,7 +121,7 @@ def _ask(kinds: EntityKinds, saes: tuple[SaeId, ...]) -> EntitiesAsk:
 def how_to_get_it() -> str:
     """What to do for a first study, or that one is being made."""
     if panel.is_going(STUDY):
-        return "A study is being made: it stands here when it is done."
+        return "A study is running; it appears here when it is done."
     return "Run the preview above: it takes about a minute."
 
 

@@ -65,13 +65,13 @@ def layers(study: KnownUnknownStudy, view: known.KnownView) -> None:
             )
             with st.expander("Table"):
                 st.dataframe(present_known.curve_rows(lines), hide_index=True)
-    st.caption("Bars go from the least to the most of the five. MaxMin is the latent whose smallest separation over the types is largest.")
+    st.caption(
+        "Bars span the smallest to the largest of the five. MaxMin is the latent whose smallest separation over the types is largest."
+    )
     st.markdown(f"**Norm of the residual at the last token of a name**, {failures.plain(view.kind)}; bars are one standard deviation")
     norms = norm_curves(present_known.norm_points(study, view.kind))
     st.plotly_chart(norms, key=PAGE.key("norms"), on_select=lambda: known.pick_point("norms"), selection_mode="points", config=CONFIG)
-    st.caption(
-        "A click on a point opens the best latent of its layer, where one was read: in the curves of that type, in the norms of that side."
-    )
+    st.caption("Click a point to open the best latent of its layer: of that type in the curves, of that side in the norms.")
 
 
 def latent_box(study: KnownUnknownStudy, view: known.KnownView) -> None:

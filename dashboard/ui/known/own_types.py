@@ -24,9 +24,9 @@ class Uploaded(Protocol):
 
 
 def keep_type(toml: Uploaded | None, table: Uploaded, folder: Path, taken: frozenset[str]) -> EntityTable:
-    """Check both files and put them in the folder, under the name of the TOML file; the table as it was read.
+    """Check both files and save them in the folder, under the name of the TOML file; the table as it was read.
 
-    Without a TOML file each column is asked in the plainest words, and the CSV file gives the name.
+    Without a TOML file each column is asked in plain words, and the CSV file gives the name.
 
     Raises:
         BadAsk: if the name is taken by a type that did not come this way.
@@ -39,7 +39,7 @@ def keep_type(toml: Uploaded | None, table: Uploaded, folder: Path, taken: froze
         table_file.write_bytes(table.getvalue())
         found = read_table(read_kind(kind_file))
         if found.kind.name in taken and not (folder / kind_file.name).is_file():
-            raise BadAsk(f"There is a type {found.kind.name} already. Call both of your files otherwise, for example my_{stem}.toml.")
+            raise BadAsk(f"A type {found.kind.name} already exists. Rename both files, for example to my_{stem}.toml.")
         folder.mkdir(parents=True, exist_ok=True)
         for file in (kind_file, table_file):
             writing = folder / f"{file.name}.writing"

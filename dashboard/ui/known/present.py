@@ -43,7 +43,7 @@ def scatter(study: KnownUnknownStudy, kind: str, split: Split | None, sae: SaeId
     """Every latent that fires on an entity of a type (or of ALL, pooled), those of one SAE or of all."""
     found = study.separation(split)
     if kind not in (*found.kinds, ALL) or not found.kinds:
-        return Scatter((), f"{kind} has not both known and unknown entities in this split: there is nothing to compare.")
+        return Scatter((), f"{kind} does not have both known and unknown entities in this split, so there is nothing to compare.")
     known, n_known, unknown, n_unknown = _counted(found, kind)
     fires = known + unknown > 0
     block = slice(None) if sae is None else study.columns.block(sae)
@@ -283,9 +283,7 @@ def added_type(found: EntityTable) -> str:
         first, n = found.left_out[0], how_many(len(found.left_out), "row", "rows")
         said += f" {n} left out, the first is row {grouped(first.row)}, {first.name[:60]}: {first.reason}."
     if found.passed_over:
-        said += (
-            f" Columns that are not attributes were passed over: {', '.join(name[:40] or '(no name)' for name in found.passed_over[:8])}."
-        )
+        said += f" Columns that are not attributes were ignored: {', '.join(name[:40] or '(no name)' for name in found.passed_over[:8])}."
     return said
 
 

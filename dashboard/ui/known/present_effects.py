@@ -189,10 +189,10 @@ def uncertainty_sentence(found: Uncertainty) -> str:
         return ""
     auroc = best.figures.auroc
     against = "" if found.linear is None else f"; a logistic regression on the residual has {found.linear.auroc.value:.2f}"
-    few = " So few show nothing: ask more questions." if min(auroc.n_right, auroc.n_wrong) < _FEW else ""
+    few = " These are too few for a conclusion; ask more questions." if min(auroc.n_right, auroc.n_wrong) < _FEW else ""
     return (
-        f"{best.latent} tells wrong answers from right ones with AUROC {auroc.value:.2f} on {auroc.n_right} right and "
-        f"{auroc.n_wrong} wrong test answers (half is guessing){against}.{few}"
+        f"{best.latent} separates wrong from right answers with AUROC {auroc.value:.2f} on {auroc.n_right} right and "
+        f"{auroc.n_wrong} wrong test answers (0.5 is chance){against}.{few}"
     )
 
 

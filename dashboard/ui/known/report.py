@@ -65,7 +65,7 @@ def _figures(study: KnownUnknownStudy, activations_of: Callable[[LatentId], Enti
         if lines := present_known.curves(study, side):
             figure = layer_curves(lines, y_title="separation on test entities")
             text = f"Latents for {side.value} entities, chosen on train: mean of the 5 best of each layer and type, "
-            text += "bars from the least to the most."
+            text += "bars span the smallest to the largest."
             sections.append(Section(f"Layers, {side.value}", text, figure))
     for side, latent in best.items():
         rows = present_known.chosen_rows(study, side, lambda _: "")
@@ -119,7 +119,7 @@ def _uncertainty(found: Uncertainty) -> list[Section]:
                         tables=(("", present_effects.tally_rows(found)),))]  # fmt: skip
     if scores := present_effects.detectors(found):
         rows = present_effects.uncertainty_rows(found)
-        sections.append(Section("Which number tells wrong answers?", "", detector_dots(scores), (("Figures", rows),)))
+        sections.append(Section("Which score separates wrong from right answers?", "", detector_dots(scores), (("Figures", rows),)))
     if found.test and found.latents:
         best = found.latents[0]
         values = present_effects.outcomes(found)

@@ -63,7 +63,7 @@ def _test_box() -> None:
         **PAGE.bind("text"),
     )  # fmt: skip
     with options:
-        chat = "Read the text as a user message, through the model's chat template."
+        chat = "Format the text as a user message with the model's chat template."
         st.toggle("Chat", help=chat, **PAGE.bind("chat"))
 
 

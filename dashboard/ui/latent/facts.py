@@ -36,7 +36,7 @@ def column(catalog: Catalog, spec: SaeSpec, view: latents.LatentView, facts: Lat
 
 
 def _logits(latent: LatentId, facts: LatentFacts | None) -> None:
-    st.markdown("**What it makes likelier**", help=TERMS["logit"])
+    st.markdown("**Promoted tokens**", help=TERMS["logit"])
     engine = get_engine()
     if facts is None:
         texts = engine.ask(PromotedAsk(latent, 10))

@@ -38,16 +38,16 @@ def ways(catalog: Catalog, spec: SaeSpec, view: latents.LatentView, facts: Laten
         )  # fmt: skip
         for key, icon, by, tip in (("previous", "chevron_left", -1, "Previous: ["), ("next", "chevron_right", 1, "Next: ]")):
             st.button("", key=PAGE.key(key), icon=f":material/{icon}:", help=tip, on_click=latents.step, args=(spec, latent, by))
-        tip = "Any other latent of this SAE that fires: r"
+        tip = "Random latent of this SAE that fires (key: r)"
         st.button("", key=PAGE.key("random"), icon=":material/shuffle:", help=tip, on_click=latents.go_random, args=(spec, latent))
         st.space("stretch")
-        if st.button("Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page: s"):
+        if st.button(
+            "Steer", key=PAGE.key("steer"), icon=":material/tune:", help="Add this latent to the edits of the steer page (key: s)"
+        ):
             steer.go_with([latent])
         if st.button("Flow", key=PAGE.key("flow"), icon=":material/conversion_path:", help="Where it comes from, layer by layer."):
             flow.PAGE.go(flow.FlowView(latent))
-        if st.button(
-            "Highlight", key=PAGE.key("highlight"), icon=":material/format_ink_highlighter:", help="Read a text with this latent."
-        ):
+        if st.button("Highlight", key=PAGE.key("highlight"), icon=":material/format_ink_highlighter:", help="Show this latent on a text."):
             _highlight(view, facts)
         _vector(catalog, latent)
         if source := given_source(spec):

@@ -39,7 +39,7 @@ def keep(latents: LatentList) -> None:
         PAGE.say(str(error))
         return
     PAGE.change(name=name, loose=None)
-    PAGE.say(f"Kept as {name}." if name == latents.name else f"Kept as {name}: there is a list called {latents.name} already.")
+    PAGE.say(f"Saved as {name}." if name == latents.name else f"Saved as {name}: a list named {latents.name} already exists.")
 
 
 def delete(name: str) -> None:

@@ -16,7 +16,7 @@ from dashboard.ui.views.lists import PAGE, Shown, change, list_names
 _FORMS = {
     Form.OURS: ("JSON", "json", "application/json", "Everything, to be imported here or on another installation."),
     Form.LIST: ("Neuronpedia list", "json", "application/json", "As POST /api/list/new-with-features takes it."),
-    Form.FEATURES: ("Neuronpedia features", "jsonl", "application/jsonl", "A line a latent; notes are explanations."),
+    Form.FEATURES: ("Neuronpedia features", "jsonl", "application/jsonl", "One line per latent; notes become explanations."),
 }
 
 
@@ -30,7 +30,7 @@ def chooser(now: Shown) -> None:
     with buttons, st.container(horizontal=True, horizontal_alignment="right"):
         if not now.is_kept:
             st.button(
-                "Keep this list", key=PAGE.key("keep"), on_click=acts.keep, args=(now.latents,), type="primary", icon=":material/bookmark:"
+                "Save this list", key=PAGE.key("keep"), on_click=acts.keep, args=(now.latents,), type="primary", icon=":material/bookmark:"
             )
         steer_help = "Open these latents on the steer page" + (
             f", the first {steer.MAX_EDITS}." if len(now.latents.entries) > steer.MAX_EDITS else "."
@@ -42,9 +42,9 @@ def chooser(now: Shown) -> None:
     if now.view.is_deleting and now.is_kept:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             n = len(now.latents.entries)
-            st.markdown(f"Delete **{failures.plain(now.latents.name)}** with its {n} latents and their notes in it?")
+            st.markdown(f"Delete **{failures.plain(now.latents.name)}** with its {n} latents and their notes in this list?")
             st.button("Delete it", key=PAGE.key("delete it"), on_click=acts.delete, args=(now.latents.name,), type="primary")
-            st.button("Leave it", key=PAGE.key("leave it"), on_click=PAGE.change, kwargs={"is_deleting": False})
+            st.button("Cancel", key=PAGE.key("leave it"), on_click=PAGE.change, kwargs={"is_deleting": False})
 
 
 def head(now: Shown) -> None:
@@ -56,7 +56,7 @@ def head(now: Shown) -> None:
     name, description = st.columns([2, 5])
     name.text_input("Name", **bound("name"))
     description.text_input("Description", placeholder="What these latents have in common", **bound("description"))
-    st.text_area("Test text, read by all of them", height=80, placeholder="Type a text, then Ctrl+Enter", **bound("test_text"))
+    st.text_area("Test text for all latents", height=80, placeholder="Type a text, then Ctrl+Enter", **bound("test_text"))
 
 
 def adding(now: Shown, catalog: Catalog) -> None:
@@ -64,7 +64,7 @@ def adding(now: Shown, catalog: Catalog) -> None:
     form, options = st.columns([4, 3], vertical_alignment="bottom")
     with form, st.form(PAGE.key("add form"), border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
-            "Add latents", key=PAGE.key("add"), placeholder="RELEASE/SAE/INDEX, several with spaces between", label_visibility="collapsed"
+            "Add latents", key=PAGE.key("add"), placeholder="RELEASE/SAE/INDEX, separated by spaces", label_visibility="collapsed"
         )
         st.form_submit_button("Add", on_click=acts.add, args=(now, catalog), icon=":material/add:")
     with options, st.container(horizontal=True, horizontal_alignment="right"):
@@ -102,7 +102,7 @@ def _downloads(now: Shown, catalog: Catalog) -> None:
     left_out = export_list(now.latents, Form.LIST, catalog).left_out
     if left_out:
         names = ", ".join(map(str, left_out[:3]))
-        st.caption(failures.plain(f"{len(left_out)} latents have no name of Neuronpedia's, because their SAE is not here: {names}."))
+        st.caption(failures.plain(f"{len(left_out)} latents have no Neuronpedia name because their SAE is not installed: {names}."))
 
 
 def _links(now: Shown, catalog: Catalog) -> None:
@@ -110,9 +110,9 @@ def _links(now: Shown, catalog: Catalog) -> None:
     link, said = pack_link(now.latents), "A link that carries this list, for any installation with these SAEs:"
     if link is None:
         link = pack_link(without_notes(now.latents))
-        said = f"With its notes this list is longer than the {MAX_LINK:,} characters of a link. One without notes and description:"
+        said = f"With its notes, this list is longer than the {MAX_LINK:,} characters of a link. Link without notes and description:"
     if link is None:
-        st.caption(f"This list is longer than the {MAX_LINK:,} characters of a link. Send the JSON file.")
+        st.caption(f"This list is longer than the {MAX_LINK:,} characters of a link. Send the JSON file instead.")
     else:
         st.caption(said)
         st.code(f"{address}?list={link}", language=None)

@@ -50,7 +50,7 @@ def another() -> None:
     field, families, button = st.columns([5, 4, 2], vertical_alignment="bottom")
     view = PAGE.view
     families.selectbox(
-        "or that of a suite", list(_BY_TITLE), index=None, placeholder="Gemma Scope, Llama Scope ...",
+        "or the model of a suite", list(_BY_TITLE), index=None, placeholder="Gemma Scope, Llama Scope ...",
         **PAGE.widget("family", view.family, lambda title: bring.take_family(title, _BY_TITLE[title].model if title else "")),
     )  # fmt: skip
     field.text_input("Hugging Face name or folder", placeholder="google/gemma-3-270m or /my/model", **PAGE.bind("given"))
@@ -97,7 +97,7 @@ def _offer(given: str, size: ModelSize, family: Family | None) -> None:
     st.info(failures.plain(size.in_words()), icon=":material/straighten:")
     loaded = get_pool().loaded
     if not size.fits and size.fits is not None and loaded is not None:
-        st.caption(failures.plain(f"What {loaded} takes comes free when it is closed."))
+        st.caption(failures.plain(f"Closing {loaded} frees its memory."))
     label = "Load it" if size.is_here else "Fetch it"
     if st.button(label, key=PAGE.key("take"), type="primary", icon=":material/download:"):
         if size.is_here:
@@ -130,7 +130,7 @@ def _watch() -> None:
         job = get_downloads().get(id)
         if not job.state.ended:
             bar, cancel = st.columns([6, 1], vertical_alignment="center")
-            bar.progress(job.done / max(1, job.total), text=failures.plain(getattr(job.latest, "words", "waiting for its turn")))
+            bar.progress(job.done / max(1, job.total), text=failures.plain(getattr(job.latest, "words", "waiting in the queue")))
             cancel.button("Cancel", key=PAGE.key("cancel download"), on_click=get_downloads().cancel, args=(id,), icon=":material/close:")
         elif job.error:
             st.error(failures.plain(job.error), icon=":material/error:")

@@ -36,7 +36,7 @@ def here() -> None:
     cautions.shown(catalog, [spec.id for spec in catalog.specs])
     _offer_other_bos(catalog)
     if not catalog.specs:
-        st.caption("None is here yet.")
+        st.caption("None is installed yet.")
         return
     rows = [_spec_row(spec) for spec in catalog.specs]
     height = "content" if len(rows) < 9 else 320
@@ -45,7 +45,7 @@ def here() -> None:
     with st.container(horizontal=True):
         if st.button("Open its first latent", key=PAGE.key("open"), disabled=row is None, icon=":material/center_focus_strong:"):
             latent_state.show(LatentId(catalog.specs[row or 0].id, 0))
-        if st.button("Look again", key=PAGE.key("again"), icon=":material/refresh:", help="SAEs that a command has brought meanwhile."):
+        if st.button("Rescan", key=PAGE.key("again"), icon=":material/refresh:", help="Look for SAEs that a command has added meanwhile."):
             renew_catalogs(choice())
             st.rerun()
 
@@ -58,7 +58,7 @@ def _offer_other_bos(catalog: Catalog) -> None:
         return
     how = "without" if own.bos else "with"
     named = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
-    said = f"{len(others)} of {len(catalog.specs)} SAEs were trained on texts {how} a BOS token and cannot be read now: {named}."
+    said = f"{len(others)} of {len(catalog.specs)} SAEs were trained on texts {how} a BOS token and cannot be used now: {named}."
     st.warning(failures.plain(said), icon=":material/first_page:")
     if st.button(f"Read texts {how} BOS from now on", key=PAGE.key("other BOS"), icon=":material/refresh:"):
         choosing.read_so(own, not own.bos, own.dtype)
@@ -82,7 +82,7 @@ def directory() -> None:
             PAGE.settle(query=next((one.query for one in FAMILIES if _is_of(one.model, own)), ""))
         words, only = st.columns([5, 2], vertical_alignment="bottom")
         words.text_input("Words in release, id, model or Neuronpedia id", **PAGE.bind("query"))
-        mine = only.toggle(f"Only of {failures.plain(str(own))}", **PAGE.bind("only_own"))
+        mine = only.toggle(f"Only for {failures.plain(str(own))}", **PAGE.bind("only_own"))
         with st.spinner("reading the directory"):
             found = [one for one in find(PAGE.view.query or "") if not mine or _is_of(one.model, own)]
         shown = found[:_MAX_ROWS]
@@ -139,7 +139,7 @@ def given() -> None:
             "Or a folder in sae-lens' layout, OWNER/REPO/ID, or RELEASE/ID", key=PAGE.key("name"), placeholder="/my/saes/12.resid_post"
         )
         n = _tokens_box(tokens, "given")
-        if button.form_submit_button("Bring it", icon=":material/add:", width="stretch") and text.strip():
+        if button.form_submit_button("Add", icon=":material/add:", width="stretch") and text.strip():
             _start(text.strip(), n)
 
 
@@ -186,7 +186,9 @@ def _draw(found: Brought) -> None:
 
 
 def _tokens_box(place: Any, where: str) -> int:
-    tip = "The index tells of each latent where it fires, over about so many tokens of the text that ships. More is slower and better."
+    tip = (
+        "The index records where each latent fires over about this many tokens of the shipped text. More take longer and are more precise."
+    )
     return int(place.number_input("Tokens of the index", 1_000, 1_000_000, INDEX_TOKENS, 10_000, key=PAGE.key(f"tokens {where}"), help=tip))
 
 

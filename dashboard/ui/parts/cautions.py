@@ -34,7 +34,7 @@ def _named(specs: list[SaeSpec]) -> str:
 def _measured(specs: list[SaeSpec]) -> str:
     known = sorted(value for spec in specs if (value := spec.measured("fvu")) is not None)
     if not known:
-        return "It is not known: measure it with `latents open` or on the page Models and SAEs."
+        return "Not measured yet: run `latents open` or use the page Models and SAEs."
     if len(specs) == 1:
         return f"Measured: FVU {figures.figure(known[0], 3)}."
     rest = f", not known of {len(specs) - len(known)}" if len(known) < len(specs) else ""

@@ -40,7 +40,7 @@ def latent_link(latent: LatentId) -> str:
     return f"latent?latent={quote(str(latent))}{model}"
 
 
-NEAR_NOTE = "did not fire: this is the activation's argument, which did not pass the threshold"
+NEAR_NOTE = "did not fire: this is the pre-activation, which did not pass the threshold"
 
 
 def weights(tokens: Sequence[TokenLogit], texts: Mapping[int, str]) -> list[TokenWeight]:

@@ -99,7 +99,7 @@ def follow(study: Study[A, R], name: str, take: Callable[[Made[A, R]], None], as
     elif job is not None and job.error:
         st.error(failures.plain(job.error), icon=":material/error:")
     elif job is not None:
-        said = f"Cancelled at {job.done / max(1, job.total):.0%}. What was finished is kept: run it again to go on from there."
+        said = f"Cancelled at {job.done / max(1, job.total):.0%}. Finished parts are kept; run it again to resume."
         st.info(failures.plain(said), icon=":material/pause:")
 
 
@@ -159,7 +159,7 @@ def _settle(study: Study[Any, Any], name: str, ask: Any) -> None:
 
 def _stale(study: Study[Any, Any], name: str, wanted: Any, secrets: Mapping[str, str] | None) -> None:
     line, button = st.columns([4, 1], vertical_alignment="center")
-    line.caption("Inputs changed: what is below was made with the earlier ones.")
+    line.caption("Inputs changed; the results below were made with the earlier ones.")
     if button.button("Update", key=f"{name}_update", icon=":material/refresh:"):
         _start(study, name, wanted, secrets)
         st.rerun()
@@ -189,7 +189,7 @@ def _watch(study: Study[Any, Any], name: str, now: Shown, draw: Callable[[Any], 
         elif job.error:
             st.error(failures.plain(job.error), icon=":material/error:")
         elif job.state is JobState.CANCELLED:
-            said = f"Cancelled at {job.done} of {job.total} {study.unit}. What was finished is kept: run it again to go on from there."
+            said = f"Cancelled at {job.done} of {job.total} {study.unit}. Finished parts are kept; run it again to resume."
             st.caption(failures.plain(said))
         result = getattr(job.latest, "result", None)
         made: Made[Any, Any] | None = getattr(job.latest, "made", None)
@@ -222,7 +222,7 @@ def _bar(study: Study[Any, Any], name: str, job: Job, own: bool) -> None:
     words = getattr(job.latest, "words", "") or f"{job.done} of {job.total} {study.unit}"
     if job.state is JobState.QUEUED:
         ahead = [one for one in get_jobs().list() if one.lane == job.lane and not one.state.ended and one.created < job.created]
-        words = f"{len(ahead)} ahead of it" if ahead else "about to begin"
+        words = f"{len(ahead)} ahead of it" if ahead else "starting"
     bar.progress(min(1.0, job.done / max(1, job.total)), text=failures.plain(f"{job.state.value}: {words}"))
     with cancel:
         _cancel(name, job, own)
@@ -234,8 +234,8 @@ def _cancel(name: str, job: Job, own: bool) -> None:
         st.button("Cancel", key=f"{name}_cancel", on_click=stop, args=(job.id,), icon=":material/close:")
         return
     with st.popover("Cancel", icon=":material/close:"):
-        st.markdown("Somebody may be waiting for it. What is finished of it is kept.")
-        st.button("Cancel it for everybody", key=f"{name}_cancel_{job.id}", on_click=stop, args=(job.id,))
+        st.markdown("Another window may be waiting for it. Finished parts are kept.")
+        st.button("Cancel for everyone", key=f"{name}_cancel_{job.id}", on_click=stop, args=(job.id,))
 
 
 def _others(study: Study[Any, Any], name: str) -> None:

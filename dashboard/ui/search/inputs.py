@@ -30,7 +30,7 @@ def text_box() -> None:
         "Text", height=80, label_visibility="collapsed", placeholder="Type a sentence, then Ctrl+Enter", **PAGE.bind("text")
     )  # fmt: skip
     with options:
-        st.toggle("Chat", help="Read the text as a user message, through the model's chat template.", **PAGE.bind("chat"))
+        st.toggle("Chat", help="Format the text as a user message with the model's chat template.", **PAGE.bind("chat"))
         st.button("Run", key=PAGE.key("run"), on_click=search.read_now, width="stretch")
     with st.container(horizontal=True):
         for name in search.EXAMPLES:

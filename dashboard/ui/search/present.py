@@ -98,7 +98,7 @@ def what_is_shown(ranking: Ranking, n_without_index: int, first: int, last: int)
         parts.append(f"{first + 1} to {last} shown")
     if n_without_index:
         who = "1 SAE has" if n_without_index == 1 else f"{n_without_index} SAEs have"
-        parts.append(f"{who} no index: how rare and how dense their latents are is not known, so they come last unless ranked by size")
+        parts.append(f"{who} no index: the rarity and density of their latents are unknown, so they come last unless ranked by size")
     return "; ".join(parts) + "."
 
 

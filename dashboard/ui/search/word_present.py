@@ -63,7 +63,7 @@ def what_was_found(answer: WordAnswer, *, meaning: bool) -> str:
     """One sentence on the answer, in numbers."""
     shown = len(answer.rows)
     if meaning:
-        text = f"{grouped(answer.n_latents)} latents compared; the {grouped(shown)} most alike are shown."
+        text = f"{grouped(answer.n_latents)} latents compared; the {grouped(shown)} most similar are shown."
     else:
         text = f"{grouped(answer.n_found)} of {grouped(answer.n_latents)} latents match"
         text += "." if shown == answer.n_found else f"; the first {grouped(shown)} are shown."

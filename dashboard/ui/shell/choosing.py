@@ -87,7 +87,7 @@ def has_saes(models: Page) -> bool:
         return True
     for error in catalog.broken.values():
         st.warning(failures.plain(str(error)), icon=":material/broken_image:")
-    said = f"No SAE of {wanted} is here, so there is no latent to look at. Find one and get it on the page Models and SAEs, or:"
+    said = f"No SAE of {wanted} is installed, so there are no latents to inspect. Get one on the page Models and SAEs, or run:"
     st.info(failures.plain(said), icon=":material/deployed_code:")
     name = wanted.id.repo.rpartition("/")[2].lower()
     st.code(f"latents sae find {name}\nlatents sae get RELEASE/ID\nlatents open FOLDER", language="bash")
@@ -117,7 +117,7 @@ def _cancel() -> None:
 def _take(name: str, known: dict[str, Choice]) -> None:
     first = next(iter(known))
     if name not in known:
-        said = f"No model {name[:80]!r} in this installation; {tab.model() or first} is shown. Bring it on the page Models and SAEs."
+        said = f"No model {name[:80]!r} in this installation; {tab.model() or first} is shown. Get it on the page Models and SAEs."
         name = tab.model() or first
         st.session_state[_SAID] = said
         if tab.model() == name:

@@ -159,7 +159,7 @@ def get_own_corpus() -> Corpus:
     return _own_corpus(repr(own := choice()), own)
 
 
-@st.cache_resource(show_spinner="Putting the text that ships into the tokens of this model ...", max_entries=4)
+@st.cache_resource(show_spinner="Tokenizing the shipped text for this model ...", max_entries=4)
 def _own_corpus(key: str, _own: Choice) -> Corpus:
     return default_corpus(_own.settings(get_settings()))
 

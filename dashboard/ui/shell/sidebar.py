@@ -32,10 +32,10 @@ def model_card(card: ModelCard) -> None:
 def keys(further: Mapping[str, str] | None = None) -> None:
     """Help on the keyboard; `further` keys are those of one page."""
     lines = [
-        "`Ctrl Enter` reads the text",
+        "`Ctrl Enter` runs the text",
         "`←` `→` move along tokens or cells, `↑` `↓` by ten or along the list",
-        "`Enter` chooses, `p` pins a latent in the list",
-        "`Tab` goes on to the next part",
+        "`Enter` selects, `p` pins a latent in the list",
+        "`Tab` moves to the next part",
         *(f"`{key}` {does}" for key, does in (further or {}).items()),
     ]
     with st.sidebar, st.expander("Keys"):

@@ -26,13 +26,13 @@ def downloads(ask: SteeringAsk, found: Comparison, drawn: tuple[WrittenText, Wri
             "Save this run",
             key=PAGE.key("save"),
             icon=":material/bookmark:",
-            help="Keep it on this machine with the record of what made it.",
+            help="Save it on this machine with a record of how it was made.",
         ):
             key = get_store().save(record, steering.report(ask, found, record))
             st.toast(failures.plain(f"Saved as steer/{key}"))
         for label, make, ending, mime, tip in (
-            ("HTML", lambda: _html(ask, found, drawn, record), "html", "text/html", "One file that opens without a network."),
-            ("JSON", lambda: _json(steering.report(ask, found, record)), "json", "application/json", "What latents steer --json prints."),
+            ("HTML", lambda: _html(ask, found, drawn, record), "html", "text/html", "One file that opens offline."),
+            ("JSON", lambda: _json(steering.report(ask, found, record)), "json", "application/json", "The output of latents steer --json."),
             (
                 "Neuronpedia JSON",
                 lambda: _json(steering.neuronpedia(ask, found, record.model)),

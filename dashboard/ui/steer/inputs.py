@@ -41,9 +41,9 @@ def prompt_box(catalog: Catalog) -> None:
         "Prompt", height=68, label_visibility="collapsed", placeholder="Type a prompt, then Ctrl+Enter", **PAGE.bind("text", picked=None)
     )
     with options, st.container(horizontal=True, vertical_alignment="center"):
-        st.toggle("Chat", help="Read the text as a user message.", **PAGE.bind("chat", picked=None))
+        st.toggle("Chat", help="Format the text as a user message.", **PAGE.bind("chat", picked=None))
         st.button(
-            "Stop", key=PAGE.key("stop"), on_click=steer.stop, icon=":material/stop:", help="Keep what has been written so far."
+            "Stop", key=PAGE.key("stop"), on_click=steer.stop, icon=":material/stop:", help="Stop and keep the text written so far."
         )  # fmt: skip
     with st.container(horizontal=True):
         for name, preset in presets_of(catalog).items():
@@ -76,8 +76,8 @@ def _edit_line(line: int, edit: Edit, common: str, dose: Dose | None) -> None:
     )  # fmt: skip
     _amount(line, edit, slider, number)
     key = PAGE.key(f"remove {line}")
-    away.button("", key=key, on_click=steer.remove, args=(line,), icon=":material/close:", type="tertiary", help="Take away")
-    pushes = "" if edit.op in (Op.ABLATE, Op.PROJECT_OUT) else f"{edit.amount:g} times what is there"
+    away.button("", key=key, on_click=steer.remove, args=(line,), icon=":material/close:", type="tertiary", help="Remove")
+    pushes = "" if edit.op in (Op.ABLATE, Op.PROJECT_OUT) else f"{edit.amount:g} × the current activation"
     if edit.op.takes_unit and dose is not None:
         pushes = f"{figures.number(dose.amount)} × the direction, {dose.share_of_norm:+.0%} of the mean norm"
     name.markdown(f"**{failures.plain(edit.direction.removeprefix(common))}**", help=f"{_promotes(edit)}. {TERMS['edit']}")
@@ -107,7 +107,7 @@ def _promotes(edit: Edit) -> str:
         tokens = get_engine().ask(PromotedAsk(LatentId.parse(edit.direction), 3))
     except AnalysisError:
         return "Not readable"
-    return "Makes likelier " + " ".join(dict.fromkeys(repr(token.strip()) for token in tokens if "\ufffd" not in token))
+    return "Promotes " + " ".join(dict.fromkeys(repr(token.strip()) for token in tokens if "\ufffd" not in token))
 
 
 def add_box(catalog: Catalog, vectors: VectorFolder, known: Mapping[str, NamedVector], ask: SteeringAsk, doses: Mapping[int, Dose]) -> None:
@@ -156,7 +156,7 @@ def _firing_box(catalog: Catalog, prompt: Prompt) -> None:
 
 
 def _vector_box(vectors: VectorFolder, known: Mapping[str, NamedVector], catalog: Catalog) -> None:
-    st.markdown("**A vector of your own**", help=TERMS["vector"])
+    st.markdown("**Your own vector**", help=TERMS["vector"])
     sites = list(dict.fromkeys(str(spec.site) for spec in catalog.specs))
     site = st.selectbox("Site, if the file names none", sites, key=PAGE.key("upload site"))
     file = st.file_uploader("JSON: an array of numbers, or Neuronpedia's vector", type="json", key=PAGE.key("upload"))
@@ -229,7 +229,7 @@ def _sampling(view: SteerView) -> None:
     st.slider(
         "Top-p", least, 1.0, step=0.01, help=TERMS["top_p"], **PAGE.widget(f"top-p from {least:g}", view.top_p, partial(_draw, "top_p"))
     )
-    st.number_input("Seed", 0, MAX_SEED, help="Both texts draw from the same seed.", **PAGE.bind("seed", picked=None))
+    st.number_input("Seed", 0, MAX_SEED, help="Both texts are sampled with the same seed.", **PAGE.bind("seed", picked=None))
 
 
 def _draw(field: str, said: float) -> None:

@@ -151,7 +151,7 @@ def pooled(capture: Capture, sae: SaeId, pool: Pool) -> Float64[np.ndarray, " la
     activations: LatentActivations = capture.activations[sae]
     ordinary = ~np.array(capture.tokens.special, dtype=bool)
     if not ordinary.any():
-        raise BadAsk(f"{capture.tokens.prompt.text[:40]!r} has 0 ordinary tokens, so there is nothing to compare. Take it out.")
+        raise BadAsk(f"{capture.tokens.prompt.text[:40]!r} has 0 ordinary tokens, so there is nothing to compare. Remove it.")
     kept = ordinary[activations.position]
     latent, value = activations.latent[kept], activations.value[kept].astype(np.float64)
     numbers = np.zeros(activations.n_latents)

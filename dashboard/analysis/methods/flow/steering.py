@@ -50,7 +50,7 @@ class Behaviour:
         if not (self.lexicon or self.classifier or self.held_out):
             raise BadAsk("Behaviour is measured by 0 proxies. Give words, texts of the theme and others, or held-out latents.")
         if self.held_out and not self.reference:
-            raise BadAsk(f"{len(self.held_out)} held-out latents have 0 reference texts, so nobody knows what scores 1. Give some.")
+            raise BadAsk(f"{len(self.held_out)} held-out latents have 0 reference texts, so the score 1 is not defined. Give some.")
 
 
 @dataclass(frozen=True)

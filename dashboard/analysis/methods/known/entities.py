@@ -53,7 +53,7 @@ def check_tables(ask: StudyAsk, tables: Sequence[EntityTable]) -> None:
     """Raises: BadAsk: if the tables are not those that the ask names."""
     if tuple(type_ask(table) for table in tables) != ask.types:
         wanted, given = ", ".join(one.name for one in ask.types), ", ".join(table.kind.name for table in tables)
-        raise BadAsk(f"The study is of {wanted}; the tables given are {given}, or their files have changed. Make the ask anew.")
+        raise BadAsk(f"The study is of {wanted}; the tables given are {given}, or their files have changed. Create the ask again.")
 
 
 def take(tables: Sequence[EntityTable], settings: StudySettings) -> tuple[Taken, ...]:

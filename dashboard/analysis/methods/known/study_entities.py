@@ -229,7 +229,7 @@ def _tables(made: Made[EntitiesAsk, KeptStudy]) -> dict[str, Rows]:
 
 STUDY = Study(
     kind=KIND,
-    about="Which latents tell entities that the model knows from those it does not? Killed and started again, it goes on.",
+    about="Which latents tell entities that the model knows from those it does not? If interrupted, run it again to resume.",
     ask=EntitiesAsk,
     result=KeptStudy,
     unit="thousandths",

@@ -131,7 +131,7 @@ def subsets(interventions: Sequence[Intervention]) -> dict[str, tuple[Interventi
         BadAsk: if there are more, or none.
     """
     if not 1 <= len(interventions) <= MAX_SUBSET:
-        raise BadAsk(f"Every subset is written for 1 to {MAX_SUBSET} edits; there are {len(interventions)}. Take some away.")
+        raise BadAsk(f"Every subset is written for 1 to {MAX_SUBSET} edits; there are {len(interventions)}. Remove some.")
     chosen = [c for size in range(len(interventions) + 1) for c in itertools.combinations(range(len(interventions)), size)]
     return {"+".join(str(i + 1) for i in c) or PLAIN: tuple(interventions[i] for i in c) for c in chosen}
 

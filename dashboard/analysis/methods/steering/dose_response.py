@@ -121,9 +121,9 @@ class Curve:
             raise BadAsk(f"The curve {self.label} has 0 edits; it needs at least 1.")
         for edit in self.interventions:
             if edit.op in (Op.ABLATE, Op.PROJECT_OUT):
-                raise BadAsk(f"{edit.direction} is to be swept with {edit.op.value}, which takes no amount. Use another operation.")
+                raise BadAsk(f"{edit.direction} cannot be swept with {edit.op.value}, which takes no amount. Use another operation.")
         if not any(edit.amount for edit in self.interventions):
-            raise BadAsk(f"Every amount of the curve {self.label} is 0, and so is every multiple of it. Give 1 of them an amount.")
+            raise BadAsk(f"Every amount of the curve {self.label} is 0, so every multiple is 0 too. Give at least one edit an amount.")
 
     def at(self, factor: float) -> tuple[Intervention, ...]:
         """The edits with their amounts multiplied; none for 0, which is the plain model whatever the operation."""
@@ -154,7 +154,7 @@ class SweepAsk:
             raise BadAsk(f"The curves need different labels; they are {', '.join(labels)}.")
         if not all(map(math.isfinite, self.factors)) or any(b <= a for a, b in itertools.pairwise(self.factors)):
             shown = ", ".join(f"{factor:g}" for factor in self.factors)
-            raise BadAsk(f"The factors are {shown}; they must be finite, all different, and rise.")
+            raise BadAsk(f"The factors are {shown}; they must be finite, different and ascending.")
         if self.sampling.temperature == 0 and self.n_seeds > 1:
             raise BadAsk(f"At temperature 0 all {self.n_seeds} seeds write the same text. Ask for 1 seed, or raise the temperature.")
         if self.word is not None and not self.word.strip():

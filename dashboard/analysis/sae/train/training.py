@@ -61,7 +61,7 @@ class TrainAsk:
     """Rows that each SAE sees; more than the text has means several epochs."""
     n_latents: int = 2048
     k: int = 32
-    """Mean number of active latents a token."""
+    """Mean number of active latents per token."""
     matryoshka_widths: tuple[int, ...] = ()
     """Nested widths, the last equal to n_latents; none for plain BatchTopK."""
     matryoshka_points: tuple[str, ...] = ()
