@@ -367,9 +367,9 @@ function mountOn(root) {
   const memory = { root, stage, net, probe, heard, labels: new Map(), tip: tipOn(root), bar: make("div", { className: "bar" }) };
   heard.setAttribute("aria-live", "polite");
   stage.setAttribute("role", "application");
-  stage.setAttribute("aria-label", "Graph over layers: arrows walk along latents, Enter chooses, p pins, Control+Enter makes it the seed");
+  stage.setAttribute("aria-label", "Graph over layers: arrows move between latents, Enter selects, p pins, Control+Enter makes it the seed");
   stage.style.height = "420px";
-  stage.append(net, probe, make("div", { className: "wait quiet" }, "loading the drawing library"));
+  stage.append(net, probe, make("div", { className: "wait quiet" }, "loading the graph library"));
   root.replaceChildren(memory.bar, stage, heard);
   return memory;
 }

@@ -28,7 +28,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       line.append(pin);
     }
     if (data.links && row.href) {
-      const link = make("a", { className: "link", href: row.href, title: "Its own page: examples, statistics, neighbours" }, "open");
+      const link = make("a", { className: "link", href: row.href, title: "Open its page: examples, statistics, neighbours" }, "open");
       link.dataset.focus = `link ${row.key}`;
       link.setAttribute("aria-label", `Open the page of ${row.key}`);
       // With a modifier the browser opens it in a tab of its own, as with any link.

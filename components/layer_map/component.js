@@ -13,7 +13,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     cells.tabIndex = 0;
     cells.dataset.row = row.key;
     cells.setAttribute("role", "slider");
-    cells.setAttribute("aria-label", `${row.label}: arrows move along the tokens, Enter chooses`);
+    cells.setAttribute("aria-label", `${row.label}: arrows move along the tokens, Enter selects`);
     cells.setAttribute("aria-valuemin", 0);
     cells.setAttribute("aria-valuemax", n - 1);
     row.values.forEach((value, i) => {

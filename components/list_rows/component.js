@@ -41,7 +41,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   head.append(make("span"));
   let dragged = null;
   const lines = data.rows.map((row, n) => {
-    const name = make(row.href ? "a" : "span", { className: `name mono${row.href ? "" : " missing"}`, title: row.href ? `${row.key}: its own page` : row.label }, row.name);
+    const name = make(row.href ? "a" : "span", { className: `name mono${row.href ? "" : " missing"}`, title: row.href ? `Open the page of ${row.key}` : row.label }, row.name);
     if (row.href) {
       name.href = row.href;
       name.dataset.focus = `name ${row.key}`;
@@ -66,14 +66,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
     line.dataset.latent = row.key;
     if (data.editable) {
       const move = (by) => setTriggerValue("moved", { key: row.key, by });
-      const grip = make("span", { className: "grip", draggable: true, title: "Drag to another place" }, "\u22ee\u22ee");
+      const grip = make("span", { className: "grip", draggable: true, title: "Drag to reorder" }, "\u22ee\u22ee");
       grip.ondragstart = (event) => { dragged = n; event.dataTransfer.setDragImage(line, 0, 0); event.dataTransfer.effectAllowed = "move"; };
       grip.ondragend = () => { dragged = null; lines.forEach((each) => each.classList.remove("dropped", "after")); };
       acts.append(
         grip,
         act("\u2191", "Move up", row.key, () => move(-1), row.place === 0),
         act("\u2193", "Move down", row.key, () => move(1), row.is_last),
-        act("\u00d7", "Take out of the list", row.key, () => setTriggerValue("removed", row.key)),
+        act("\u00d7", "Remove from the list", row.key, () => setTriggerValue("removed", row.key)),
       );
       line.ondragover = (event) => {
         if (dragged === null) return;
@@ -87,7 +87,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       };
     }
     if (data.listable) {
-      const list = act(row.listed ? "listed" : "list", row.listed ? "Take out of the list" : "Put into the list", row.key, () => setTriggerValue("listed", row.key));
+      const list = act(row.listed ? "listed" : "list", row.listed ? "Remove from the list" : "Add to the list", row.key, () => setTriggerValue("listed", row.key));
       list.classList.toggle("on", row.listed);
       acts.append(list);
     }

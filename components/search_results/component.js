@@ -76,7 +76,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const text = make("div", { className: `text mono${chosen.size ? " some" : ""}`, dir: "auto" });
   text.setAttribute("role", "listbox");
   text.setAttribute("aria-multiselectable", "true");
-  text.setAttribute("aria-label", "Tokens of the text: those that are chosen count");
+  text.setAttribute("aria-label", "Tokens of the text: the chosen ones count");
   const cells = shown.map((part, i) => {
     const cell = make("span");
     cell.dataset.focus = `token ${i}`;
@@ -104,7 +104,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   all.dataset.focus = "all";
   const what = () => (chosen.size
     ? `${chosen.size} of ${cells.length} tokens count. Click again to leave one out.`
-    : "All tokens count. Click some to rank by these alone; hover to see which latents fire there.");
+    : "All tokens count. Click tokens to rank by these only; hover to see which latents fire there.");
   said.textContent = what();
   text.append(...cells);
   paint(null);
@@ -116,7 +116,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   data.columns.forEach((column) => head.append(make("span", { className: "figure", title: column.help }, column.title)));
   head.append(make("span"));
   const lines = data.rows.map((row) => {
-    const name = make("a", { className: "name mono", href: row.href, title: `${row.key}: its own page` }, row.name);
+    const name = make("a", { className: "name mono", href: row.href, title: `Open the page of ${row.key}` }, row.name);
     name.dataset.focus = `name ${row.key}`;
     // With a modifier the browser opens it in a tab of its own, as with any link.
     name.onclick = (event) => {
@@ -127,7 +127,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const label = make("span", { className: `label${row.own ? " own" : ""}`, title: row.label }, row.label || "not known");
     const figures = row.figures.map((one) => make("span", { className: "figure mono number" }, one));
     const list = make("button", { className: `list${row.listed ? " on" : ""}` }, row.listed ? "listed" : "+ list");
-    list.setAttribute("aria-label", row.listed ? `Take ${row.key} out of the list` : `Put ${row.key} into the list`);
+    list.setAttribute("aria-label", row.listed ? `Remove ${row.key} from the list` : `Add ${row.key} to the list`);
     list.setAttribute("aria-pressed", row.listed);
     list.dataset.focus = `list ${row.key}`;
     list.onclick = () => setTriggerValue("listed", row.key);

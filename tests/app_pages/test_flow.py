@@ -403,4 +403,4 @@ def test_predecessors_are_removed_on_the_chosen_token_when_asked(open_page: Open
     app = opened(open_page)
     app.session_state[flow.PAGE.key("without")] = True
     app.run()
-    assert not app.exception and any("Type a text below the graph" in one.value for one in app.caption)
+    assert not app.exception and any("Enter a text below the graph" in one.value for one in app.caption)

@@ -212,7 +212,7 @@ def test_too_few_right_answers_are_counted_and_a_cure_is_named(open_page: Open, 
     study = made(runner, store)
     app = open_page(PAGE, study=study.key, tab="Uncertainty")
     for one in app.number_input:
-        if one.label in ("Questions of each type", "New tokens"):
+        if one.label in ("Questions per type", "New tokens"):
             one.set_value(2)
     next(one for one in app.button if one.label.startswith("Compare")).click().run()
     said = told(run_until_done(app))
@@ -224,7 +224,7 @@ def test_the_sidebar_leaves_to_a_page_the_jobs_that_it_draws_itself(open_page: O
     app = open_page(PAGE)
     next(one for one in app.button if one.label == "Run the preview").click().run()
     assert "Jobs" not in [one.value for one in app.sidebar.caption]
-    assert "A study is being made" in told(app) and "Run the preview above" not in told(app)
+    assert "A study is running" in told(app) and "Run the preview above" not in told(app)
     go.set()
     run_until_done(app)
 

@@ -192,7 +192,7 @@ def test_files_and_pasted_links_come_in_and_what_goes_out_comes_in_again(open_pa
     assert "is not a list of latents" in told(app)
     app.text_area(lists.PAGE.key("pasted")).set_value(json.dumps([{"modelId": "gpt2-small", "layer": "6-res-jb", "index": "5"}]))
     click(app, "Import")
-    assert "no latent that is installed here" in told(app) and len(book.lists()) == 3
+    assert "no latent of an installed SAE" in told(app) and len(book.lists()) == 3
 
 
 def test_a_long_list_is_leafed_through_and_says_what_its_link_leaves_out(open_page: Open, book: Notebook) -> None:

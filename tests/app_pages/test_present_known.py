@@ -80,7 +80,7 @@ def test_one_sae_leaves_the_others_out(made) -> None:
 def test_a_type_without_both_sides_says_so(made) -> None:
     study, _ = made
     found = present_known.scatter(study, "player", Split.TEST)
-    assert not found.points and "has not both" in found.caption
+    assert not found.points and "does not have both" in found.caption
 
 
 def test_latents_on_the_same_point_are_named(made) -> None:

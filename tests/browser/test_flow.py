@@ -95,7 +95,7 @@ def test_shift_pins_and_an_edge_compares_its_ends(open_page: Open) -> None:
     (x0, y0), (x1, y1) = place(page, named(CITIES[3])), place(page, named(CITIES[4]))
     page.mouse.click((x0 + x1) / 2, (y0 + y1) / 2)
     expect(page.get_by_text(re.compile(r"^Cosine 0\.70"))).to_be_visible()
-    expect(page.get_by_text(re.compile("Both make likelier"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Promoted by both"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"both fire on \d+ of \d+ tokens where either does: "))).to_be_visible()
 
 

@@ -65,7 +65,7 @@ def test_a_list_is_kept_reordered_noted_and_comes_back_in_another_tab(open_page:
     note.fill("<b>mine</b> [x](y)")
     note.press("Enter")
     settle(page)
-    page.get_by_role("button", name=f"Take out of the list: {second}").click()
+    page.get_by_role("button", name=f"Remove from the list: {second}").click()
     expect(page.locator(f'{LINE}[data-latent="{second}"]')).to_have_count(0)
     settle(page)
     other = open_page("lists?name=reordered", ready=LINE)
@@ -134,7 +134,7 @@ def test_a_word_leads_to_a_list_and_to_a_latent(open_page: Open) -> None:
     page = open_page("search?find=word&word=the&how=exact", ready=FOUND)
     row = page.locator(FOUND).first
     name = row.get_attribute("data-latent") or ""
-    row.get_by_role("button", name="Put into the list").click()
+    row.get_by_role("button", name="Add to the list").click()
     expect(page.get_by_text("is now in the list")).to_be_visible()
     settle(page)
     listed = open_page("lists?name=My latents", ready=LINE)

@@ -172,7 +172,7 @@ def test_what_has_been_matched_is_not_matched_again(rows: Rows, tmp_path: Path) 
         ((f"{RELEASE}/20.resid_post/615",), f"No SAE '{RELEASE}/20.resid_post'"),
         (("match", "huge"), "No SAE 'huge'"),
         (("match", f"{RELEASE}/9.mlp_out"), f"{RELEASE}/9.mlp_out: 0 tables"),
-        (("match", RELEASE, "--all"), "Take one away"),
+        (("match", RELEASE, "--all"), "Remove one"),
     ],
 )
 def test_what_cannot_be_done_is_one_message_and_exit_2(arguments: tuple[str, ...], message: str) -> None:

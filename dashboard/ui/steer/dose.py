@@ -27,7 +27,7 @@ _WARM = 0.8
 def dose_response(base: SteeringAsk) -> None:
     """Its inputs, and what has been found; the edits, the prompt and the sampling are the page's."""
     if not base.interventions:
-        raise BadAsk("There is no edit to make stronger: add a latent above.")
+        raise BadAsk("There is no edit to scale; add a latent above.")
     with st.form(PAGE.key("sweep"), border=False):
         ask = _inputs(base)
         started = st.form_submit_button("Measure", icon=":material/show_chart:")
@@ -45,7 +45,7 @@ def _inputs(base: SteeringAsk) -> Callable[[], DoseAsk]:
     how = first.segmented_control("Curves", _CURVES, default=_CURVES[0], key=PAGE.key("sweep curves"), required=True)
     kind = second.selectbox("Rule", ("none", *RuleKind), key=PAGE.key("sweep rule"), help=TERMS["rule"])
     text = third.text_input("Words or regular expression", key=PAGE.key("sweep text"))
-    word = first.text_input("Word whose probability is wanted", key=PAGE.key("sweep word"), help=TERMS["word"])
+    word = first.text_input("Word to measure the probability of", key=PAGE.key("sweep word"), help=TERMS["word"])
 
     def ask() -> DoseAsk:
         sampling, edits = base.sampling, base.interventions

@@ -30,7 +30,7 @@ def doses(asked: Asked) -> dict[int, Dose]:
 def next_tokens(view: SteerView, found: Comparison) -> None:
     """The most likely next tokens of both models at the clicked place."""
     if view.picked is None:
-        st.caption("Click a token to see what else could have stood there.")
+        st.caption("Click a token to see the alternatives at that position.")
         return
     side, index = view.picked
     written, score = (found.steered, found.steered_score) if side == STEERED else (found.plain, found.plain_score)
@@ -42,7 +42,7 @@ def next_tokens(view: SteerView, found: Comparison) -> None:
     at = n_prompt + index
     key = PAGE.key("edit from here")
     st.button(f"Edit from here on (token {at})", key=key, on_click=steer.set_span, args=(at, None), icon=":material/start:")
-    st.markdown(f"**{place}**: what either model would write after the same tokens", help=TERMS["KL"])
+    st.markdown(f"**{place}**: what each model predicts after the same tokens", help=TERMS["KL"])
     probability = st.column_config.NumberColumn(format="percent")
     st.dataframe(
         present_steer.candidates(token.top, token.plain_top), hide_index=True, height="content",
@@ -53,7 +53,7 @@ def next_tokens(view: SteerView, found: Comparison) -> None:
 def subset_table(ask: SteeringAsk) -> None:
     """What every subset of the edits makes of the prompt."""
     st.caption(f"Every subset of up to {steering.MAX_SUBSET} edits, numbered in their order above, written together from the same seed.")
-    if st.button("Write every subset", key=PAGE.key("subsets"), icon=":material/table_rows:", disabled=not ask.interventions):
+    if st.button("Generate every subset", key=PAGE.key("subsets"), icon=":material/table_rows:", disabled=not ask.interventions):
         rows = steering.subset_table(get_engine(), ask)
         steer.keep_subsets(ask, rows)
     if rows := steer.subsets_of(ask):
@@ -70,8 +70,8 @@ def saved_runs() -> None:
             record, _ = store.load("steer", key)
             runs += [(key, record)] if record.model == own else []
     st.caption(
-        f"{len(runs)} saved on this machine with {failures.plain(own)}. Opening one puts its prompt, edits and sampling back; "
-        "its record says what made it."
+        f"{len(runs)} saved on this machine with {failures.plain(own)}. Opening one restores its prompt, edits and sampling; "
+        "its record says how it was made."
     )
     for key, record in runs[:20]:
         with st.container(border=True):

@@ -158,7 +158,7 @@ def chosen_in_file(drawn: GraphPicture) -> str:
 
 
 def choose_removed() -> None:
-    """Callback of the list of removed predecessors: choose one."""
+    """Callback of the list of removed predecessors: select one."""
     if shown := PAGE.event("removed", "shown"):
         PAGE.change(selected=shown)
 

@@ -24,7 +24,7 @@ class CoActivationAsk:
 
     release: str = own.release()
     layer: int | None = option(None, "One layer; default: the last.")
-    texts: int = option(100, "Documents of the corpus that are read whole.", low=1, high=own.MAX_TEXTS, label="Texts to read whole")
+    texts: int = option(100, "Documents of the corpus, read in full.", low=1, high=own.MAX_TEXTS, label="Texts to read in full")
     kinds: tuple[str, ...] = own.kinds()
     seed: int = own.seed()
     corpus: Path | None = own.corpus()

@@ -26,15 +26,17 @@ class DeactivateAsk:
 
     release: str = own.release()
     layers: tuple[int, ...] = own.layers("Layers")
-    texts: int = option(10, "Documents of the corpus, as many of each kind as can be.", low=1, high=own.MAX_TEXTS, label="Texts")
+    texts: int = option(10, "Documents of the corpus, balanced over kinds.", low=1, high=own.MAX_TEXTS, label="Texts")
     tokens: int = own.tokens(3)
-    targets: int = option(10, "Latents tried at each token and layer.", low=1, high=method.MAX_TARGETS, label="Latents of each")
-    factors: tuple[float, ...] = option((0.0,), "r, with commas: 0 removes, 1 changes nothing.", label="r, with commas")
+    targets: int = option(10, "Latents tried at each token and layer.", low=1, high=method.MAX_TARGETS, label="Latents per token and layer")
+    factors: tuple[float, ...] = option(
+        (0.0,), "Factors r, separated by commas: 0 removes, 1 changes nothing.", label="Factors r, separated by commas"
+    )
     matching: tuple[Matching, ...] = option(
         (Matching.COSINE,),
-        "Ways of matching, with commas: cosine, top5, random, permutation, pearson.",
+        "Ways of matching, separated by commas: cosine, top5, random, permutation, pearson.",
         what="way of matching",
-        label="Predecessors by",
+        label="Match predecessors by",
     )
     exhaustive: bool = option(False, "Also every active latent before the target, one at a time.", label="Exhaustive search")
     by_layer: bool = option(False, "A row for each layer.", shows=True)

@@ -23,27 +23,27 @@ def release() -> Any:
 
 def layers(label: str = "Layers (none: all)") -> Any:
     """Which layers of it."""
-    return option((), "Layers, with commas; default: all that have one before them.", label=label)
+    return option((), "Layers, separated by commas; default: all with an earlier dictionary.", label=label)
 
 
 def kinds(label: str = "") -> Any:
     """Which documents."""
-    return option((), "Kinds of documents, with commas; default: all.", label=label)
+    return option((), "Kinds of documents, separated by commas; default: all.", label=label)
 
 
 def tokens(default: int) -> Any:
     """How many of each document."""
-    return option(default, "Random ordinary tokens of each.", low=1, label="Tokens of each")
+    return option(default, "Random ordinary tokens from each text.", low=1, label="Tokens per text")
 
 
 def seed() -> Any:
     """Of everything that is drawn."""
-    return option(0, "Seed of everything that is drawn.", low=0)
+    return option(0, "Seed of all random choices.", low=0)
 
 
 def corpus() -> Any:
     """Which text."""
-    return option(None, "A corpus as `latents corpus write` makes it; default: the one that ships.")
+    return option(None, "A corpus written by `latents corpus write`; default: the shipped one.")
 
 
 def chosen_layers(catalog: Catalog, release_: str, numbers: Sequence[int]) -> tuple[FlowLayer, ...]:

@@ -33,37 +33,39 @@ class FlowSteerAsk:
     """What steering the flow of some latents does, against steering them alone and single layers."""
 
     seeds: tuple[LatentId, ...] = option((), "Latents of the initial set; their flow is the flow set.", argument="NAME...")
-    theme: str = option("the theme", "What the theme is called; the judge reads it.", label="Theme")
-    words: tuple[str, ...] = option((), "Theme words, with commas: behaviour is their rate.", label="Theme words, with commas")
-    prompt: str = option("I think", "What the texts begin with.", label="Prompt")
+    theme: str = option("the theme", "Name of the theme, as given to the judge.", label="Theme")
+    words: tuple[str, ...] = option(
+        (), "Theme words, separated by commas: behaviour is their rate.", label="Theme words, separated by commas"
+    )
+    prompt: str = option("I think", "Beginning of every text.", label="Prompt")
     goal: schedules.Goal = option(schedules.Goal.ACTIVATE, "activate or deactivate.", label="Goal")
-    strengths: tuple[float, ...] = option((), "With commas; default 0,0.5,1,2 or, to deactivate, 1,0,-1,-2.", label="Strengths")
+    strengths: tuple[float, ...] = option((), "Separated by commas; default 0,0.5,1,2 or, to deactivate, 1,0,-1,-2.", label="Strengths")
     unit: Unit = option(Unit.MAX, "raw, max or norm: what a strength of 1 is.", label="A strength of 1 is")
     decay: schedules.Decay = option(schedules.Decay.CONSTANT, "constant, linear or exponential over the layers.", label="Over the layers")
-    alpha: float = option(schedules.ALPHA, "Of the exponential decay.")
+    alpha: float = option(schedules.ALPHA, "Rate of the exponential decay.")
     held_out: tuple[LatentId, ...] = option(
         (),
         "A latent that reads the texts back; may be given more than once.",
         many=Many.REPEATED,
-        label="Held-out latents that read the texts back, with commas",
+        label="Held-out latents that score the texts, separated by commas",
     )
-    reference: tuple[str, ...] = option((), "Texts on the theme, one a line.", many=Many.LINES, label="Texts on the theme, one a line")
+    reference: tuple[str, ...] = option((), "Texts on the theme, one per line.", many=Many.LINES, label="Texts on the theme, one per line")
     others: tuple[str, ...] = option(
         (),
         "Other texts, one a line: with --reference they train a classifier.",
         many=Many.LINES,
-        label="Other texts, one a line (with those above they train a classifier)",
+        label="Other texts, one per line (with those above they train a classifier)",
     )
-    modules: bool = option(False, "The flow set takes mlp and attention latents too.")
+    modules: bool = option(False, "Include MLP and attention latents in the flow set.")
     t_res: float = option(0.5, "Least cosine of a residual link.")
     t_module: float = option(0.15, "Least cosine of an mlp or attention latent.")
-    texts: int = option(4, "At each point.", low=1, high=method.MAX_TEXTS, label="Texts a point")
+    texts: int = option(4, "Texts at each point.", low=1, high=method.MAX_TEXTS, label="Texts per point")
     max_new_tokens: int = option(36, "1 to 512.", label="Tokens")
     temperature: float = option(1.27, "0 takes the most likely token.", label="Temperature")
     top_p: float = option(0.7, "Draw from the smallest set of tokens with this much probability.")
     seed: int = own.seed()
-    judge: str = option("", "http(s)://HOST/v1 of a server of chat completions.", label="Judge's address")
-    judge_model: str = option("", "The judge's name there; its key is read from LATENTS_JUDGE_KEY.", label="Its model")
+    judge: str = option("", "Address of a chat completions server: http(s)://HOST/v1.", label="Judge's URL")
+    judge_model: str = option("", "The judge's name there; its key is read from LATENTS_JUDGE_KEY.", label="Judge's model")
 
     def __post_init__(self) -> None:
         self.behaviour()

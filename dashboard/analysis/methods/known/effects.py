@@ -37,25 +37,25 @@ class CausalitySettings:
         flag="--questions",
         low=1,
         high=500,
-        label="Questions of each type and side",
+        label="Questions per type and side",
     )
     amount: float | None = option(
         None,
         "How much of a direction is added, in multiples of the mean residual norm at its site; default: tuned on validation.",
-        label="Added, × mean residual norm (empty: tuned)",
+        label="Amount added, × mean residual norm (empty: tuned)",
     )
-    amounts: tuple[float, ...] = option(AMOUNTS, "Amounts tried on the validation split, with commas; unused with --amount.")
+    amounts: tuple[float, ...] = option(AMOUNTS, "Amounts tried on the validation split, separated by commas; ignored with --amount.")
     n_tuning: int = option(6, "Questions of the validation split, for each type and side.", flag="--tuning", low=1)
-    attention_amount: float = option(0.5, "The same for attention.")
+    attention_amount: float = option(0.5, "The amount for attention.")
     n_random: int = option(10, "Random latents of the same SAE.", flag="--random", low=2, high=100, label="Random latents")
     new_tokens: int = option(30, "Longest answer, in tokens.", low=1, high=256, label="New tokens")
     part: Part = option(
         Part.MARKED_LAST_ON,
         "Which tokens of the questions are edited; for attention and self-report it is the last one of the name alone.",
-        label="Added to",
+        label="Tokens to add to",
     )
-    chat: bool = option(True, "Ask questions as chat messages, which a model may decline to answer.", label="As a chat message")
-    seed: int = option(0, "Seed of everything that is drawn.", low=0)
+    chat: bool = option(True, "Ask questions as chat messages, which a model may decline to answer.", label="Ask as a chat message")
+    seed: int = option(0, "Seed of all random choices.", low=0)
 
     def __post_init__(self) -> None:
         if not self.amounts or min(self.amounts) <= 0 or self.n_tuning < 1:
@@ -236,16 +236,16 @@ class UncertaintySettings:
 
     n_questions: int = option(
         300,
-        "Questions of each type, drawn by entity: all attributes of an entity that has right answers.",
+        "Questions per type, drawn by entity: all attributes of an entity that has right answers.",
         flag="--questions",
         low=1,
         high=100_000,
-        label="Questions of each type",
+        label="Questions per type",
     )
     new_tokens: int = option(32, "Longest answer, in tokens.", low=1, high=256, label="New tokens")
-    chat: bool = option(True, "Ask questions as chat messages.", label="As a chat message")
-    n_chosen: int = option(10, "Latents that are chosen.", flag="--latents", low=1)
-    seed: int = option(0, "Seed of everything that is drawn.", low=0)
+    chat: bool = option(True, "Ask questions as chat messages.", label="Ask as a chat message")
+    n_chosen: int = option(10, "Number of latents to choose.", flag="--latents", low=1)
+    seed: int = option(0, "Seed of all random choices.", low=0)
 
     def plain_data(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -52,21 +52,21 @@ class EntitiesAsk:
 
     types: tuple[str, ...] = option(
         ("player", "movie", "city", "song", "country", "animal"),
-        "Types of entities, with commas; `latents entities list` shows all.",
+        "Types of entities, separated by commas; `latents entities list` shows all.",
     )
     sae: tuple[str, ...] = option(
         (), "RELEASE/NAME, * and ? allowed; may be repeated. Default: those of the residual stream.", many=Many.REPEATED
     )
-    labels: LabelWay = option(LabelWay.FILE, "How entities come to be known or unknown: file, answers or choices.", what="way of labelling")
+    labels: LabelWay = option(LabelWay.FILE, "What labels entities as known or unknown: file, answers or choices.", what="way of labelling")
     preview: bool = option(False, "A first look, under a minute on two cores: 60 entities of each type.")
-    chat: bool = option(False, "Put the questions as chat messages.")
+    chat: bool = option(False, "Ask the questions as chat messages.")
     samples: int = option(_RULE.k, "By answers: samples of each question.", low=1, high=64)
-    right: int = option(_RULE.r, "By answers: right samples from which an attribute counts.", low=1)
+    right: int = option(_RULE.r, "By answers: right samples for an attribute to count.", low=1)
     known_at: int = option(_RULE.known_at, "Attributes that must count for an entity to be known.", low=1)
-    template: str = option("", "Text in which names are read, with {type} and {name}; default: each type's own.")
+    template: str = option("", "Template around names, with {type} and {name}; default: each type's own.")
     most: int | None = option(None, "Most entities of each type.", low=4)
     shuffles: int | None = option(None, "Shuffles of the labels.", low=1)
-    seed: int = option(0, "Seed of everything that is drawn.", low=0)
+    seed: int = option(0, "Seed of all random choices.", low=0)
 
     @property
     def base(self) -> StudySettings:

@@ -21,12 +21,10 @@ from dashboard.analysis.system.versions import LIBRARIES
 class LensFitAsk:
     """How much text a lens is fitted and checked on."""
 
-    n_texts: int = option(
-        32, "Documents that it is fitted on; a CPU needs minutes for each.", flag="--texts", low=1, high=1000, label="Texts"
-    )
-    n_held_out: int = option(24, "Further documents on which it is checked.", flag="--held-out", low=2, high=500, label="Held-out texts")
+    n_texts: int = option(32, "Documents to fit on; each takes minutes on a CPU.", flag="--texts", low=1, high=1000, label="Texts")
+    n_held_out: int = option(24, "Further documents to check it on.", flag="--held-out", low=2, high=500, label="Held-out texts")
     n_tokens: int = option(N_TOKENS, "Tokens of each document, from its beginning.", flag="--tokens", low=SKIPPED + 2, high=1023)
-    corpus: Path | None = option(None, "A corpus in the model's own tokens; default: the one that ships.", flag="--corpus")
+    corpus: Path | None = option(None, "A corpus in the model's own tokens; default: the shipped one.", flag="--corpus")
 
 
 def asked(bench: Bench, ask: LensFitAsk) -> dict[str, Any]:

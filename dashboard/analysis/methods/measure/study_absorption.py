@@ -19,7 +19,7 @@ class SplitAsk:
 
     sae: tuple[str, ...] = own.saes()
     text: tuple[str, ...] = own.text()
-    tokens: int = option(150_000, "Held-out tokens in which words are looked for.", low=256, label="Tokens")
+    tokens: int = option(150_000, "Held-out tokens to search for words.", low=256, label="Tokens")
     write: bool = own.write()
 
 

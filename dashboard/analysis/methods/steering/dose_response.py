@@ -72,7 +72,7 @@ class Rule:
                 f"The rule has {len(self.text):,} characters; {MAX_RULE} are possible. Shorten it by {len(self.text) - MAX_RULE:,}."
             )
         if self.kind is RuleKind.WORDS and not self._words:
-            raise BadAsk("The rule has 0 words. Give at least one, with commas between them.")
+            raise BadAsk("The rule has 0 words. Give at least one, separated by commas.")
         if self.kind is RuleKind.REGEX and not self.text:
             raise BadAsk("The regular expression is empty and would match every text.")
         try:

@@ -41,14 +41,14 @@ def read_edit(text: str) -> Intervention:
 class DoseAsk:
     """How KL, a word's probability, matches of a rule and fluency answer to the dose of some edits."""
 
-    prompt: str = option("", "What the texts begin with.", argument="PROMPT")
+    prompt: str = option("", "Beginning of every text.", argument="PROMPT")
     edits: tuple[Intervention, ...] = option((), EDIT, flag="--set", many=Many.REPEATED, reads=read_edit)
     """At `where`, whatever each says itself."""
-    factors: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "Factors on every amount, with commas.")
+    factors: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "Factors on every amount, separated by commas.")
     seeds: int = option(1, "Texts at each point.", low=1, high=dose.MAX_SEEDS, label="Seeds")
-    together: bool = option(False, "All edits as one curve; else a curve an edit.")
+    together: bool = option(False, "All edits as one curve; otherwise one curve per edit.")
     numbered: bool = option(False, "Curves are called by their edit's number and direction, as on the steer page.")
-    word: str | None = option(None, "Word whose log-probability as the first new token is wanted.")
+    word: str | None = option(None, "Word whose log-probability as the first new token is measured.")
     words: str | None = option(None, "A text matches if it has one of these words (commas).")
     regex: str | None = option(None, "A text matches if this regular expression is found in it.")
     refusal: bool = option(False, "A text matches if it declines to answer.")
