@@ -179,7 +179,7 @@ class FoundRow:
     """Address of its own page."""
     name: str
     label: str
-    """What it seems to be about; empty where nobody says."""
+    """What it seems to be about; empty if unknown."""
     own: bool
     """The label is a person's."""
     figures: tuple[str, ...]
@@ -293,7 +293,7 @@ class GraphNode:
     index: int
     """In its dictionary, or of a token in the vocabulary; the short name that is drawn, unless `name` is."""
     label: str
-    """What it seems to be about; empty where nobody says."""
+    """What it seems to be about; empty if unknown."""
     role: GraphRole
     note: str
     """Shown under name and label when it is hovered."""

@@ -43,7 +43,7 @@ ORIGINS = {
     "token": ("#4f5661", "#c3c9d2"),
     "logit": ("#1f1b16", "#ece8e1"),
 }
-"""What a latent comes from, or what a node is that is no latent, (light, dark): Okabe-Ito hues and their neighbours; grey for nothing."""
+"""What a latent comes from, or what another node is, (light, dark): Okabe-Ito hues and their neighbours; grey for nothing."""
 
 LIGHT = {
     "paper": "#fffdf9",

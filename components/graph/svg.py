@@ -84,7 +84,7 @@ _OUTLINES = {
     GraphKind.TOKEN: "M{x:g} {y:g} m-9 -9 h18 v18 h-18 Z",
     GraphKind.LOGIT: "M{x:g} {y:g} m0 -12 l3.5 8 l8.5 1 l-6.5 6 l2 8.5 l-7.5 -4.5 l-7.5 4.5 l2 -8.5 l-6.5 -6 l8.5 -1 Z",
 }
-"""Of what is no latent, as on the canvas: a diamond, a square, a star."""
+"""Of nodes that are not latents, as on the canvas: a diamond, a square, a star."""
 
 
 def _node(node: GraphNode, x: float, y: float) -> str:

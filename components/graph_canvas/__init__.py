@@ -1,6 +1,6 @@
 """A graph over a model on a canvas of vis-network: hover dims the rest, a click returns a node or an edge.
 
-A new selection, other pins or other heat redraw the same graph where it stands; only another graph is laid out anew.
+A new selection, other pins or other heat redraw the same graph where it stands; only another graph is laid out again.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

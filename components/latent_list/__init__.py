@@ -30,4 +30,4 @@ def latent_list(
 
 
 def _nothing() -> None:
-    """What happens where nobody listens."""
+    """Default for callbacks that are not given."""

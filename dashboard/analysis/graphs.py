@@ -45,7 +45,7 @@ class GraphNode:
     site: Site | None
     """Where it is in the model; None for a token, which comes before all sites, and for a logit, which comes after them."""
     label: str = ""
-    """What it seems to be about; empty where nobody says."""
+    """What it seems to be about; empty if unknown."""
     figures: tuple[Figure, ...] = ()
     tags: tuple[str, ...] = ()
     """What it is a part of: "path", "span" ..."""

@@ -30,8 +30,8 @@ app = typer.Typer(cls=_GraphUnlessNamed, no_args_is_help=True, help="Where a lat
 @app.command("graph")
 def flow_graph(
     name: Annotated[str, typer.Argument(metavar="NAME", help="RELEASE/NAME/INDEX, for example smollm2-135m/19.resid_post/615.")],
-    t_res: Annotated[float, typer.Option(help="Least cosine of a residual link inside the span.")] = 0.5,
-    t_module: Annotated[float, typer.Option(help="Least cosine of an mlp or attention latent to be shown.")] = 0.15,
+    t_res: Annotated[float, typer.Option(help="Smallest cosine of a residual link inside the span.")] = 0.5,
+    t_module: Annotated[float, typer.Option(help="Smallest cosine of an MLP or attention latent to show.")] = 0.15,
     top: Annotated[int, typer.Option("--top-k", "--top", help="Predecessors shown at each point.")] = 1,
     everything: Annotated[bool, typer.Option("--all", help="Also show what lies outside the span.")] = False,
     backward: Annotated[bool, typer.Option(help="Include the layers before.")] = True,

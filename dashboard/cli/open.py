@@ -60,7 +60,7 @@ def open_sae(
         say(f"The page of its first latent: http://127.0.0.1:{port}/latent?latent={sae}/0")
         run(port, False)
     elif building is not None and building.wait() != 0:
-        raise NotMeasured(f"The index of {sae} was not built (exit status {building.returncode}); what it said stands above.")
+        raise NotMeasured(f"The index of {sae} was not built (exit status {building.returncode}); its output is above.")
 
 
 def _bring(name: str) -> Any:
@@ -78,7 +78,7 @@ def _bring(name: str) -> Any:
     if not settings.model and wanted is not None and kinship(wanted, chosen_model(settings)) is Kinship.OTHER:
         here = next((one.given for one in choices(settings) if kinship(wanted, one.id) is Kinship.SAME), None)
         os.environ["LATENTS_MODEL"] = here or hub_name(wanted)
-        say(f"Its model is {wanted}: LATENTS_MODEL={os.environ['LATENTS_MODEL']}; where that is wrong, set it to a name or a folder.")
+        say(f"Its model is {wanted}: LATENTS_MODEL={os.environ['LATENTS_MODEL']}; if that is wrong, set it to a name or a folder.")
     get_settings.cache_clear()
     return spec.id
 

@@ -20,7 +20,7 @@ Edits = Annotated[
         metavar="LATENT:OP:AMOUNT:UNIT",
         help="An edit, for example smollm2-135m/15.resid_post/501:add:0.4:norm; may be given more than once. OP: add, clamp, cap, scale, "
         "ablate, project_out. UNIT: raw (AMOUNT times the decoder row), max (of the latent's largest activation), norm (of the site's mean "
-        "norm). vector/NAME stands for a vector that was kept on the steer page.",
+        "norm). vector/NAME stands for a vector that was saved on the steer page.",
     ),
 ]
 Where = Annotated[str, typer.Option(help="Edited tokens: prompt, generated, everywhere, START: or START:END.")]
@@ -86,4 +86,4 @@ def steer(
         paper.print(f"\n{name}  perplexity {figure(text['perplexity'])}  repeated 4-grams {figure(text['repeated_4grams'])}", style="bold")
         paper.print(prompt + text["text"], soft_wrap=True)
     kl = answer["kl"]
-    paper.print(f"\nmean KL {sum(kl) / len(kl):.3f} nats a token; the texts differ from token {figure(answer['first_difference'])} on")
+    paper.print(f"\nmean KL {sum(kl) / len(kl):.3f} nats per token; the texts differ from token {figure(answer['first_difference'])} on")

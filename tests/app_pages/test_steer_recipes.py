@@ -42,7 +42,7 @@ def waited(app: AppTest, there: Callable[[], object]) -> AppTest:
 
 
 def pressed(app: AppTest, recipe: str) -> AppTest:
-    next(button for button in app.button if button.label == "Make the edits").click().run()
+    next(button for button in app.button if button.label == "Compute the edits").click().run()
     return waited(app, lambda: [button for button in app.button if button.key == f"steer:recipe_{recipe}_use"])
 
 
@@ -100,7 +100,7 @@ def test_edits_that_do_not_fit_are_refused_with_the_numbers(open_page: Open) -> 
 def test_a_wrong_latent_is_told_when_the_edits_are_made(open_page: Open) -> None:
     app = with_box(open_page, "flow path")
     app.text_input(key="steer:recipe_flow-path_latent").set_value("tiny/2.resid_post/99999")
-    next(button for button in app.button if button.label == "Make the edits").click().run()
+    next(button for button in app.button if button.label == "Compute the edits").click().run()
     assert not app.exception and "99999" in told(app)
 
 

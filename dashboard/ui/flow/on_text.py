@@ -1,4 +1,4 @@
-"""Panels of the flow on text: origins and deactivation. Each starts a background job and draws what there is of it."""
+"""Panels of the flow on text: origins and deactivation. Each starts a background job and draws its results as they arrive."""
 
 from dataclasses import replace
 from typing import Any

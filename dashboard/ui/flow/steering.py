@@ -99,7 +99,7 @@ def _draw(result: SteeredFlow) -> None:
     picked = kept.latest(kept.STEERING, clicks)
     st.caption(
         "Single layer: at each strength the layer with the best total, chosen on these same texts, which biases it upwards. "
-        f"Coherence is against {len(found.plain)} unsteered texts (median loss {found.fluency.nll:.2f} nats a token, spread "
+        f"Coherence is against {len(found.plain)} unsteered texts (median loss {found.fluency.nll:.2f} nats per token, spread "
         f"{found.fluency.tau:.2f}). Bars: 95 % over texts. Click a point for its texts."
     )
     with st.expander("Table"):

@@ -82,7 +82,7 @@ def _trust(record: LensRecord) -> None:
         st.plotly_chart(lens_curves(curves, y_title="tokens that agree", share=True), key=PAGE.key("lens agreement"))
     with right:
         curves = present_lens.agreement_curves(check, kl=True)
-        st.plotly_chart(lens_curves(curves, y_title="KL, nats a token", share=False), key=PAGE.key("lens kl"))
+        st.plotly_chart(lens_curves(curves, y_title="KL, nats per token", share=False), key=PAGE.key("lens kl"))
     st.caption(failures.plain(present_lens.how_checked(check)), help=TERMS["lens agreement"])
     st.download_button(
         "Download as CSV",

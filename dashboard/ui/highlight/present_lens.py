@@ -49,7 +49,7 @@ def direction_grid(lens: DirectionLens) -> tuple[list[GridColumn], list[GridRow]
     for i in reversed(range(len(lens.layers))):
         ids, effects = [*lens.likelier[i], *lens.less_likely[i]], [*lens.gains[i], *lens.losses[i]]
         words = tuple(lens.texts[int(token)] for token in ids)
-        notes = tuple(f"{word!r}\n{effect:+.4f} logits a unit" for word, effect in zip(words, effects, strict=True))
+        notes = tuple(f"{word!r}\n{effect:+.4f} logits per unit" for word, effect in zip(words, effects, strict=True))
         largest = max(abs(effect) for effect in effects) or 1.0
         shares = tuple(float(effect / largest) for effect in effects)
         rows.append(GridRow(str(lens.layers[i]), words, shares, notes, (False,) * len(words)))

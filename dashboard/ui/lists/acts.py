@@ -1,4 +1,4 @@
-"""What a person does with lists: choose, keep, change, delete, bring in."""
+"""Actions on lists: choose, save, change, delete, import."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a reader must know before believing an SAE on this model: said on every page that uses it."""
+"""Cautions about an SAE on this model, shown on every page that uses it."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from dashboard.ui.shell.resources import choice
 
 
 def shown(catalog: Catalog, saes: Iterable[SaeId]) -> None:
-    """One warning for all SAEs of which the same is to be said."""
+    """One warning for all SAEs with the same caution."""
     for line in lines(catalog, saes, choice().id):
         st.warning(failures.plain(line), icon=":material/warning:")
 

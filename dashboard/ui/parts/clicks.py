@@ -1,4 +1,4 @@
-"""Clicks on figures, and the keys of the panels that they stand in."""
+"""Clicks on figures, and the keys of their panels."""
 
 from collections.abc import Mapping
 from typing import Any

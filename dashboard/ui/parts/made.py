@@ -17,7 +17,7 @@ Figures = Callable[[Any], Mapping[str, go.Figure]]
 
 
 def shell() -> str:
-    """What stands before a command so that it has this tab's model, in the same arithmetic."""
+    """What precedes a command so that it has this tab's model, in the same arithmetic."""
     own = choice()
     model = f"LATENTS_MODEL={shlex.quote(own.given)} " if own.given else ""
     bos = "" if own.bos else "LATENTS_BOS=0 "

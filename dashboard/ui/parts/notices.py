@@ -1,4 +1,4 @@
-"""Say something once."""
+"""A notice shown once."""
 
 import streamlit as st
 
@@ -6,10 +6,10 @@ _NOTICE = "known:notice"
 
 
 def say(line: str) -> None:
-    """A line for people at the head of the page, once."""
+    """Show a line at the top of the page, once."""
     st.session_state[_NOTICE] = line
 
 
 def notice() -> str:
-    """The line that is to be said; asking forgets it."""
+    """The pending line; reading clears it."""
     return st.session_state.pop(_NOTICE, "")

@@ -1,7 +1,7 @@
-"""The panel of a study: started, joined, watched and cancelled; stale inputs said; what it found drawn, with how it was made.
+"""The panel of a study: start, join, watch and cancel it; point out stale inputs; draw its result and how it was made.
 
 Equal work is done once: a result that is kept, or a job that is done or under way, is found by its key, also from another
-tab and after a restart. A job belongs to the tab that started it: one click cancels it there; others are asked first.
+tab and after a restart. A job belongs to the tab that started it: one click cancels it there; other tabs must confirm.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def panel(
     """One study of a page. `name` begins every key; `started` is the button of the form whose inputs `ask` reads.
 
     Args:
-        draw: Draws what there is so far; called again as more comes.
+        draw: Draws the results so far; called again as more arrive.
         secrets: See `Bench.secrets`.
         figures: Of the report.
 
@@ -115,7 +115,7 @@ def _until_it_ends(study: Study[Any, Any], name: str, id: str, own: bool) -> Non
 
 
 def is_going(study: Study[Any, Any]) -> bool:
-    """True while one of its kind waits or runs, whoever started it."""
+    """True while one of its kind waits or runs, in any tab."""
     return any(job.title.startswith(f"{study.kind}: ") and not job.state.ended for job in get_jobs().list())
 
 
@@ -222,7 +222,7 @@ def _bar(study: Study[Any, Any], name: str, job: Job, own: bool) -> None:
     words = getattr(job.latest, "words", "") or f"{job.done} of {job.total} {study.unit}"
     if job.state is JobState.QUEUED:
         ahead = [one for one in get_jobs().list() if one.lane == job.lane and not one.state.ended and one.created < job.created]
-        words = f"{len(ahead)} ahead of it" if ahead else "starting"
+        words = f"{len(ahead)} ahead in the queue" if ahead else "starting"
     bar.progress(min(1.0, job.done / max(1, job.total)), text=failures.plain(f"{job.state.value}: {words}"))
     with cancel:
         _cancel(name, job, own)

@@ -1,1 +1,1 @@
-"""What every page stands in: the address, the tab, the sidebar, shared resources."""
+"""What surrounds every page: the address, the tab, the sidebar, shared resources."""

@@ -39,7 +39,7 @@ class Bar:
         return acted or self._kept("written") == url
 
     def took(self, url: Mapping[str, list[str]], problems: Sequence[str] = ()) -> list[str]:
-        """The address was taken over; what in it was wrong, for people, until somebody does something."""
+        """The address was taken over; what in it was wrong, for people, until the next user action."""
         self._keep(written=url, problems=list(problems))
         return self.problems()
 
@@ -48,7 +48,7 @@ class Bar:
         return self._kept("problems") or []
 
     def forget_problems(self) -> None:
-        """Somebody has done something since."""
+        """The user has acted since."""
         self._keep(problems=[])
 
     def say(self, url: Mapping[str, list[str]]) -> None:
@@ -81,7 +81,7 @@ def arrived() -> bool:
 
 
 def stay() -> None:
-    """What is written next is a person's doing on the page, and not the completion of the address that the page was entered by."""
+    """What is written next comes from a user action on the page, and not from completing the address on entry."""
     st.session_state[_ENTERING] = False
 
 
@@ -128,7 +128,7 @@ def name_model(name: str) -> None:
 
 
 def go(page: str, query: Mapping[str, list[str]]) -> NoReturn:
-    """Leave for another page, by the address that it will write."""
+    """Go to another page, by the address that it will write."""
     kept, key = st.session_state, _key(query)
     _keep(_MEANINGS, (kept.get(_PAGE), key), read())
     kept[_OWNERS] = {known: owner for known, owner in kept.get(_OWNERS, {}).items() if known != key}
@@ -141,7 +141,7 @@ def to(query: Query) -> dict[str, str | Sequence[str]]:
 
 
 def _meaning(url: Mapping[str, list[str]]) -> dict[str, list[str]] | None:
-    """What this address stands for on the page, if for another one. From another page, an empty one is a wish to go on instead."""
+    """What this address means on the page, if for another one. From another page, an empty one means: show what the page showed last."""
     kept = st.session_state
     return None if arrived() and not url else kept.get(_MEANINGS, {}).get((kept.get(_PAGE), _key(url)))
 

@@ -1,4 +1,4 @@
-"""Which model a tab looks at: chosen in the sidebar or by `?model=`, loaded when it can be; pages are drawn once it is."""
+"""Which model a tab shows: chosen in the sidebar or by `?model=`, loaded when it can be; pages are drawn once it is."""
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -40,10 +40,10 @@ def choose(name: str) -> None:
 
 
 def read_so(own: Choice, bos: bool, dtype: Dtype) -> None:
-    """Read texts with a model so from now on, and load it anew.
+    """Change how texts are read with a model, and reload it.
 
     Raises:
-        BadAsk: if a variable of the environment says otherwise.
+        BadAsk: if an environment variable overrides the setting.
     """
     now = remember_model(own.given, own_settings(), bos=bos, dtype=dtype)
     if (now.bos, now.dtype) != (bos, dtype):

@@ -1,4 +1,4 @@
-"""One way of waiting for the engine, and one way of saying that something went wrong."""
+"""Waiting for the engine, and showing errors."""
 
 import logging
 from collections.abc import Iterator

@@ -14,7 +14,7 @@ TERMS = {
     "site": "The place in the model that is read: layer and point. "
     + "; ".join(f"{point} is the {point.row.meaning}" for point in reversed(Point))
     + ".",
-    "relative": "The latent of another layer whose decoder row points most nearly the same way (largest cosine).",
+    "relative": "The latent of another layer with the most similar decoder row (largest cosine).",
     "special token": "A token of the model's format, such as the one that begins every text. Shown, but outside the scale "
     "and every statistic.",
     "dtype": "Number format of the model's arithmetic. bfloat16 keeps about 3 digits and is faster where the device multiplies it "
@@ -43,7 +43,7 @@ TERMS = {
     "density": "Share of the corpus's ordinary tokens on which the activation is above 0, with its 95 % Wilson interval: "
     "10 of 1 000 tokens are 1 % [0.5, 1.8]. Special tokens and attention sinks are not counted.",
     "quantiles": "Of the activations above 0. The bars count them in 40 equal bins from 0 to the largest.",
-    "neighbour": "Decoder rows that point most nearly the same way, by cosine.",
+    "neighbour": "Most similar decoder rows, by cosine.",
     "cofiring": "Tokens where both fire / tokens where either does (Jaccard), over the corpus.",
     "top band": "The tokens of the corpus with the largest activations. Examples with the same 16 tokens before them, or within 16 tokens "
     "of each other, are one row. Each text is run through the model again, from its document's first token.",

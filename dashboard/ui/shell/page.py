@@ -136,7 +136,7 @@ class Page(Generic[V]):
         return self.view
 
     def touch(self) -> None:
-        """Callback: what a person has just done counts more than the address."""
+        """Callback: the user's last action takes precedence over the address."""
         tab.note_change()
         self._bar.forget_problems()
 
@@ -170,15 +170,15 @@ class Page(Generic[V]):
     # Words and what is kept for later runs
 
     def say(self, line: str) -> None:
-        """Have a line said once, with the next drawing of the page."""
+        """Show a line once, with the next run of the page."""
         self._keep("said", (*self._kept("said", ()), line))
 
     def toast(self, line: str) -> None:
-        """Have a line said once in the corner: something was done out of sight."""
+        """Show a line once in the corner: the change is not visible on the page."""
         self._keep("toasts", (*self._kept("toasts", ()), line))
 
     def tell(self, *more: str) -> None:
-        """Draw what was wrong in the address, until somebody does something, `more` complaints, and what there is to say once."""
+        """Draw what was wrong in the address, until the next user action, `more` complaints, and one-off notices."""
         for problem in (*self._bar.problems(), *more):
             st.warning(failures.plain(problem), icon=":material/link_off:")
         for line in self.said():
@@ -188,7 +188,7 @@ class Page(Generic[V]):
         self._keep("toasts", ())
 
     def said(self) -> tuple[str, ...]:
-        """What there is to say; asking forgets it."""
+        """Pending notices; reading clears them."""
         lines = self._kept("said", ())
         self._keep("said", ())
         return lines

@@ -40,7 +40,7 @@ class Notice:
     """The last thing that a long start said, for pages that wait for it."""
 
     line: str = "Loading the model ..."
-    """Empty once there is nothing to wait for."""
+    """Empty once there is nothing left to wait for."""
 
     def say(self, line: str) -> None:
         """Replace the line."""

@@ -26,16 +26,16 @@ def start_anew(name: str) -> None:
 
 
 def has_acted() -> bool:
-    """Whether this run comes from a person's doing on the page; asking forgets it."""
+    """Whether this run comes from a user action on the page; reading clears it."""
     return st.session_state.pop(_ACTED, False)
 
 
 def is_acting() -> bool:
-    """Whether this run comes from a person's doing on the page; asking does not forget it."""
+    """Whether this run comes from a user action on the page; reading does not clear it."""
     return st.session_state.get(_ACTED, False)
 
 
 def note_change() -> None:
-    """Callback: what a person has just done counts more than the address bar."""
+    """Callback: the user's last action takes precedence over the address bar."""
     st.session_state[_ACTED] = True
     address.stay()

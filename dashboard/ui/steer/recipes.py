@@ -32,7 +32,7 @@ def _recipe(recipe: Recipe[object]) -> None:
     st.caption(failures.plain(recipe.about))
     with st.form(f"{name}_form", border=False):
         form = inputs(study.first(), name)
-        started = st.form_submit_button("Make the edits", icon=":material/experiment:")
+        started = st.form_submit_button("Compute the edits", icon=":material/experiment:")
     panel(study, name, form.ask, started, partial(_draw, recipe, name))
 
 

@@ -1,4 +1,4 @@
-"""Tabs of the steer page: what stands beside the two texts."""
+"""Tabs of the steer page."""
 
 import streamlit as st
 

@@ -76,7 +76,7 @@ def use_example(name: str, catalog: Catalog) -> None:
 
 
 def go_to_site(catalog: Catalog, layer: int, point: str) -> None:
-    """Take another layer or site: a site that the layer lacks gives way to its first, and an SAE of the same release is preferred.
+    """Take another layer or site: a site that the layer lacks is replaced by its first, and an SAE of the same release is preferred.
 
     Another SAE has other latents; pins stay, they carry their SAE's name.
     """

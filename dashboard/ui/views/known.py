@@ -138,12 +138,12 @@ def to_open() -> tuple[LatentId, Prompt | None] | None:
 
 
 def edition() -> int:
-    """Counts what was overruled or brought in this tab: editors and boxes for files begin anew with each."""
+    """Counts changes to grades and uploads in this tab: editors and upload boxes are reset with each."""
     return PAGE.recall("edition", 0)
 
 
 def next_edition() -> None:
-    """Editors and boxes for files are to begin anew."""
+    """Reset editors and upload boxes."""
     PAGE.touch()
     PAGE.remember("edition", edition() + 1)
 

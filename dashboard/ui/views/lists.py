@@ -45,7 +45,7 @@ class ListsView(View):
     part: int = local(1)
     """Which PER_PAGE of its latents are drawn, from 1."""
     is_deleting: bool = local(False)
-    """Somebody asked to delete it and has not said yes yet."""
+    """Deletion was requested and not confirmed yet."""
 
     def completed(self, named: Collection[str], catalog: Catalog, before: Any) -> tuple[Self, list[str]]:
         """A list in the link comes before a name; without either the first list of the notebook is shown."""
@@ -88,7 +88,7 @@ class Shown:
 
 
 def shown(catalog: Catalog) -> Shown:
-    """What the view stands for; a list that another window has deleted gives way to that of the tab, or to the example."""
+    """What the view stands for; a list that another window has deleted is replaced by that of the tab, or by the example."""
     kept = next((one for one in get_notebook().lists() if one.name == PAGE.view.name), None)
     if kept is None:
         PAGE.settle(name="")

@@ -17,7 +17,7 @@ class ModelsView(View):
     family: str | None = local(None)
     """A suite of SAEs whose model is meant."""
     query: str | None = local(None)
-    """Words that are looked for in the directory of public SAEs; None until somebody writes some."""
+    """Words that are looked for in the directory of public SAEs; None until words are entered."""
     only_own: bool = local(True)
     """SAEs of other models are not listed."""
 

@@ -119,7 +119,7 @@ def open_page(catalog: Catalog) -> None:
 
 
 def found_by() -> str:
-    """Which search is open: the one that the address names, whenever it comes to name another."""
+    """Which search is open: the one that the address names, whenever it names another one."""
     url = address.read()
     named = _named(url) if url else PAGE.recall(_NAMED, "")
     if PAGE.recall(_NAMED) != named:
@@ -154,7 +154,7 @@ def keep(read: Reading) -> None:
 
 
 def must_read() -> bool:
-    """Whether somebody asked for a reading that has not come yet."""
+    """Whether a run was requested that has not finished yet."""
     return PAGE.recall(_TO_READ, True)
 
 

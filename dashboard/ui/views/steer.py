@@ -48,7 +48,7 @@ class Edit:
 
     @property
     def is_vector(self) -> bool:
-        """Whether the direction is no latent."""
+        """Whether the direction is not a latent."""
         return self.direction.startswith("vector/")
 
     @classmethod
@@ -264,7 +264,7 @@ def remove(line: int) -> None:
 
 
 def set_edit(line: int, **fields: Any) -> None:
-    """Callback: another operation, amount or unit of an edit; in another unit an amount means something else, so it starts anew."""
+    """Callback: another operation, amount or unit of an edit; in another unit an amount means something else, so it is reset."""
     if "unit" in fields:
         fields |= {"amount": first_amount(fields["unit"])}
     edits = PAGE.view.edits

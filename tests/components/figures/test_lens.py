@@ -19,6 +19,6 @@ def test_every_curve_has_its_band_and_a_null_is_dotted() -> None:
 
 
 def test_a_divergence_has_its_own_scale_from_nothing() -> None:
-    figure = lens_curves(CURVES, y_title="KL, nats a token", share=False)
+    figure = lens_curves(CURVES, y_title="KL, nats per token", share=False)
     assert figure.layout.yaxis.range is None and figure.layout.yaxis.rangemode == "tozero"
     assert [list(one) for one in figure.data[1].customdata] == [["a lens", 0.1, 0.3], ["a lens", 0.3, 0.5]]

@@ -29,12 +29,12 @@ from dashboard.analysis.studies.study import result_of
 class DirectionAsk:
     """Steer from one set of texts towards another."""
 
-    first: tuple[str, ...] = option((), "Texts to steer towards, one a line.", many=Many.LINES, label="Texts to steer towards")
-    second: tuple[str, ...] = option((), "Texts to steer away from, one a line.", many=Many.LINES, label="Texts to steer away from")
+    first: tuple[str, ...] = option((), "Texts to steer towards, one per line.", many=Many.LINES, label="Texts to steer towards")
+    second: tuple[str, ...] = option((), "Texts to steer away from, one per line.", many=Many.LINES, label="Texts to steer away from")
     sae: SaeId | None = option(None, "RELEASE/NAME; default: the residual SAE of the middle layer.", label="SAE (none: middle layer)")
-    top: int = option(5, "Latents that are used, those that separate the sets best.", low=1, high=64, label="Latents")
-    strength: float = option(0.4, "Of the whole direction, in mean norms of the residual stream.", label="Strength, in mean norms")
-    vector: bool = option(False, "One vector in place of an edit a latent.", label="As one vector")
+    top: int = option(5, "Number of latents to use: those that separate the sets best.", low=1, high=64, label="Latents")
+    strength: float = option(0.4, "Strength of the whole direction, in mean norms of the residual stream.", label="Strength, in mean norms")
+    vector: bool = option(False, "Make one vector instead of one edit per latent.", label="As a single vector")
 
 
 def middle(catalog: Catalog) -> SaeId:

@@ -54,7 +54,7 @@ class ContrastAsk:
         TwoSets(), "JSON file with two lists of texts, {NAME: [...], OTHER: [...]}.", argument="FILE", reads=read_sets, file="sets.json"
     )
     sae: tuple[str, ...] = option((), "RELEASE/NAME; may be given more than once. Default: all.", many=Many.REPEATED)
-    top: int = option(10, "Latents that are kept.", low=1)
+    top: int = option(10, "Number of latents to keep.", low=1)
 
 
 @dataclass(frozen=True)

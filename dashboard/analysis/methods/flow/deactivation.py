@@ -57,7 +57,7 @@ class DeactivationAsk:
         if not self.factors or len({*self.factors}) != len(self.factors) or not all(map(math.isfinite, self.factors)):
             raise BadAsk(f"The factors are {', '.join(map(str, self.factors)) or 'none'}; give finite numbers, all different.")
         if self.sample.n_tokens is None:
-            raise BadAsk("Deactivation needs a number of tokens a text; all of them would take hours.")
+            raise BadAsk("Deactivation needs a number of tokens per text; all of them would take hours.")
 
     def plain_data(self) -> dict[str, Any]:
         """As JSON holds it."""

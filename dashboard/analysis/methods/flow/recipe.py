@@ -27,13 +27,15 @@ class FlowPathAsk:
     latent: LatentId | None = option(None, "The latent whose path is followed: RELEASE/NAME/INDEX.", argument="LATENT", label="Latent")
     goal: Goal = option(Goal.ACTIVATE, "activate, or deactivate: multiply activations.", label="Goal")
     strength: float | None = option(
-        None, "Activate: shared out among the latents, default 2; deactivate: the factor, default 0.", label="Strength of the whole path"
+        None, "Activate: total shared among the latents, default 2; deactivate: the factor, default 0.", label="Strength of the whole path"
     )
     unit: Unit = option(Unit.MAX, "raw, max or norm: what a strength of 1 is.", label="A strength of 1 is")
-    most: int = option(MAX_LATENTS, "Latents at most: those nearest to the seed.", low=1, high=64, label="Latents at most")
-    t_res: float = option(T_RES, "Least cosine of a residual link.", low=-1, high=1, label="Least cosine of a link")
-    modules: bool = option(False, "Take mlp and attention latents too.", label="MLP and attention latents too")
-    t_module: float = option(T_MODULE, "Least cosine of an mlp or attention latent.", low=-1, high=1)
+    most: int = option(
+        MAX_LATENTS, "Maximum number of latents: those nearest to the seed.", low=1, high=64, label="Maximum number of latents"
+    )
+    t_res: float = option(T_RES, "Smallest cosine of a residual link.", low=-1, high=1, label="Smallest cosine of a link")
+    modules: bool = option(False, "Include MLP and attention latents.", label="Include MLP and attention latents")
+    t_module: float = option(T_MODULE, "Smallest cosine of an MLP or attention latent.", low=-1, high=1)
 
     def flow(self) -> FlowAsk:
         """The graph that the path is taken from.

@@ -59,9 +59,9 @@ class FlowAsk:
     seed: LatentId
     """Of a residual, mlp or attention dictionary; of a module the residual latent nearest to it in its layer is followed."""
     t_res: float = T_RES
-    """Least cosine of a residual link inside the span."""
+    """Smallest cosine of a residual link inside the span."""
     t_module: float = T_MODULE
-    """Least cosine of an mlp or attention latent to be shown."""
+    """Smallest cosine of an MLP or attention latent to show."""
     top: int = 1
     """Predecessors shown at each point; the path goes on through the best."""
     pruned: bool = True

@@ -57,8 +57,8 @@ class FlowSteerAsk:
         label="Other texts, one per line (with those above they train a classifier)",
     )
     modules: bool = option(False, "Include MLP and attention latents in the flow set.")
-    t_res: float = option(0.5, "Least cosine of a residual link.")
-    t_module: float = option(0.15, "Least cosine of an mlp or attention latent.")
+    t_res: float = option(0.5, "Smallest cosine of a residual link.")
+    t_module: float = option(0.15, "Smallest cosine of an MLP or attention latent.")
     texts: int = option(4, "Texts at each point.", low=1, high=method.MAX_TEXTS, label="Texts per point")
     max_new_tokens: int = option(36, "1 to 512.", label="Tokens")
     temperature: float = option(1.27, "0 takes the most likely token.", label="Temperature")

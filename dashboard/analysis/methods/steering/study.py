@@ -23,7 +23,7 @@ _SHOWN = ("curve", "factor", "kl", "word_logprob", "matched", "perplexity", "rep
 EDIT = (
     "An edit, for example smollm2-135m/15.resid_post/501:add:0.4:norm; may be given more than once. OP: add, clamp, cap, scale, "
     "ablate, project_out. UNIT: raw (AMOUNT times the decoder row), max (of the latent's largest activation), norm (of the site's mean "
-    "norm). vector/NAME stands for a vector that was kept on the steer page."
+    "norm). vector/NAME stands for a vector that was saved on the steer page."
 )
 
 
@@ -56,7 +56,7 @@ class DoseAsk:
     max_new_tokens: int = option(40, "1 to 512.")
     temperature: float = option(0.0, "0 takes the most likely token.")
     top_p: float = option(1.0, "Draw from the smallest set of tokens with this much probability.")
-    seed: int = option(0, "Of the first text at each point.", low=0)
+    seed: int = option(0, "Seed of the first text at each point.", low=0)
     chat: bool = option(False, "Put the prompt through the chat template as a user message.")
 
     def rule(self) -> dose.Rule | None:
