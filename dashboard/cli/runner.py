@@ -21,7 +21,7 @@ def open_default_runner(dtype: str | None = None, saes: Sequence[str] = ()) -> A
     from dashboard.analysis.install.opening import open_runner
     from dashboard.analysis.roster.models import settings_of_first
     from dashboard.analysis.sae.catalog import read_catalog
-    from dashboard.analysis.sae.selecting import with_folders
+    from dashboard.analysis.sae.resolving import with_folders
 
     settings = settings_of_first(get_settings())
     if dtype is not None:
