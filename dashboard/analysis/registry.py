@@ -32,6 +32,7 @@ STUDIES: tuple[Entry, ...] = (
     Entry(("flow", "coactivation"), "methods.flow.study_coactivation"),
     Entry(("flow", "deactivate"), "methods.flow.study_deactivation"),
     Entry(("flow", "steer"), "methods.flow.study_steering"),
+    Entry(("sae", "bring"), "install.bringing"),
     Entry(("sae", "eval"), "methods.measure.study_evaluation"),
     Entry(("sae", "absorption"), "methods.measure.study_absorption"),
     Entry(("study", "entities"), "methods.known.study_entities"),

@@ -40,6 +40,7 @@ class _Secrets(Mapping[str, str]):
 
 def open_bench(dtype: str | None = None) -> Bench:
     """The bench of a command: the default model, and what is kept on this machine."""
+    from dashboard.analysis.sae.catalog import Catalog, read_catalog
     from dashboard.analysis.settings import get_settings
     from dashboard.analysis.text.corpora import default_corpus
     from dashboard.analysis.text.corpus import Corpus, check_corpus, read_corpus
@@ -52,7 +53,11 @@ def open_bench(dtype: str | None = None) -> Bench:
         check_corpus(text, runner.model.id)
         return text
 
-    return Bench(runner, runner.catalog, ResultStore(settings.cache / "results"), corpus, settings, _Secrets())
+    def renew() -> Catalog:
+        runner.renew(read_catalog(settings))
+        return runner.catalog
+
+    return Bench(runner, runner.catalog, ResultStore(settings.cache / "results"), corpus, settings, renew, _Secrets())
 
 
 class StudyGroup(TyperGroup):

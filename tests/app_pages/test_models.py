@@ -10,18 +10,21 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
-from dashboard.analysis.install.bringing import Bringing
+from dashboard.analysis.install import bringing
 from dashboard.analysis.names import ModelId, SaeId
 from dashboard.analysis.roster.models import remember_model
-from dashboard.analysis.sae.catalog import Catalog
+from dashboard.analysis.sae.catalog import Catalog, folder_spec
 from dashboard.analysis.settings import Settings
 from dashboard.analysis.studies.jobs import Jobs
+from dashboard.analysis.studies.study import Progress
 from dashboard.ui.models import models as model_box
 from dashboard.ui.parts import cautions
 from dashboard.ui.shell import resources
 from dashboard.ui.shell.resources import get_jobs, get_pool
 from dashboard.ui.views import steer
+from tests.analysis.methods.known.studying import corpus
 from tests.app_pages.conftest import Open, drawn, told
+from tests.conftest import exact_weights, save_sae
 
 TINY, CHAT, OTHER = "tests/tiny", "tests/tiny-chat", "tests/other"
 
@@ -106,10 +109,10 @@ def test_a_model_at_work_is_not_closed_and_the_page_says_why(installed: Open) ->
     assert isinstance(jobs, Jobs)
     ends: list[bool] = []
 
-    def steps() -> Iterator[Bringing]:
+    def steps() -> Iterator[Progress[None]]:
         while not ends:
             time.sleep(0.05)
-            yield Bringing(0, "at work")
+            yield Progress(0, 1, "at work")
 
     id = jobs.submit("a long study", 1, steps, lambda: ends.append(True))
     app = pick(app, CHAT)
@@ -174,3 +177,21 @@ def test_saes_that_were_trained_with_another_bos_are_read_after_one_click(instal
 def test_nothing_of_the_default_suite_is_offered_with_another_model(installed: Open) -> None:
     app = installed().switch_page("app_pages/steer.py").run()
     assert not {"Titles", "Places", "Without cities"} & {button.label for button in app.button}
+
+
+def test_an_sae_of_a_folder_is_brought_with_its_figures_and_can_be_opened(
+    installed: Open, runner: LocalRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bringing, "default_corpus", lambda settings: corpus())
+    folder = tmp_path / "mine" / "exact"
+    save_sae(folder, "blocks.2.hook_resid_post", exact_weights())
+    app = installed(model=TINY).switch_page("app_pages/models.py").run()
+    monkeypatch.setattr(resources, "read_catalog", lambda settings: Catalog((*runner.catalog.specs, folder_spec(folder))))
+    next(one for one in app.text_input if one.label.startswith("Or a folder")).input(str(folder))
+    app = next(one for one in app.button if one.label == "Bring it").click().run()
+    while any(not job.state.ended for job in get_jobs().list()):
+        time.sleep(0.05)
+    app = app.run()
+    assert not app.error, told(app)
+    assert {"L0", "FVU"} <= {one.label for one in app.metric} and (folder / "index.parquet").is_file()
+    assert [one for one in app.button if one.label == "Open its first latent" and not one.disabled]

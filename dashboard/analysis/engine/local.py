@@ -1,6 +1,6 @@
 """LocalRunner: answers in the caller's thread. One thread at a time may use it; the Engine sees to that."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from dashboard.analysis.system.room import admit
 from dashboard.analysis.tokens import Prompt, TokenizedPrompt
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 
 class LocalRunner:
@@ -91,6 +92,11 @@ class LocalRunner:
     def turns(self, ask: StreamAsk[A], lane: int = 0) -> Iterator[tuple[A, ...]]:
         """The same, what comes with one turn of the model at a time: sometimes nothing. One lane shares passes of the model."""
         yield from self._admitted(ask).answer(replace(self._workspace, lane=lane), ask)
+
+    def work(self, steps: Callable[["LocalRunner"], Iterator[T]], priority: int = 0) -> Generator[T, None, None]:
+        """Work that needs the model itself and is no ask; whoever else waits has no turn here."""
+        del priority
+        yield from steps(self)
 
     def _admitted(self, ask: AnyAsk) -> Handler:
         handler: Handler = HANDLERS[type(ask)]

@@ -1,12 +1,13 @@
 """StudyRunner: an engine's answers for work that can wait, and that can be stopped from outside."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from dashboard.analysis.asks.ask import Ask, StreamAsk
 from dashboard.analysis.asks.model_card import ModelCard
 from dashboard.analysis.engine.engine import Engine
+from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.engine.tickets import Place, Priority, Ticket
 from dashboard.analysis.errors import Cancelled
 
@@ -46,6 +47,10 @@ class StudyRunner:
         """See `Runner.stream`."""
         for turn in self._items(self._engine.ticket(ask, Priority.STUDY)):
             yield from turn
+
+    def work(self, steps: Callable[[LocalRunner], Iterator[T]], priority: Priority = Priority.STUDY) -> Generator[T, None, None]:
+        """Work that needs the model itself and is no ask, a step a turn."""
+        yield from self._items(self._engine.submit(steps, priority))
 
     def _only(self, ticket: Ticket[T]) -> T:
         for item in self._items(ticket):

@@ -1,35 +1,44 @@
-"""From the name or the folder of an SAE to pages about it, as a job: fetch it, check it, measure it on a short text, build its index.
+"""From the name or the folder of an SAE to pages about it, as a study: fetch it, check it, measure it on a short text, build its index.
+
+What is done is found where it belongs: the SAE in its folder, its figures in its record, its index beside it. So a job that was
+killed goes on when the same is asked for again.
 
 The model that is loaded answers; what is slow gives way to pages after each batch.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.runner import Runner
-from dashboard.analysis.engine.engine import Engine
 from dashboard.analysis.engine.local import LocalRunner
 from dashboard.analysis.engine.placing import CALIBRATION
-from dashboard.analysis.engine.tickets import Place, Priority
-from dashboard.analysis.engine.waiting import StudyRunner
+from dashboard.analysis.engine.tickets import Priority
 from dashboard.analysis.errors import BadAsk, NotMeasured, OtherModel, PromptTooLong
 from dashboard.analysis.index.building import index_steps
 from dashboard.analysis.index.file import read_index
-from dashboard.analysis.names import SaeId
+from dashboard.analysis.names import SaeId, Site
+from dashboard.analysis.plain import to_plain
 from dashboard.analysis.roster.kinship import Kinship, kinship
 from dashboard.analysis.roster.models import remember_saes
-from dashboard.analysis.sae.catalog import FETCHED, Catalog, SaeSpec, fetched_folder, folder_spec, read_catalog
+from dashboard.analysis.sae.catalog import FETCHED, SaeSpec, fetched_folder, folder_spec, read_catalog
 from dashboard.analysis.sae.public.fetching import check_weights, get_sae
 from dashboard.analysis.sae.release import write_figures
 from dashboard.analysis.sae.resolving import NATIVE, SaeFolder, resolve
-from dashboard.analysis.settings import Settings
+from dashboard.analysis.settings import INDEX_TOKENS, Settings
+from dashboard.analysis.studies.bench import Bench
+from dashboard.analysis.studies.jobs import Lane
+from dashboard.analysis.studies.option import option
+from dashboard.analysis.studies.study import Made, Progress, Study
 from dashboard.analysis.text.corpora import default_corpus, keep_corpus
 from dashboard.analysis.text.corpus import spread
 from dashboard.analysis.tokens import Prompt
 
+T = TypeVar("T")
 TOTAL = 1000
 """Of a job's progress."""
 FIGURES = ("l0", "fvu", "ce_recovered")
@@ -41,21 +50,36 @@ _SAID_EVERY_S = 0.5
 class Brought:
     """An SAE that can be opened."""
 
-    spec: SaeSpec
+    sae: SaeId
+    site: Site
+    n_latents: int
     caution: str | None
-    measured: dict[str, float | int | None]
+    measured: Mapping[str, float | int | None]
     """FIGURES and n_tokens; None for what cannot be said of the text."""
+    is_indexed: bool
+    """True once everything is done."""
 
 
 @dataclass(frozen=True)
-class Bringing:
-    """How far it is."""
+class BringAsk:
+    """An SAE by its name: fetched, checked, measured and indexed."""
 
-    done: int
-    """Of TOTAL."""
-    words: str
-    brought: Brought | None = None
-    """From when it is measured."""
+    name: str = option("", "Folder in sae-lens' layout, RELEASE/ID, or OWNER/REPO/ID.", argument="SAE", label="SAE")
+    tokens: int = option(
+        INDEX_TOKENS,
+        "The index tells of each latent where it fires, over about so many tokens of the text that ships. More is slower and better.",
+        low=1,
+        label="Tokens of the index",
+    )
+
+
+@runtime_checkable
+class Working(Protocol):
+    """A runner that also does work of the model's own."""
+
+    def work(self, steps: Callable[[LocalRunner], Iterator[T]], priority: Priority = Priority.STUDY) -> Generator[T, None, None]:
+        """What the steps give."""
+        ...
 
 
 def fetch(name: str, settings: Settings, say: Callable[[str], None]) -> SaeSpec:
@@ -106,53 +130,80 @@ def keep_measured(spec: SaeSpec, measured: dict[str, float | int | None]) -> Non
     write_figures(spec, evaluation={key: value for key, value in measured.items() if value is not None})
 
 
-def bring(
-    name: str, engine: Engine, settings: Settings, study: StudyRunner, renew: Callable[[], Catalog], n_tokens: int
-) -> Iterator[Bringing]:
-    """The job. `renew` gives the catalogue as it is once the SAE is here; the index reads about `n_tokens` tokens.
+def _steps(bench: Bench, ask: BringAsk) -> Iterator[Progress[Brought]]:
+    """Fetch it, check it, measure it, build its index, unless it has one.
 
     Raises:
-        OtherModel, OtherBos, WidthMismatch: if it is not of the engine's model.
+        OtherModel, OtherBos, WidthMismatch: if it is not of the loaded model.
         AnalysisError: whatever else `fetch` and `index_steps` refuse.
     """
-    yield Bringing(0, f"fetching {name}")
-    spec = fetch(name, settings, lambda line: None)
-    model = engine.describe().model
+    if not ask.name.strip():
+        raise BadAsk("No SAE was named. Give a folder, RELEASE/ID, or OWNER/REPO/ID.")
+    runner, renew = bench.runner, bench.renew or (lambda: bench.catalog)
+    if not isinstance(runner, Working):
+        raise BadAsk("This runner only answers asks; an SAE is brought where the model is loaded. Run it there.")
+    yield Progress(0, TOTAL, f"fetching {ask.name}")
+    spec = fetch(ask.name, bench.settings, lambda line: None)
+    model = runner.describe().model
     if kinship(spec.model, model) is Kinship.OTHER:
         raise OtherModel(str(spec.id), str(spec.model), str(model))
-    yield Bringing(60, f"checking {spec.id} against the model")
-    catalog = renew()
-    spec = catalog.get(spec.id)
-
-    def check(runner: LocalRunner) -> Iterator[str | None]:
-        runner.sae(spec.id)
-        yield runner.cautions.get(spec.id)
-
-    with engine.submit(check, Priority.STUDY) as ticket:
-        caution = ticket.result()
-    yield Bringing(80, "measuring it on a short text")
-    measured = measure(study, spec.id)
+    yield Progress(60, TOTAL, f"checking {spec.id} against the model")
+    spec = renew().get(spec.id)
+    (caution,) = _check(runner, spec.id)
+    yield Progress(80, TOTAL, "measuring it on a short text")
+    measured = measure(bench.runner, spec.id)
     keep_measured(spec, measured)
     spec = renew().get(spec.id)
-    brought = Brought(spec, caution, measured)
-    yield Bringing(_INDEXING_FROM, "building its index", brought)
+    brought = Brought(spec.id, spec.site, spec.n_latents, caution, measured, False)
+    yield Progress(_INDEXING_FROM, TOTAL, "building its index", brought)
     try:
         read_index(spec)
     except NotMeasured:
-        yield from (Bringing(done, words, brought) for done, words in _index(spec, engine, settings, n_tokens))
-    yield Bringing(TOTAL, "done", brought)
+        yield from (Progress(done, TOTAL, words, brought) for done, words in _index(spec, runner, bench.settings, ask.tokens))
+    yield Progress(TOTAL, TOTAL, "done", replace(brought, is_indexed=True))
 
 
-def _index(spec: SaeSpec, engine: Engine, settings: Settings, n_tokens: int) -> Iterator[tuple[int, str]]:
+def _check(runner: Working, sae: SaeId) -> list[str | None]:
+    """What a reader must be warned of."""
+
+    def check(own: LocalRunner) -> Iterator[str | None]:
+        own.sae(sae)
+        yield own.cautions.get(sae)
+
+    return list(runner.work(check))
+
+
+def _index(spec: SaeSpec, runner: Working, settings: Settings, n_tokens: int) -> Iterator[tuple[int, str]]:
     corpus = spread(default_corpus(settings), n_tokens)
     keep_corpus(corpus, settings)
 
-    def steps(runner: LocalRunner) -> Iterator[tuple[float, str]]:
-        return index_steps([spec], corpus, runner.model, runner.catalog, settings.cache)
+    def steps(own: LocalRunner) -> Iterator[tuple[float, str]]:
+        return index_steps([spec], corpus, own.model, own.catalog, settings.cache)
 
     said = 0.0
-    with engine.submit(steps, Priority.TRAINING) as ticket:
-        for item in ticket:
-            if not isinstance(item, Place) and time.monotonic() - said > _SAID_EVERY_S:
-                said, (share, words) = time.monotonic(), item
+    with closing(runner.work(steps, Priority.TRAINING)) as items:
+        for share, words in items:
+            if time.monotonic() - said > _SAID_EVERY_S:
+                said = time.monotonic()
                 yield min(TOTAL - 1, _INDEXING_FROM + int(share * (TOTAL - _INDEXING_FROM))), words
+
+
+def _rows(made: Made[BringAsk, Brought]) -> list[dict[str, Any]]:
+    found = made.result
+    return [{"name": str(found.sae), "site": str(found.site), "latents": found.n_latents, "caution": found.caution, **found.measured}]
+
+
+STUDY = Study(
+    kind="bring",
+    about="Fetch an SAE, check it against the loaded model, measure it on a short text and build its index.",
+    ask=BringAsk,
+    result=Brought,
+    unit="thousandths",
+    steps=_steps,
+    title=lambda ask: ask.name,
+    command=("sae", "bring"),
+    lane=Lane.TRAINING,
+    tables=lambda made: {"figures": _rows(made)},
+    answer=lambda made: to_plain(made.result),
+    keeps=False,
+)

@@ -64,6 +64,8 @@ class Bench:
     """A corpus by its file, in the tokens of the runner's model; None: the one that ships."""
     settings: Settings = field(default_factory=get_settings)
     """Of this installation: its folders, its cache."""
+    renew: Callable[[], Catalog] | None = None
+    """Looks through the folders of SAEs again: whoever answers, answers for the catalogue that it gives from then on."""
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """By the name of its environment variable, what a study needs and nobody may keep: the key of a judge."""
     folder: Path | None = None

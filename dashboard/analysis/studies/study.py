@@ -116,6 +116,8 @@ class Study(Generic[A, R]):
     """What its command prints without `--json`: tables and lines; None: the tables and notes."""
     look: Callable[[Made[A, R]], Any] = _no_tables
     """Works out what pages and commands show of a result and keep in memory, while the job's bar still stands."""
+    keeps: bool = True
+    """False: what it makes has a place of its own, say a folder of an SAE, and is looked for there; the store holds nothing of it."""
     example: A | None = None
     """What its form begins with: a first look that takes a minute or so; None: the defaults."""
 
@@ -160,7 +162,7 @@ def run(study: Study[A, R], bench: Bench, ask: A) -> Iterator[Progress[R]]:
     """
     record = study.record(bench, ask)
     key = key_of(record)
-    if (kept := study.load(bench.store, key, ask)) is not None:
+    if study.keeps and (kept := study.load(bench.store, key, ask)) is not None:
         yield Progress(1, 1, "found in the store", kept.result, kept)
         return
     began, last = time.monotonic(), None
@@ -170,7 +172,8 @@ def run(study: Study[A, R], bench: Bench, ask: A) -> Iterator[Progress[R]]:
     if last is None or last.result is None:
         raise RuntimeError(f"the study {study.kind} ended without a result")
     record = replace(record, seconds=round(time.monotonic() - began, 2))
-    bench.store.save(record, to_plain(last.result, study.result))
+    if study.keeps:
+        bench.store.save(record, to_plain(last.result, study.result))
     own.forget_blocks()
     made = Made(key, ask, record, last.result, bench.store)
     study.look(made)

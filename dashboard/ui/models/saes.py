@@ -1,14 +1,12 @@
 """The part on SAEs of the page Models and SAEs: those that are here, those that could be, and how far one is that is being brought."""
 
-from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis.engine.waiting import StudyRunner
 from dashboard.analysis.errors import AnalysisError, BadName
 from dashboard.analysis.index.file import index_file
-from dashboard.analysis.install.bringing import FIGURES, TOTAL, Bringing, Brought, bring
+from dashboard.analysis.install.bringing import FIGURES, STUDY, BringAsk, Brought
 from dashboard.analysis.names import LatentId, ModelId
 from dashboard.analysis.roster.kinship import Kinship, kinship
 from dashboard.analysis.sae.catalog import Catalog, SaeSpec
@@ -16,10 +14,10 @@ from dashboard.analysis.sae.public.directory import DirectoryEntry, find
 from dashboard.analysis.sae.public.families import FAMILIES
 from dashboard.analysis.sae.public.sizes import sizes_of
 from dashboard.analysis.settings import INDEX_TOKENS
-from dashboard.ui.parts import cautions, figures
+from dashboard.ui.parts import cautions, figures, panel
 from dashboard.ui.shell import choosing, failures
 from dashboard.ui.shell.glossary import TERMS
-from dashboard.ui.shell.resources import choice, get_catalog, get_engine, get_jobs, own_settings, renew_catalogs
+from dashboard.ui.shell.resources import choice, get_catalog, renew_catalogs
 from dashboard.ui.views import latent as latent_state
 from dashboard.ui.views.models import PAGE, row_of
 
@@ -145,44 +143,23 @@ def given() -> None:
 
 def progress() -> None:
     """How far the SAE is that this tab is bringing, and what was found of it."""
-    id = PAGE.recall("job")
-    if id is None:
-        return
-    try:
-        going = not get_jobs().get(id).state.ended
-    except AnalysisError:  # the dashboard has done much else since
-        return
-
-    @st.fragment(run_every=_POLL_S if going else None)
-    def draw() -> None:
-        job = get_jobs().get(id)
-        latest: Bringing | None = job.latest
-        if not job.state.ended:
-            bar, cancel = st.columns([6, 1], vertical_alignment="center")
-            bar.progress(job.done / TOTAL, text=failures.plain(f"{job.title}: {latest.words if latest else 'waiting for its turn'}"))
-            cancel.button("Cancel", key=PAGE.key("cancel"), on_click=get_jobs().cancel, args=(id,), icon=":material/close:")
-        elif going:
-            st.rerun()
-        elif job.error:
-            st.error(failures.plain(job.error), icon=":material/error:")
-        if latest is not None and latest.brought is not None:
-            _draw(latest.brought)
-            if job.state.ended and st.button("Open its first latent", key=PAGE.key(f"open {id}"), type="primary"):
-                latent_state.show(LatentId(latest.brought.spec.id, 0))
-
-    draw()
+    name = PAGE.key("bringing")
+    now = panel.shown(name)
+    if now is not None:
+        panel.panel(STUDY, name, lambda: now.ask, False, _draw)
 
 
 def _draw(found: Brought) -> None:
-    spec = found.spec
-    st.markdown(f"**{failures.plain(str(spec.id))}**: {spec.n_latents:,} latents at {failures.plain(str(spec.site))}")
+    st.markdown(f"**{failures.plain(str(found.sae))}**: {found.n_latents:,} latents at {failures.plain(str(found.site))}")
     digits = {"l0": 1, "fvu": 3, "ce_recovered": 3}
     names = {"l0": "L0", "fvu": "FVU", "ce_recovered": "CE recovered"}
     for column, name in zip(st.columns(3), FIGURES, strict=True):
         column.metric(names[name], figures.figure(found.measured[name], digits[name]), help=TERMS[names[name]])
     st.caption(f"Over {found.measured['n_tokens']} ordinary tokens of a short text.")
     if found.caution:
-        st.warning(failures.plain(f"{spec.id}: {found.caution}"), icon=":material/warning:")
+        st.warning(failures.plain(f"{found.sae}: {found.caution}"), icon=":material/warning:")
+    if found.is_indexed and st.button("Open its first latent", key=PAGE.key(f"open {found.sae}"), type="primary"):
+        latent_state.show(LatentId(found.sae, 0))
 
 
 def _tokens_box(place: Any, where: str) -> int:
@@ -193,17 +170,9 @@ def _tokens_box(place: Any, where: str) -> int:
 
 
 def _start(name: str, n_tokens: int) -> None:
-    own = choice()
     if not choosing.is_ready():
         return
-    settings, engine, jobs = own.settings(own_settings()), get_engine(), get_jobs()
-
-    study = StudyRunner(engine)
-    steps = partial(bring, name, engine, settings, study, partial(renew_catalogs, own), n_tokens)
-    key = f"bring {own} {name}"
-    found = jobs.find(key)
-    going = found is not None and not found.state.ended
-    PAGE.remember("job", found.id if found is not None and going else jobs.submit(f"bring {name}", TOTAL, steps, study.stop, key))
+    panel.start(STUDY, PAGE.key("bringing"), BringAsk(name, n_tokens))
     st.rerun()
 
 

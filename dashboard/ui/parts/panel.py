@@ -114,6 +114,15 @@ def _until_it_ends(study: Study[Any, Any], name: str, id: str, own: bool) -> Non
     show()
 
 
+def start(study: Study[A, R], name: str, ask: A) -> None:
+    """Start a study from elsewhere on the page than its panel.
+
+    Raises:
+        AnalysisError: if it cannot be asked.
+    """
+    _start(study, name, ask, None)
+
+
 def is_going(study: Study[Any, Any]) -> bool:
     """True while one of its kind waits or runs, in any tab."""
     return any(job.title.startswith(f"{study.kind}: ") and not job.state.ended for job in get_jobs().list())

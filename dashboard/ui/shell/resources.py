@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,8 @@ def get_bench(secrets: Mapping[str, str] | None = None) -> Bench:
         check_corpus(text, own.id)
         return text
 
-    return Bench(get_engine(), get_catalog(), get_store(), corpus, own.settings(get_settings()), dict(secrets or {}))
+    renew = partial(renew_catalogs, own)
+    return Bench(get_engine(), get_catalog(), get_store(), corpus, own.settings(get_settings()), renew, dict(secrets or {}))
 
 
 def get_result(study: Study[Any, Any], key: str, ask: Any) -> Made[Any, Any] | None:
