@@ -44,11 +44,11 @@ from pathlib import Path
 
 
 class AnalysisError(Exception):
-    """Base of every refusal. `str(error)` is meant for people: numbers first, then the cure."""
+    """Base of every refusal. `str(error)` is user-facing: numbers first, then the cure."""
 
 
 class BadAsk(AnalysisError):
-    """The request cannot be answered as it stands."""
+    """The request cannot be answered in this form."""
 
 
 class BadName(BadAsk):

@@ -17,7 +17,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class TokenSpan:
-    """Half-open range of token positions, `start` to `end - 1`; without an end it goes on for ever."""
+    """Half-open range of token positions, `start` to `end - 1`; without an end it is unbounded."""
 
     start: int
     end: int | None = None

@@ -1,4 +1,4 @@
-"""Models and SAEs: which model is looked at, and with which dictionaries?"""
+"""Models and SAEs: which model is in use, and with which dictionaries?"""
 
 import streamlit as st
 

@@ -97,6 +97,6 @@ def entities_build(
     paper.print(
         f"{built.file}: {built.n_kept:,} of {built.n_rows:,} rows. Dropped: {built.n_repeated:,} with a duplicate name, "
         f"{built.n_missing:,} without an attribute, {built.n_unnamed:,} without a name. {built.n_asked:,} pages asked, "
-        f"{built.n_cached:,} had been before.",
+        f"{built.n_cached:,} were already fetched.",
         soft_wrap=True,
     )

@@ -52,7 +52,7 @@ class Unit(StrEnum):
     """What an amount of 1 is."""
 
     RAW = "raw"
-    """The direction as it stands: a decoder row, a vector."""
+    """The direction itself: a decoder row, a vector."""
     MAX = "max"
     """The largest activation of the latent that the index has seen."""
     NORM = "norm"

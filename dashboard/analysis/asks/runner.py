@@ -1,4 +1,4 @@
-"""The Runner: whoever answers asks. Every method is asks and numpy."""
+"""The Runner answers asks. Its interface is asks and numpy."""
 
 from collections.abc import Iterator
 from typing import Protocol, TypeVar, runtime_checkable
@@ -17,7 +17,7 @@ class Runner(Protocol):
     """
 
     def describe(self) -> ModelCard:
-        """The model that answers; loads it if need be."""
+        """The model that answers; loaded if necessary."""
         ...
 
     def ask(self, ask: Ask[A]) -> A:

@@ -1,4 +1,4 @@
-"""The Engine: one thread owns the model; everybody else holds tickets.
+"""The Engine: one thread owns the model; all other code holds tickets.
 
 Jobs wait by priority (interactive before study before training), then by arrival. A generation gives up its turn after
 every token, and those that wait together are written together. Leaving a ticket's `with` block cancels it before its
@@ -105,7 +105,7 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        """True while nobody waits for anything."""
+        """True while no request is waiting or running."""
         with self._changed:
             return not self._waiting and not self._is_at_work
 
@@ -121,7 +121,7 @@ class Engine:
             ticket.result()
 
     def close(self) -> None:
-        """Stop the thread after its current step and let go of the model; whoever waits hears Cancelled."""
+        """Stop the thread after its current step and let go of the model; waiting callers get Cancelled."""
         with self._changed:
             self._closed = True
             self._changed.notify()

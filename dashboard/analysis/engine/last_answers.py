@@ -12,7 +12,7 @@ class LastAnswers(OrderedDict[object, Any]):
         self._size = size
 
     def keep(self, ask: object, answer: object) -> None:
-        """Remember an answer; the oldest gives way."""
+        """Remember an answer; the oldest is dropped."""
         self[ask] = answer
         while len(self) > self._size:
             self.popitem(last=False)

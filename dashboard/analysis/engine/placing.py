@@ -65,7 +65,7 @@ class Placing:
         return direction.site if isinstance(direction, NamedVector) else self._catalog.get(direction.sae).site
 
     def vector(self, direction: Direction) -> torch.Tensor:
-        """A direction [width] as it stands, on the device of its site.
+        """An unscaled direction [width], on the device of its site.
 
         Raises:
             UnknownSae, UnknownLatent, WidthMismatch: if this model has no such direction.

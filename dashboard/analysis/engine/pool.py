@@ -32,7 +32,7 @@ class EnginePool:
         """The engine of a model.
 
         Raises:
-            ModelNotLoaded: if another one was chosen since, or it is to be read otherwise.
+            ModelNotLoaded: if another one was chosen since, or its reading settings changed.
         """
         held = self._held
         if held is None or held[0] != choice:
@@ -40,7 +40,7 @@ class EnginePool:
         return held[1]
 
     def choose(self, choice: Choice, open: Callable[[], Engine]) -> Engine:
-        """The engine of a model, opened now if need be; the one before is closed first, and its memory free.
+        """The engine of a model, opened now if necessary; the one before is closed first, and its memory free.
 
         Raises:
             ModelBusy: if the one before is at work.

@@ -1,4 +1,4 @@
-"""Tickets: what somebody holds while the engine works for them."""
+"""Tickets: what a caller holds while the engine works for it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Ticket(Generic[T]):
 
     @classmethod
     def answered(cls, item: T) -> "Ticket[T]":
-        """A ticket whose one answer is known: nobody works for it."""
+        """A ticket whose one answer is already known: no work is queued."""
         ticket = cls(lambda runner: iter(()), Priority.INTERACTIVE, 0, lambda ticket: 0)
         ticket._items.put(item)
         ticket._items.put(_End)
@@ -116,6 +116,6 @@ class Ticket(Generic[T]):
             close()
 
     def fail(self, error: BaseException) -> None:
-        """End with an error for whoever asked. The traceback is dropped: it would keep tensors alive."""
+        """End with an error for the caller. The traceback is dropped: it would keep tensors alive."""
         self.leave()
         self._items.put(error.with_traceback(None))

@@ -29,7 +29,7 @@ class StudyRunner:
         self._open: set[Ticket[Any]] = set()
 
     def stop(self) -> None:
-        """Cancel what is under way and refuse what comes; whoever asked hears Cancelled."""
+        """Cancel what is under way and refuse what comes; its callers get Cancelled."""
         with self._lock:
             self._stopped = True
             for ticket in self._open:

@@ -107,7 +107,7 @@ def build_type(
     """Ask for `n_rows` rows of a type and write `name`.csv and `name`.toml into a folder. Files of that name are replaced.
 
     Raises:
-        BadAsk: if the type has no query, or nobody is named who asks.
+        BadAsk: if the type has no query, or no contact address is set.
         ServiceUnavailable: if the service does not answer; the pages that came are kept.
     """
     if not kind.query:
@@ -165,7 +165,7 @@ def ask(service: Service, query: str, contact: str) -> list[dict[str, str]]:
     """The rows that answer one query, texts by variable.
 
     Raises:
-        BadAsk: if nobody is named who asks, or the service finds the query wrong.
+        BadAsk: if no contact address is set, or the service finds the query wrong.
         ServiceUnavailable: if it does not answer as it should after `tries` tries.
     """
     if not contact.strip():
@@ -201,7 +201,7 @@ def ask(service: Service, query: str, contact: str) -> list[dict[str, str]]:
 
 
 def retry_after(header: str | None, otherwise: float) -> float:
-    """Seconds that a Retry-After header asks for, given as seconds or as a date; `otherwise` if it says nothing readable."""
+    """Seconds that a Retry-After header asks for, given as seconds or as a date; `otherwise` if it cannot be read."""
     if not header:
         return otherwise
     if header.strip().isdigit():

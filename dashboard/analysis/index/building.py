@@ -39,7 +39,7 @@ from dashboard.analysis.text.corpus import Corpus, check_corpus
 _FORM = 1
 """Of the parts; another number makes older ones strangers."""
 _STALE_DAYS = 7
-"""Parts that nobody went on with for so long are cleared away."""
+"""Parts that have not been continued for this long are deleted."""
 _ROWS_PER_PRODUCT = 128
 """Rows that are compared with everything at once."""
 _LOGITS_AT_ONCE = 128 * 49_152

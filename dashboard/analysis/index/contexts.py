@@ -22,10 +22,10 @@ SIDE = 16
 _MAX_PADDING = 512
 """Most tokens of padding in a trace. A pass of the default model costs as much as about so many: measured on two cores."""
 _MAX_TOKENS = 1536
-"""Most tokens of a trace, padding included, so that somebody else's turn is never far."""
+"""Most tokens of a trace, padding included, so that other requests get their turn soon."""
 
 Trace = Callable[[TraceAsk], Sequence[TracedRow]]
-"""A Runner's `trace`, or whatever shows the waiting around it."""
+"""A Runner's `trace`, or a wrapper that shows the waiting."""
 
 
 @dataclass(frozen=True)

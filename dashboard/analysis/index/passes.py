@@ -29,7 +29,7 @@ from dashboard.analysis.text.corpus import Corpus
 PART_TOKENS = 32_768
 """About as many tokens are in a part."""
 _TOKENS_PER_PASS = 2048
-"""Most tokens of a forward pass, padding included. Activations of 2,048 latents are 16 MiB: few enough to be reused, not mapped anew."""
+"""Most tokens of a forward pass, padding included. Activations of 2,048 latents are 16 MiB: few enough to be reused."""
 
 
 @dataclass(frozen=True, eq=False)

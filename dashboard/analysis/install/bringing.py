@@ -3,7 +3,7 @@
 What is done is found where it belongs: the SAE in its folder, its figures in its record, its index beside it. So a job that was
 killed goes on when the same is asked for again.
 
-The model that is loaded answers; what is slow gives way to pages after each batch.
+The model that is loaded answers; slow work yields to pages after each batch.
 """
 
 import math

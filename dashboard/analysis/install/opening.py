@@ -1,4 +1,4 @@
-"""Opening an installation: its model, prepared if need be, and every SAE that is there."""
+"""Opening an installation: its model, prepared if necessary, and every installed SAE."""
 
 from collections.abc import Callable
 

@@ -53,7 +53,7 @@ def hooked(model: TransformerBridge, edits: Mapping[Site, Edit]) -> Iterator[Non
     """Run every forward pass of the block with `edits`, in the order given. Never `yield` a result from inside.
 
     The hooks are put on TransformerLens' hook points themselves: the bridge's own `hooks` looks every name up in a
-    table of 1,700 that it makes anew each time, which costs more than a short prompt's forward pass. A site that the
+    table of 1,700 that it rebuilds each time, which costs more than a short prompt's forward pass. A site that the
     model lacks, and a hook that never fired, are errors.
     """
     fired: set[Site] = set()

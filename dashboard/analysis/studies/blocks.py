@@ -43,10 +43,10 @@ class Step:
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Nobody else works at this step meanwhile.
+        """Lock the step against other processes.
 
         Raises:
-            RunMismatch: if somebody does.
+            RunMismatch: if another process works on it.
             CacheUnwritable: if the folder cannot be made.
         """
         try:

@@ -42,7 +42,7 @@ class Lane(StrEnum):
     """Which queue a job waits in. Each has workers of its own, so that a training of hours holds nothing else back."""
 
     QUICK = "quick"
-    """Seconds: what somebody waits for, and downloads."""
+    """Seconds: work that a user waits for, and downloads."""
     STUDY = "study"
     """Minutes."""
     TRAINING = "training"
@@ -61,7 +61,7 @@ class Counted(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stood when it was looked at."""
+    """A snapshot of a job."""
 
     id: str
     title: str
@@ -141,7 +141,7 @@ class Jobs:
         return job.id
 
     def get(self, id: str) -> Job:
-        """A job as it stands.
+        """The current state of a job.
 
         Raises:
             BadAsk: if there is none of that id.
@@ -201,7 +201,7 @@ class Jobs:
                 self._run(id, work.steps)
 
     def _begin(self, id: str) -> _Work | None:
-        """What there is to do, and the job is running; None if it was cancelled while it waited."""
+        """The work of a job, now marked as running; None if it was cancelled while it waited."""
         with self._lock:
             if id in self._work:
                 self._jobs[id] = replace(self._jobs[id], state=JobState.RUNNING)

@@ -25,7 +25,7 @@ class Evidence:
     numbers: dict[str, float | int | None]
     """By the name of its column; None is not known."""
     about: str = ""
-    """In words: what it makes likelier, its label."""
+    """In words: what it promotes, its label."""
 
 
 @runtime_checkable

@@ -49,7 +49,7 @@ class Progress(Generic[R]):
     words: str = ""
     """What is being done; empty: `done` of `total` and the unit."""
     result: R | None = None
-    """What there is so far; all of it with the last."""
+    """Results so far; complete with the last item."""
     made: Made[Any, R] | None = None
     """With the last item of `run`: what was kept, or found."""
 
@@ -115,7 +115,7 @@ class Study(Generic[A, R]):
     printed: Callable[[Made[A, R]], Sequence[Rows | str]] | None = None
     """What its command prints without `--json`: tables and lines; None: the tables and notes."""
     look: Callable[[Made[A, R]], Any] = _no_tables
-    """Works out what pages and commands show of a result and keep in memory, while the job's bar still stands."""
+    """Works out what pages and commands show of a result and keep in memory, while the job is still shown as running."""
     keeps: bool = True
     """False: what it makes has a place of its own, say a folder of an SAE, and is looked for there; the store holds nothing of it."""
     example: A | None = None
@@ -181,7 +181,7 @@ def run(study: Study[A, R], bench: Bench, ask: A) -> Iterator[Progress[R]]:
 
 
 def result_of(study: Study[A, R], bench: Bench, ask: A) -> R:
-    """The result of an ask, found or made: for work that stands on a study's.
+    """The result of an ask, found or made: for work that builds on a study's result.
 
     Raises:
         AnalysisError: as `run` says.
@@ -208,7 +208,7 @@ def submit(
 
 
 def cancel(jobs: Jobs, id: str) -> None:
-    """End a study before its next block. What is finished stays on disk: the same ask goes on from there.
+    """End a study before its next block. What is finished stays on disk: the same ask resumes from there.
 
     Raises:
         BadAsk: if there is no job of that id.

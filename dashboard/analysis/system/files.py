@@ -26,7 +26,7 @@ _LONGEST_JSON = 32 << 20
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file that somebody else has written.
+    """The object in a JSON file from an untrusted source.
 
     Raises:
         ValueError: if it is not a file, too long, not JSON, nested too deeply, or not an object.

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: one file, one folder, one list of names. Whatever goes wrong there is one message with its cure.
+"""The Hugging Face hub: one file, one folder, one list of names. Every failure becomes one message with its cure.
 
 What is in its cache is used when the hub cannot be reached. Nothing that is fetched is run: callers ask for safetensors,
 npz and JSON by name.
@@ -14,7 +14,7 @@ from dashboard.analysis.errors import HubRefused
 
 @contextmanager
 def hub_errors(what: str, repo: str) -> Iterator[None]:
-    """Turn whatever the hub's client raises into one refusal.
+    """Turn every error of the hub's client into one refusal.
 
     Raises:
         HubRefused: saying whether to ask for access, to correct a name, or to connect.
@@ -54,7 +54,9 @@ def hub_errors(what: str, repo: str) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise HubRefused(f"{what}: {repo[:80]!r} is not a repository name. Write OWNER/NAME.") from error
     except (httpx2.HTTPError, OSError) as error:
-        raise HubRefused(f"{what}: the download from {repo} stopped ({_line(error)}). Start again: it goes on where it stopped.") from error
+        raise HubRefused(
+            f"{what}: the download from {repo} stopped ({_line(error)}). Start again: the download resumes where it stopped."
+        ) from error
 
 
 def hub_file(repo: str, name: str, revision: str | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""How many bytes could be allocated now, by whoever sets the limit; which errors mean that there were too few; giving back.
+"""How many bytes could be allocated now, under whichever limit applies; which errors mean that there were too few; giving back.
 
 On a CPU the limit is the smallest of what the machine has free, what the container's or the service's cgroup leaves
 (Docker's --memory, systemd's MemoryMax), and the process' own limit of address space (ulimit -v).
@@ -110,7 +110,7 @@ def tried_bytes(error: BaseException | None) -> int | None:
 
 
 def release() -> None:
-    """Collect what nobody holds any more and give it back to the device."""
+    """Free unreferenced memory and return it to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -16,7 +16,7 @@ from dashboard.analysis.system.memory import free_bytes
 SHARE = 0.9
 """Of the free bytes, how much one thing may take."""
 _SHARE_OF_FREE = 0.5
-"""Of the bytes that are free once the model is loaded, how much dictionaries may take unless a setting says otherwise."""
+"""Of the bytes that are free once the model is loaded, how much dictionaries may take unless a setting overrides it."""
 _MOST_LAYERS = 1000
 _QUANTISED_SHARE = {"8bit": 1.0, "4bit": 0.5625}
 """Bytes a weight of a quantised matrix takes: 8 bits; or 4 bits and one float32 scale for 64 weights."""

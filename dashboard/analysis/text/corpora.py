@@ -1,4 +1,4 @@
-"""Which text is read where nobody names one, and where the text behind an index is: what ships, or what was kept on this machine.
+"""The default text, and the text behind an index: the shipped one, or one saved on this machine.
 
 Token ids mean nothing to another model's tokenizer. So for every model but the one that wrote the shipped corpus its text is
 made into that model's tokens, once; where the writer's own tokenizer is not on this machine, the openings of that text are.
@@ -20,7 +20,7 @@ _N_OPENINGS = 3000
 
 
 def default_corpus(settings: Settings, say: Callable[[str], None] = lambda line: None) -> Corpus:
-    """The text that is read where nobody names one, in the tokens of the model that the settings choose.
+    """The default text, in the tokens of the model that the settings choose.
 
     Raises:
         ModelUnavailable: if that model is not on this machine, or its tokenizer cannot be read.

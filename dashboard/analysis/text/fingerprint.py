@@ -1,4 +1,4 @@
-"""What texts are made of, so that a result is found again only for the very same."""
+"""What texts are made of, so that a result is found again only for identical texts."""
 
 import hashlib
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from dashboard.ui.views.flow import PAGE
 
 
 def files(view: flow.FlowView, graph: FlowGraph, drawn: GraphPicture, groups: tuple[GraphGroup, ...], record: dict[str, object]) -> None:
-    """The graph to be saved, and a saved one to be looked at."""
+    """Export the graph, or view an exported one."""
     with st.expander("Files", icon=":material/swap_horiz:"):
         _save(view, graph, drawn, groups, record)
         said = "Open an exported graph: web page, GraphML or JSON"

@@ -65,7 +65,7 @@ def bundle_of(study: KnownUnknownStudy) -> bytes:
 
 
 def command(study: KnownUnknownStudy) -> str:
-    """What makes the study again, for a shell; thresholds that no option has stand in its record."""
+    """The shell command that makes the study again; thresholds without an option are in its record."""
     return f"{command_of(STUDY, asked(study))} --out=study-{study.key}"
 
 

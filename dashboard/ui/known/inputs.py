@@ -75,7 +75,7 @@ def _settings(kinds: EntityKinds, catalog: Catalog) -> None:
 
 
 def _own_type(kinds: EntityKinds) -> None:
-    """A type from files. Of several of an ending the last counts: who mends a file adds it again."""
+    """A type from files. Of several files with the same extension the last counts, so a corrected file is simply added again."""
     st.markdown(
         "**Your own type**: a CSV file (name, familiarity, attributes); optionally a TOML file (questions, matchers); "
         "without it, each column is asked in plain words",

@@ -24,7 +24,7 @@ _SIDES = (Knowledge.KNOWN, Knowledge.UNKNOWN)
 
 
 def latents(study: KnownUnknownStudy, view: known.KnownView) -> None:
-    """The scatter with the chosen latent beside it, and the best of both sides beneath."""
+    """The scatter with the chosen latent beside it, and the best of both sides below."""
     left, right = st.columns([7, 5], gap="large")
     split = known.SPLITS[view.split]
     with left:
@@ -106,7 +106,7 @@ def _chosen(study: KnownUnknownStudy, view: known.KnownView, points: Sequence[Fr
     st.plotly_chart(bars, key=PAGE.key("bars"), on_select=lambda: known.pick_shown("bars"), selection_mode="points", config=CONFIG)
     st.caption(
         failures.plain(
-            f"{present_known.name_of(known.SPLITS[view.split]).capitalize()}, 95 % Wilson intervals; beneath each type known, then unknown."
+            f"{present_known.name_of(known.SPLITS[view.split]).capitalize()}, 95 % Wilson intervals; below each type: known, then unknown."
         )
     )
     open_button(latent)

@@ -1,4 +1,4 @@
-"""Types of entities that people bring: a CSV file, and a TOML file that says how its columns are asked; without one, plainly."""
+"""Types of entities added by users: a CSV file, and a TOML file that says how its columns are asked; without one, plainly."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -18,7 +18,7 @@ from dashboard.ui.parts.figures import grouped, how_many, share_bar, share_of_n,
 from dashboard.ui.views.known import ALL
 
 MAX_POINTS = 4000
-"""Points that are drawn; of more, those nearest to the diagonal are left out, and the caption says so."""
+"""Points that are drawn; of more, those nearest to the diagonal are left out, as the caption states."""
 POWER = "shows from"
 """Column of the least separation that the test split shows."""
 WAYS = {LabelWay.FILE: "by the file", LabelWay.ANSWERS: "by answers", LabelWay.CHOICES: "by choices"}
@@ -91,7 +91,7 @@ def best_columns_of(study: KnownUnknownStudy, kind: str, side: Knowledge) -> lis
 
 
 def same_place(points: Sequence[FrequencyPoint], key: str) -> list[str]:
-    """Latents with the very counts of one, which lie on its point; without it."""
+    """Other latents with the same counts as one, which lie on the same point."""
     own = next((point for point in points if point.key == key), None)
     if own is None:
         return []

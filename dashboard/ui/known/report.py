@@ -125,7 +125,7 @@ def _uncertainty(found: Uncertainty) -> list[Section]:
         values = present_effects.outcomes(found)
         lines = {} if best.figures is None else dict.fromkeys((one.group for one in values), best.figures.threshold)
         promoted = ", ".join(repr(token) for token in found.promoted)
-        text = f"Dashed: the threshold set on validation. Tokens that it makes likelier: {promoted or 'not known'}."
+        text = f"Dashed: the threshold set on validation. Promoted tokens: {promoted or 'not known'}."
         figure = outcome_boxes(values, thresholds=lines, y_title="activation")
         sections.append(Section(f"{best.latent} before right and wrong answers", text, figure))
     return sections

@@ -11,7 +11,7 @@ from dashboard.ui.views.known import ALL, ANY_SAE, PAGE, KnownView
 
 
 def settle(view: KnownView, study: KnownUnknownStudy, kinds: Sequence[str]) -> tuple[KnownView, list[str]]:
-    """The state with what the study has, and what of it the study has not, for people."""
+    """The view limited to what the study has, and notices about what it lacks."""
     problems: list[str] = []
 
     def one_of(name: str, value: str, choices: Sequence[str], otherwise: str) -> str:

@@ -1,4 +1,4 @@
-"""The head of the latent page: where one is, the ways on, and what people say of the latent."""
+"""The head of the latent page: which latent is shown, links onward, and the label and note."""
 
 import json
 from typing import Any
@@ -82,7 +82,7 @@ def vector_json(runner: Runner, latent: LatentId) -> str:
 
 
 def words(latent: LatentId, automatic: str) -> None:
-    """The automatic label, and what people of this installation say: label, note, lists."""
+    """The automatic label, and the label, note and lists of this installation."""
     book = get_notebook()
     note, lists = book.note(latent), book.lists()
     st.markdown(f"#### {failures.plain(note.label or automatic or 'No label')}", help=TERMS["label"])

@@ -24,7 +24,7 @@ def logit_bins(facts: LatentFacts) -> Histogram:
 
 
 def test_rows(latent: LatentId, tests: Sequence[Capture]) -> list[ExampleRow]:
-    """What a latent does on texts that people wrote; the token chosen is the strongest ordinary one."""
+    """What a latent does on texts entered by the user; the token chosen is the strongest ordinary one."""
     rows: list[ExampleRow] = []
     for place, capture in enumerate(tests):
         values, tokens = capture.activations[latent.sae].of_latent(latent.index), capture.tokens

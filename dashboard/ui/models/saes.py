@@ -1,4 +1,4 @@
-"""The part on SAEs of the page Models and SAEs: those that are here, those that could be, and how far one is that is being brought."""
+"""The part on SAEs of the page Models and SAEs: installed ones, available ones, and the progress of one being installed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers formatted for display."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def number(value: float) -> str:
 
 
 def moment(created: str) -> str:
-    """A moment as the store keeps it, for people: to the minute."""
+    """A timestamp of the store for display, to the minute."""
     return f"{created[:16].replace('T', ' ')} UTC"
 
 

@@ -14,7 +14,7 @@ Named = Callable[[LatentId], str]
 
 
 def names(catalog: Catalog) -> Named:
-    """A latent's own label, which people gave it; else the automatic one of the index, in short."""
+    """A latent's label given by a user; else the automatic one of the index, in short."""
     notes = get_notebook().notes()
 
     @cache

@@ -61,7 +61,7 @@ class Inputs(Generic[A]):
         return {field: read() for field, read in self.readers.items()}
 
     def ask(self, **given: Any) -> A:
-        """The ask as the widgets stand; values that are given by name take the place of theirs.
+        """The ask with the current widget values; values given by name replace them.
 
         Raises:
             BadAsk: if one is of another form, or they cannot be asked together.

@@ -50,7 +50,7 @@ def points() -> Any:
 
 
 def boxes(page: Page[Any], catalog: Catalog, **also: Any) -> None:
-    """Pills for what there is more than one of; layers always. A change sets further fields `also`."""
+    """Pills where there is a choice; layers always. A change sets further fields `also`."""
     if len(chosen := releases_of(catalog)) > 1:
         st.pills("Releases (none selected: all)", chosen, selection_mode="multi", **page.bind("releases", **also))
     st.pills("Layers (none selected: all)", layers_of(catalog), selection_mode="multi", help=TERMS["site"], **page.bind("layers", **also))

@@ -45,7 +45,7 @@ def rows(
     compared: bool,
     is_common: bool,
 ) -> list[FoundRow]:
-    """A part of a ranking. `own` are labels that people wrote; `is_common` shades all rows on one scale."""
+    """A part of a ranking. `own` are labels written by users; `is_common` shades all rows on one scale."""
     releases = {sae.release for sae in ranking.counts}
     common = max((one.peak for one in found), default=0.0)
     drawn: list[FoundRow] = []

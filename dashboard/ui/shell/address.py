@@ -86,7 +86,7 @@ def stay() -> None:
 
 
 def said() -> dict[str, list[str]]:
-    """What stands in the bar, but for the model."""
+    """The query in the address bar, without the model."""
     return {key: st.query_params.get_all(key) for key in st.query_params if key != MODEL}
 
 

@@ -1,4 +1,4 @@
-"""What a tab remembers whatever page it shows."""
+"""What a tab remembers across pages."""
 
 import streamlit as st
 

@@ -34,12 +34,12 @@ V = TypeVar("V", bound="View")
 
 @dataclass(frozen=True)
 class Part:
-    """How a field stands in an address."""
+    """How a field is written in an address."""
 
     name: str
     """The parameter; empty for what is the tab's alone."""
     read: Read
-    """A value from its text. An AnalysisError is a complaint as it stands; a ValueError says what the text is not."""
+    """A value from its text. An AnalysisError is shown unchanged; a ValueError says what the text is not."""
     write: Write = str
     """The text of a value; empty for what no address can carry."""
     most: int = 0
@@ -47,7 +47,7 @@ class Part:
     too_many: str = ""
     """What is said where an address has more than `most`, with {n} and {most}; empty: nothing."""
     repeats: bool = False
-    """The same value may stand several times."""
+    """The same value may occur several times."""
     always: bool = False
     """Printed even where it is the default."""
     is_text: bool = False
@@ -131,7 +131,7 @@ def flag(name: str, default: bool = False, *, on: str = "1", off: str = "0", bes
 
 
 def choice(name: str, default: Any, choices: Mapping[Any, str] | Sequence[str], *, always: bool = False) -> Any:
-    """One of some values, each with the word that stands for it in an address."""
+    """One of some values, each with its word in an address."""
     words = dict(choices) if isinstance(choices, Mapping) else {one: str(one) for one in choices}
     values = {word: value for value, word in words.items()}
 
@@ -171,12 +171,12 @@ def fits_link(said: str) -> bool:
 
 
 def parts(view: View | type[View]) -> list[tuple[Field[Any], Part]]:
-    """The fields of a view, each with how it stands in an address."""
+    """The fields of a view, each with how it is written in an address."""
     return [(one, one.metadata["part"]) for one in fields(view) if "part" in one.metadata]
 
 
 def part_of(view: View | type[View], name: str) -> Part:
-    """How one field stands in an address."""
+    """How one field is written in an address."""
     return next(own for one, own in parts(view) if one.name == name)
 
 

@@ -93,7 +93,7 @@ PAGE = Page("known", "app_pages/known_unknown.py", KnownView, first_look)
 
 
 def change_next(**new: Any) -> NoReturn:
-    """Show something else of the study in the next run, which begins at once: for the body of a page, where widgets stand already."""
+    """Show something else of the study in the next run, which begins at once: for the body of a page, where widgets are already drawn."""
     PAGE.change(**new)
     st.rerun()
 

@@ -1,4 +1,4 @@
-"""What the page Models and SAEs shows. Nothing of it stands in an address: all of it is of this machine."""
+"""What the page Models and SAEs shows. None of it is in the address: all of it belongs to this machine."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -129,7 +129,7 @@ def found_by() -> str:
 
 
 def find_by(way: str) -> None:
-    """Callback: a person opened the other search, whatever the address still names."""
+    """Callback: a person opened the other search, even if the address names the other."""
     PAGE.touch()
     PAGE.remember(_FOUND_BY, way)
     PAGE.remember(_NAMED, _named(address.read()))

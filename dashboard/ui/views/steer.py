@@ -285,7 +285,7 @@ def choose_place(kind: str) -> None:
 
 
 def set_span(start: int, end: int | None) -> None:
-    """Callback of the number boxes: a span has one token at least; without an end it goes on."""
+    """Callback of the number boxes: a span has one token at least; without an end it is unbounded."""
     PAGE.change(place=_span(start, end, FROM if end is None else SPAN), picked=None)
 
 
@@ -355,7 +355,7 @@ def keep_partial(ask: SteeringAsk, texts: dict[str, Written]) -> None:
 
 
 def stopped(ask: SteeringAsk) -> dict[str, Written] | None:
-    """The texts as they were when this very ask was stopped. What was stopped before another was drawn is forgotten."""
+    """The texts as they were when exactly this ask was stopped. What was stopped before another was drawn is forgotten."""
     kept = PAGE.recall(_STOPPED)
     if kept is not None and kept[0] != ask:
         PAGE.remember(_STOPPED, kept := None)
@@ -368,7 +368,7 @@ def keep_subsets(ask: SteeringAsk, table: list[dict[str, Any]]) -> None:
 
 
 def subsets_of(ask: SteeringAsk) -> list[dict[str, Any]]:
-    """The table of subsets of this very ask, if it has been made."""
+    """The table of subsets of exactly this ask, if it has been made."""
     kept = PAGE.recall(_SUBSETS)
     return kept[1] if kept and kept[0] == ask else []
 

@@ -58,7 +58,7 @@ PRESETS = {
     "Without cities": Preset(
         "Paris, London and",
         ("smollm2-135m/15.resid_post/501:ablate",),
-        "The same latent brought to 0 at every token: the greedy list goes on with the United States where it had New York. One text.",
+        "The same latent set to 0 at every token: the greedy list continues with the United States where it had New York. One text.",
     ),
 }
 

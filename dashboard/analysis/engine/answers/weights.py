@@ -46,7 +46,7 @@ def doses(at: Workspace, ask: DosesAsk) -> tuple[Dose, ...]:
 
 
 def promoted(at: Workspace, ask: PromotedAsk) -> tuple[str, ...]:
-    """The tokens that a direction makes likelier, most first."""
+    """The tokens that a direction promotes, strongest first."""
     row, site = at.placing.vector(ask.direction), at.placing.site(ask.direction)
     with torch.inference_mode():
         logits = at.model.unembed(at.model.to_residual(site, row[None])[0])

@@ -164,7 +164,7 @@ def pooled(capture: Capture, sae: SaeId, pool: Pool) -> Float64[np.ndarray, " la
 
 
 def promoted_tokens(runner: Runner, latents: Sequence[SeparatingLatent], top: int = 5) -> tuple[tuple[str, ...], ...]:
-    """For each latent the tokens that its decoder row makes likelier, most first."""
+    """For each latent the tokens that its decoder row promotes, strongest first."""
     return tuple(runner.ask(PromotedAsk(found.latent, top)) for found in latents)
 
 

@@ -70,7 +70,7 @@ class Separation:
     latents: tuple[method.SeparatingLatent, ...] = ()
     """The best first."""
     promotes: tuple[tuple[str, ...], ...] = field(default=())
-    """Of each the tokens that it makes likelier."""
+    """The tokens that each promotes."""
 
 
 def saes_of(bench: Bench, ask: ContrastAsk) -> tuple[SaeId, ...]:

@@ -88,7 +88,7 @@ class CoActivation:
 
 
 def coactivation(runner: Runner, corpus: Corpus, saes: Sequence[SaeId], ask: SampleAsk, keep: Blocks = UNKEPT) -> Iterator[CoActivation]:
-    """Read the sampled tokens; what there is comes every few documents. Ask for all tokens of each document."""
+    """Read the sampled tokens; partial results come every few documents. Ask for all tokens of each document."""
     rows = draw(corpus, ask)
     pieces: dict[SaeId, list[csr_matrix]] = {sae: [] for sae in saes}
     done = n_tokens = 0

@@ -108,7 +108,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Deactivation:
-    """What there is of a study of deactivation."""
+    """Results of a deactivation study so far."""
 
     done: int
     """Tokens, counted once a layer."""

@@ -82,7 +82,7 @@ class Occurrences:
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """What there is of a study of origins."""
+    """Results of an origins study so far."""
 
     done: int
     """Documents read."""
@@ -101,7 +101,7 @@ class Origins:
 
 
 def origins(runner: Runner, corpus: Corpus, layers: Sequence[Predecessors], ask: SampleAsk, keep: Blocks = UNKEPT) -> Iterator[Origins]:
-    """Groups of every active latent of each layer at the sampled tokens; what there is comes every few documents.
+    """Groups of every active latent of each layer at the sampled tokens; partial results come every few documents.
 
     Raises:
         BadAsk: if there is no layer, or no document of the kinds.

@@ -51,6 +51,6 @@ def firing_together(trace: Trace, corpus: Corpus, first: LatentFacts, second: La
 
 
 def shared_promoted(first: LatentFacts, second: LatentFacts) -> tuple[int, ...]:
-    """Ids of the tokens that are among those which either direction makes likelier most, in the order of the first."""
+    """Ids of the tokens that are among those which either direction promotes most, in the order of the first."""
     theirs: Sequence[int] = [token.token_id for token in second.promoted]
     return tuple(token.token_id for token in first.promoted if token.token_id in theirs)

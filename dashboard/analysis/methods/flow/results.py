@@ -37,7 +37,7 @@ class FlowLayer:
 
 @dataclass(frozen=True)
 class FlowSuite:
-    """What there is to match in, first layer first."""
+    """Dictionaries to match in, first layer first."""
 
     layers: tuple[FlowLayer, ...]
     notes: tuple[str, ...]
@@ -63,7 +63,7 @@ class FlowAsk:
     t_module: float = T_MODULE
     """Smallest cosine of an MLP or attention latent to show."""
     top: int = 1
-    """Predecessors shown at each point; the path goes on through the best."""
+    """Predecessors shown at each point; the path continues through the best."""
     pruned: bool = True
     """True: only the span; False: everything, to both ends of the suite."""
     backward: bool = True

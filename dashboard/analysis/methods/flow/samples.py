@@ -54,7 +54,7 @@ class Predecessors:
 
     @property
     def missing(self) -> tuple[Point, ...]:
-        """Sources without a dictionary: nobody can say whether a latent comes from there."""
+        """Sources without a dictionary: whether a latent comes from there is unknown."""
         return tuple(point for point in SOURCES if point not in self.tables)
 
     @property

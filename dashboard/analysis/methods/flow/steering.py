@@ -181,7 +181,7 @@ class SteeredPoint:
 
 @dataclass(frozen=True)
 class FlowSteering:
-    """What there is of a study."""
+    """Results of a study so far."""
 
     done: int
     """Texts written and scored."""
@@ -196,7 +196,7 @@ JudgeOf = Callable[[str, str, str], tuple[float, float]]
 
 
 def flow_steering(runner: Runner, ask: FlowSteeringAsk, judge: JudgeOf | None = None, keep: Blocks = UNKEPT) -> Iterator[FlowSteering]:
-    """Write and score every text; what there is comes after each point. The unsteered texts come first."""
+    """Write and score every text; partial results come after each point. The unsteered texts come first."""
     study = _Study(runner, ask, judge)
     (written,) = keep.each("unsteered", _Drafts, [ask.plain_seeds], lambda seeds: study.drafts((), seeds))
     study.fluency = Fluency.of([draft.nll for draft in written])
@@ -215,7 +215,7 @@ def flow_steering(runner: Runner, ask: FlowSteeringAsk, judge: JudgeOf | None = 
         points.append(_point(setting, strength, texts))
         yield FlowSteering(done, total, study.fluency, plain, tuple(points))
     for _ in scored:
-        raise AssertionError("a point was steered that nobody asked for")
+        raise AssertionError("a point was steered that was not asked for")
 
 
 @dataclass(frozen=True)

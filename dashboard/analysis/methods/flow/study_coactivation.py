@@ -37,7 +37,7 @@ class CoActivationAsk:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What there is of a study of co-activation."""
+    """Results of a co-activation study so far."""
 
     layer: int
     n_texts: int

@@ -92,7 +92,7 @@ class FlowSteerAsk:
 
 @dataclass(frozen=True)
 class SteeredFlow:
-    """What there is of a study, with all that was steered."""
+    """Results of a study so far, with everything that was steered."""
 
     asked: method.FlowSteeringAsk
     flow_set: tuple[LatentId, ...]

@@ -49,7 +49,7 @@ def capture_readable(
 ) -> tuple[Capture, dict[SaeId, NotUsable]]:
     """A capture of all SAEs that can be used, in one pass if they all can, and the refusals of the others.
 
-    `capture` is a Runner's, or whatever shows the waiting around it.
+    `capture` is a Runner's, or a wrapper that shows the waiting.
 
     Raises:
         NotUsable: if none can.

@@ -104,7 +104,7 @@ def try_out(
 
 
 def load_causality(store: ResultStore, key: str) -> Causality:
-    """What was found, with the verdicts as they stand now.
+    """What was found, with the current verdicts.
 
     Raises:
         UnknownResult: if there is none of that key.
@@ -123,7 +123,7 @@ def find_causality(store: ResultStore, study: str) -> Causality | None:
 
 
 def overrule_generation(store: ResultStore, key: str, generation: Generation, verdict: Verdict | None) -> Causality:
-    """Judge one answer otherwise than the matchers; None takes that back."""
+    """Overrule the matcher's verdict on one answer; None restores it."""
     keep_overrule(store.folder(CAUSALITY, load_causality(store, key).key), Overrule(*generation.place, verdict))
     return load_causality(store, key)
 

@@ -296,5 +296,5 @@ class Uncertainty:
     test: tuple[tuple[str, str, str, bool, float], ...]
     """Each test answer: type, name, attribute, whether it is wrong, activation of the best latent."""
     promoted: tuple[str, ...]
-    """Tokens that the best latent makes likelier."""
+    """Tokens that the best latent promotes."""
     notes: tuple[str, ...]

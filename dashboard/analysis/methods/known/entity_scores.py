@@ -1,6 +1,6 @@
 """Counts, scores, choices and comparisons of a study, from what was read and from labels: no model is asked.
 
-Made anew whenever a label changes. What is in memory besides one block of the reading is counts a latent, what fires on
+Recomputed whenever a label changes. What is in memory besides one block of the reading is counts a latent, what fires on
 test entities (for the shuffled labels), and a few numbers an entity.
 """
 

@@ -90,7 +90,7 @@ PREVIEW = StudySettings(most_entities=60, noise_documents=60, noise_tokens=16, n
 
 
 def settings_of(preview: bool, **chosen: Any) -> StudySettings:
-    """Settings of a first look or of a whole study, with what was chosen otherwise."""
+    """Settings of a first look or of a whole study, with the changes that were chosen."""
     return replace(PREVIEW if preview else StudySettings(), **chosen)
 
 

@@ -114,7 +114,7 @@ def read_answers(store: ResultStore, study: KnownUnknownStudy, kind: str | None 
 
 
 def overrule(store: ResultStore, key: str, given: Overrule) -> KnownUnknownStudy:
-    """Judge one answer of a study otherwise than the matcher, or take that back; the study scored anew, without a model.
+    """Overrule the matcher's grade of one answer of a study, or restore it; the study is rescored, without a model.
 
     Raises:
         UnknownResult: if there is no study of that key.
