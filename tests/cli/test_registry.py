@@ -141,9 +141,11 @@ def form() -> None:
 
     from dashboard.analysis.plain import to_plain
     from dashboard.ui.parts.options import inputs
+    from dashboard.ui.shell import failures
     from tests.analysis.studies.counting import SumAsk
 
-    st.session_state["asked"] = to_plain(inputs(SumAsk(), "form").ask())
+    with failures.shown():
+        st.session_state["asked"] = to_plain(inputs(SumAsk(), "form").ask())
 
 
 def test_an_ask_of_the_form_is_that_of_the_command_line() -> None:
@@ -169,7 +171,13 @@ def test_an_ask_of_the_form_is_that_of_the_command_line() -> None:
     ]
     assert replace(asked, texts=()) == parsed(SUMS, words) and asked.texts == ("a b", "c")
     page.text_input(key="form_factors").set_value("many").run()
-    assert "not a list of numbers" in page.exception[0].message
+    assert "not a list of numbers" in page.error[0].value.replace("\\", "")
+
+
+def test_an_argument_that_begins_with_a_dash_is_no_option() -> None:
+    ask = replace(EVERY[0].first(), release="-0", texts=3)
+    command = again(("latents",), ask)
+    assert str(command) == "latents --texts=3 -- -0" and parsed(EVERY[0], list(command.words[1:])) == ask
 
 
 def test_the_registry_imports_no_method_and_no_torch() -> None:
