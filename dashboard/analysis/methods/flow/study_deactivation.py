@@ -40,7 +40,7 @@ class DeactivateAsk:
     )
     exhaustive: bool = option(False, "Also every active latent before the target, one at a time.", label="Exhaustive search")
     by_layer: bool = option(False, "A row for each layer.", shows=True)
-    by_subset: bool = option(False, "A row for each set of sources.", shows=True)
+    by_subset: bool = option(False, "A row for each set of sources.")
     after: int = option(1, "Tokens whose loss is measured.", low=0)
     kinds: tuple[str, ...] = own.kinds()
     seed: int = own.seed()
@@ -53,7 +53,7 @@ class DeactivateAsk:
     def whole(self) -> DeactivationAsk:
         """What is rescaled."""
         sample = SampleAsk(self.texts, self.tokens, self.kinds, self.seed)
-        return DeactivationAsk(sample, self.targets, self.factors, exhaustive=self.exhaustive, n_after=self.after)
+        return DeactivationAsk(sample, self.targets, self.factors, self.by_subset, True, self.exhaustive, self.after)
 
 
 def _asked(bench: Bench, ask: DeactivateAsk) -> dict[str, Any]:
