@@ -1,4 +1,4 @@
-"""Names of things: parse and print, nothing else. Every name round-trips; nobody else splits the string."""
+"""Names of things: parse and print, nothing else. Every name round-trips; no other code splits the string."""
 
 import re
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class PointRow:
     """All that is known of a point: one row of the table of points. Everything else reads it."""
 
     meaning: str
-    """In plain words, for people."""
+    """In plain words, shown to users."""
     part: Part
     hook: str
     """The hook point of TransformerLens' bridge. It ends in `hook_in` or `hook_out`: the input or the output of a module, which the
@@ -317,7 +317,7 @@ class LatentId:
 
 
 class NodeKind(StrEnum):
-    """What stands at a node of a graph over a model."""
+    """What a node of a graph over a model is."""
 
     LATENT = "latent"
     ERROR = "error"

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     wikidata: str = ""
     """Address of the SPARQL service that `latents entities build` asks; empty takes the one in assets/wikidata.toml."""
     contact: str = ""
-    """Mail or web address that the service is told, so that its operators can reach whoever asks."""
+    """Mail or web address that the service is told, so that its operators can contact the user."""
 
     @field_validator("sae_folders", "entity_folders", mode="before")
     @classmethod

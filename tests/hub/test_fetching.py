@@ -210,7 +210,7 @@ def test_with_the_hub_away_a_warm_cache_is_enough(hub: Hub, tmp_path: Path, serv
     get_sae(name, tmp_path / "first", print)
     get_sae(name, tmp_path / "second", print)  # from the cache of the hub alone, through the loader once more
     assert not hub.waited
-    with pytest.raises(HubRefused, match=r"cannot be reached, and .* is not whole in the cache"):
+    with pytest.raises(HubRefused, match=r"cannot be reached, and .* is incomplete in the cache"):
         get_sae("gemma-scope-2b-pt-res-canonical/layer_2/width_16k/canonical", tmp_path, print)
 
 

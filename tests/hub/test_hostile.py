@@ -320,7 +320,7 @@ def test_a_folder_of_pickles_is_refused_with_the_reason(file: str, tmp_path: Pat
     (tmp_path / "dl").mkdir()
     (tmp_path / "dl" / "config.json").write_text("{}")
     (tmp_path / "dl" / file).write_bytes(pickle.dumps(_Trap()))
-    with pytest.raises(BadAsk, match=rf"only pickled weights \({file}\): reading a pickle can run any code"):
+    with pytest.raises(BadAsk, match=rf"only pickled weights \({file}\): pickles can run arbitrary code"):
         get_sae(str(tmp_path / "dl"), tmp_path / "cache", print)
 
 

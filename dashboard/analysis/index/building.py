@@ -128,7 +128,7 @@ def _check_corpus(corpus: Corpus, model: LoadedModel) -> None:
     if longest >= model.max_tokens:
         raise BrokenText(
             f"The corpus {corpus.name} has a document of {longest:,} tokens; with a BOS the model reads {model.max_tokens - 1:,}. "
-            "Cut it, or raise LATENTS_MAX_TOKENS."
+            "Split it, or raise LATENTS_MAX_TOKENS."
         )
 
 

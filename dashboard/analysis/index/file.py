@@ -138,7 +138,7 @@ def read_index(spec: SaeSpec) -> LatentIndex:
     if not file.is_file():
         raise NotMeasured(
             f"{spec.id} has no index, so its latents' activations and examples are not known. "
-            f"Build it with `latents index build {spec.id}`; one that is being built shows here when it is done."
+            f"Build it with `latents index build {spec.id}`; an index that is being built appears here when it is done."
         )
     index = _read_columns(file, _version(file))
     if len(index.labels) != spec.n_latents:

@@ -1,4 +1,4 @@
-"""Writing text: rows with their own edits, sampling and random generator, decoded together whoever asked for them.
+"""Writing text: rows with their own edits, sampling and random generator, decoded together, whichever request they belong to.
 
 Steps: (1) the variants of an ask read their prompt in one pass; (2) at each step, every row that waits for a token gets
 one, in one pass over all of them, shorter rows padded on the left and masked; (3) a row that ends, or whose asker has
@@ -81,7 +81,7 @@ class _Row:
     delta: TokenDelta | None = None
     """Drawn and not delivered yet."""
     error: Exception | None = None
-    """What went wrong with this row, or in a pass of the whole batch; whoever asked for the row hears it."""
+    """What went wrong with this row, or in a pass of the whole batch; reported to the request that owns the row."""
 
     @property
     def read(self) -> int:

@@ -1,4 +1,4 @@
-"""The only file that registers hooks. Whatever is hooked is unhooked when the block is left, also on an error."""
+"""The only file that registers hooks. Every hook is removed when the block is left, also on an error."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ Edit = Callable[[torch.Tensor], torch.Tensor]
 """Activation [row, position, width] -> what the model goes on with, same shape."""
 
 _levels = itertools.count(1000)
-"""Every block of hooks has a level of its own, by which exactly its hooks are taken away again."""
+"""Every block of hooks has a level of its own, by which exactly its hooks are removed."""
 
 
 def hook_name(site: Site, model: TransformerBridge | None = None) -> str:

@@ -174,7 +174,7 @@ def _architecture(config: dict[str, Any], model: ModelId) -> str:
     given = ", ".join(architectures)[:120] or "no architecture"
     possible = [name for name in SUPPORTED_ARCHITECTURES if name.endswith(("ForCausalLM", "LMHeadModel"))]
     raise ModelUnavailable(
-        f"{model} is {given}; a causal language model that TransformerLens' bridge has an adapter for is needed "
+        f"{model} is {given}; a causal language model with an adapter in TransformerLens' bridge is needed "
         f"({len(possible)} architectures). {_nearest(given, possible)}"
     )
 
@@ -190,7 +190,7 @@ def _check_config(path: Path, config: dict[str, Any], model: ModelId, n_tensors:
     for name, depth in {**config, **(inner if isinstance(inner, dict) else {})}.items():
         if name in _DEPTHS and not (isinstance(depth, int) and 0 < depth <= n_tensors):
             raise ModelUnavailable(
-                f"{model} cannot be: config.json says {name} {str(depth)[:20]}, its files hold {n_tensors} tensors. "
+                f"{model} is inconsistent: config.json says {name} {str(depth)[:20]}, its files hold {n_tensors} tensors. "
                 "Copy or download it again."
             )
     try:
@@ -199,7 +199,7 @@ def _check_config(path: Path, config: dict[str, Any], model: ModelId, n_tensors:
             empty = AutoModelForCausalLM.from_config(read, trust_remote_code=False)
     except Exception as error:  # transformers lets every check's own exception through; each means the file makes no sense
         raise ModelUnavailable(
-            f"{model}: no model can be made of its config.json ({first_line(error)}). Copy or download it again."
+            f"{model}: its config.json does not describe a usable model ({first_line(error)}). Copy or download it again."
         ) from error
     wanted = sum(one.numel() for one in empty.parameters())
     if wanted > n_parameters:
@@ -240,7 +240,7 @@ def _refuse_pickle(names: list[str], model: ModelId, place: str) -> None:
     pickled = sorted(name for name in names if name.endswith(_PICKLED))
     if pickled:
         raise ModelUnavailable(
-            f"{model} has only pickled weights ({pickled[0]}): reading a pickle can run any code, so it is not done. "
+            f"{model} has only pickled weights ({pickled[0]}): pickles can run arbitrary code, so they are not loaded. "
             "Convert them to safetensors, or choose a copy of the model that has them."
         )
     raise ModelUnavailable(f"{model}: {place} holds 0 files of weights (*.safetensors). Name a model's own folder or repository.")

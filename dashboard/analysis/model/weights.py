@@ -91,7 +91,7 @@ def put_in_place(model: Any, settings: Settings, device: str) -> str:
     if parked and device.startswith("cuda"):
         free = sum(free_bytes(f"cuda:{number}") for number in range(torch.cuda.device_count()))
         raise ModelUnavailable(
-            f"{len(parked)} of {len(placed)} parts found no room on {torch.cuda.device_count()} CUDA devices, which have "
+            f"{len(parked)} of {len(placed)} parts do not fit on {torch.cuda.device_count()} CUDA devices, which have "
             f"{free / 2**20:,.0f} MiB left; first {parked[0]}. Set LATENTS_QUANTIZE=8bit or 4bit, or choose a smaller model."
         )
     home = model.get_input_embeddings().weight.device

@@ -1,1 +1,1 @@
-"""What people keep: names, lists, vectors."""
+"""What users save: labels, notes, lists, vectors."""

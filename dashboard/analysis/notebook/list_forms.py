@@ -139,7 +139,7 @@ def unpack_link(text: str, catalog: Catalog) -> Imported:
         plain = zlib.decompressobj().decompress(packed, MAX_BYTES // 64)
     except (ValueError, zlib.error) as error:
         raise BadAsk(
-            f"This link's list cannot be read: {error}. It may have been cut: copy all of it, or ask for the exported file."
+            f"This link's list cannot be read: {error}. It may have been truncated: copy all of it, or ask for the exported file."
         ) from error
     return import_list(plain, "the list of this link", catalog)
 

@@ -33,7 +33,7 @@ CREATE TABLE entries (list TEXT NOT NULL, place INTEGER NOT NULL, latent TEXT NO
 
 @dataclass(frozen=True)
 class Note:
-    """What somebody wrote about a latent. Both empty: nothing."""
+    """What a user wrote about a latent. Both empty: nothing."""
 
     label: str = ""
     """One line, shown in place of the automatic label; surrounding space is dropped."""
@@ -142,7 +142,7 @@ class Notebook:
             self._write(base, latents)
 
     def change_list(self, name: str, change: Callable[[LatentList], LatentList]) -> LatentList:
-        """Read, change and keep a list in one move, so that nobody's change is lost. Returns what was kept.
+        """Read, change and save a list in one transaction, so that no change is lost. Returns what was kept.
 
         Raises:
             BadAsk: if there is none of that name, or the changed one takes the name of another.
@@ -209,7 +209,7 @@ class Notebook:
                 if self._version(base) != SCHEMA:
                     raise NotUsable(
                         f"The notebook {self._file} is of version {self._version(base)}; this dashboard reads version {SCHEMA}. "
-                        "Update the dashboard, or move that file away to begin an empty one."
+                        "Update the dashboard, or move that file away to start with an empty one."
                     )
                 base.execute("PRAGMA synchronous = NORMAL")
                 yield base
@@ -232,7 +232,7 @@ class Notebook:
     def _damaged(self, error: Exception) -> NotUsable:
         return NotUsable(
             f"The notebook {self._file} is damaged: {error}. "
-            "Put a copy of it back, or move it away to begin an empty one; lists can be imported again from their exports."
+            "Restore a backup, or move it away to start with an empty one; lists can be imported again from their exports."
         )
 
     def _set_up(self, base: sqlite3.Connection) -> None:

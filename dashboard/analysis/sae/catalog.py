@@ -121,7 +121,7 @@ class Catalog:
         return self.get(latent.sae).latent(latent.index)
 
     def made_for(self, model: ModelId) -> "Catalog":
-        """Those of a model, its base or chat model included, and those of which nobody knows the model."""
+        """Those of a model, its base or chat model included, and those whose model is unknown."""
         return Catalog(tuple(spec for spec in self.specs if kinship(spec.model, model) is not Kinship.OTHER), self.broken)
 
     def release_of(self, sae: SaeId) -> tuple[SaeSpec, ...]:
@@ -236,7 +236,7 @@ def _packed_spec(name: SaeId, record_file: Path) -> SaeSpec:
 
 
 def _check_shapes(spec: SaeSpec, weights: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Look at the header of the weights: a damaged file is told from a whole one before anybody chooses it."""
+    """Look at the header of the weights: a damaged file is recognised before it is chosen."""
     try:
         shapes = safetensors_shapes(weights)
     except (OSError, ValueError) as error:

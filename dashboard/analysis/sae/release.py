@@ -21,7 +21,7 @@ def pack_run(run: Path, release: Path) -> list[Path]:
     """
     folders = sorted(path.parent for path in run.glob("saes/*/cfg.json"))
     if not folders:
-        raise RunMismatch(f"{run} holds 0 finished SAEs. Give the folder of a run that `latents sae train` has brought to its end.")
+        raise RunMismatch(f"{run} holds 0 finished SAEs. Give the folder of a run that `latents sae train` has completed.")
     ask = json.loads((run / "run.json").read_text())
     written: list[Path] = []
     for folder in folders:

@@ -1,4 +1,4 @@
-"""What a name of an SAE means, wherever somebody gives one: on the command line, on a page, to a job.
+"""What a name of an SAE means, wherever one is given: on the command line, on a page, to a job.
 
 A name is, in this order: a folder in sae-lens' layout; RELEASE/NAME of the catalogue; RELEASE/ID of sae-lens' directory of public
 SAEs; another folder of an SAE; OWNER/REPO/ID of a repository on the hub. Nothing is fetched and no weight is read.

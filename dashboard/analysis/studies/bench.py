@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Blocks(Protocol):
-    """Where the parts of a work are kept, so that it goes on where it was stopped."""
+    """Where the parts of a work are kept, so that it resumes where it was stopped."""
 
     def each(self, name: str, kind: Any, parts: Sequence[P], make: Callable[[P], T]) -> Iterator[T]:
         """What is made of each part, in their order, each an instance of `kind`; what was made before is read."""

@@ -1,4 +1,4 @@
-"""Steps of a study on disk, in blocks, so that a study that was killed goes on where it stopped.
+"""Steps of a study on disk, in blocks, so that an interrupted study resumes where it stopped.
 
 A step is a folder named by everything that its numbers depend on; another study with the same step finds it done. It
 consists of blocks that are cut the same way every time and written whole or not at all: as JSON for texts, as `npz` for

@@ -72,7 +72,7 @@ class Job:
     latest: Any
     """Its newest item; None before the first."""
     error: str | None
-    """Why it failed, for people."""
+    """Why it failed, as shown to users."""
     created: str
     """UTC, ISO 8601."""
     key: str = ""
@@ -190,7 +190,7 @@ class Jobs:
         if id not in self._jobs:
             raise BadAsk(
                 f"No job {id[:40]!r}. The last {MAX_KEPT} are remembered until the dashboard is started again; "
-                f"there are {len(self._jobs)}. Start it once more."
+                f"there are {len(self._jobs)}. Start it again."
             )
         return self._jobs[id]
 

@@ -40,8 +40,8 @@ def hub_errors(what: str, repo: str) -> Iterator[None]:
         raise HubRefused(f"{what}: {repo} has no such revision. Check the part after @.") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx2.TransportError, requests.ConnectionError) as error:
         raise HubRefused(
-            f"{what}: {constants.ENDPOINT} cannot be reached, and {repo} is not whole in the cache {constants.HF_HUB_CACHE}. "
-            "Connect once, unset HF_HUB_OFFLINE, or copy a filled cache here."
+            f"{what}: {constants.ENDPOINT} cannot be reached, and {repo} is incomplete in the cache {constants.HF_HUB_CACHE}. "
+            "Connect once, unset HF_HUB_OFFLINE, or copy a complete cache here."
         ) from error
     except errors.EntryNotFoundError as error:
         raise HubRefused(f"{what}: {repo} has no file of that name. {_line(error)} Check the id with `latents sae find`.") from error

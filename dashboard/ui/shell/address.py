@@ -57,7 +57,7 @@ class Bar:
             _write(url)
             self._keep(written=url)
 
-    # With two colons no widget can be called so: its value would take the place of ours.
+    # Reserved session key: two colons, so that no widget key can collide with it.
 
     def _kept(self, name: str) -> Any:
         return st.session_state.get(f"{self.page}::{name}")

@@ -180,7 +180,7 @@ def test_an_unknown_architecture_is_refused_with_what_is_possible(
 def test_pickled_weights_are_refused_and_not_opened(tiny_path: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny_path, tmp_path / "m")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelUnavailable, match=r"only pickled weights \(pytorch_model.bin\): reading a pickle can run any code"):
+    with pytest.raises(ModelUnavailable, match=r"only pickled weights \(pytorch_model.bin\): pickles can run arbitrary code"):
         prepare_model(chosen(folder), print)
 
 

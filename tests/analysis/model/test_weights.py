@@ -88,7 +88,7 @@ def test_a_spread_model_whose_parts_found_no_room_is_refused_with_the_numbers(mo
     class Spread:
         hf_device_map = {"a": 0, "b": 1, "c": "cpu"}  # noqa: RUF012
 
-    with pytest.raises(ModelUnavailable, match=r"1 of 3 parts found no room on 2 CUDA devices, which have 6 MiB left; first c"):
+    with pytest.raises(ModelUnavailable, match=r"1 of 3 parts do not fit on 2 CUDA devices, which have 6 MiB left; first c"):
         put_in_place(Spread(), Settings(device_map="auto"), "cuda")
 
 

@@ -148,7 +148,7 @@ def test_a_change_that_fails_changes_nothing(book: Notebook) -> None:
 def test_a_damaged_file_is_told_with_its_cure(tmp_path: Path) -> None:
     file = tmp_path / "notebook.sqlite"
     file.write_bytes(b"no database" * 1000)
-    with pytest.raises(NotUsable, match=r"damaged: .* move it away to begin an empty one"):
+    with pytest.raises(NotUsable, match=r"damaged: .* move it away to start with an empty one"):
         Notebook(file).notes()
     file.unlink()
     Notebook(file).save_list(LatentList("x", entries=(ListEntry(A),)))

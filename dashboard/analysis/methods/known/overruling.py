@@ -18,7 +18,7 @@ _WAIT_S = 20.0
 
 @dataclass(frozen=True)
 class Overrules:
-    """What stands."""
+    """The current grades."""
 
     verdicts: Mapping[tuple[str, str, str, int | None], Verdict]
     """By type, name, attribute and sample."""

@@ -152,7 +152,7 @@ def read_ask(data: Mapping[str, Any]) -> StudyAsk:
 
 
 def type_ask(table: EntityTable) -> TypeAsk:
-    """A type as it stands now."""
+    """The current state of a type."""
     return TypeAsk(table.kind.name, table.sha256, kind_sha256(table.kind))
 
 
@@ -202,7 +202,7 @@ class GradedAnswer:
 
     @property
     def is_overruled(self) -> bool:
-        """True where a person judged otherwise than the matcher."""
+        """True where a person overruled the matcher."""
         return self.verdict is not self.graded
 
 

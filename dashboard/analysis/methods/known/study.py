@@ -67,7 +67,7 @@ def preview_saes(catalog: Catalog) -> tuple[SaeId, ...]:
 
 
 def load_study(store: ResultStore, key: str) -> KnownUnknownStudy:
-    """A study that is made, scored by the grades as they stand now.
+    """A study that is made, scored by the current grades.
 
     Raises:
         UnknownResult: if there is none of that key.
@@ -105,7 +105,7 @@ def list_studies(store: ResultStore) -> tuple[StudyHead, ...]:
 
 
 def read_answers(store: ResultStore, study: KnownUnknownStudy, kind: str | None = None) -> Iterator[GradedAnswer]:
-    """Every question, answer and grade, of one type or of all, as they stand now; nothing by file."""
+    """Every question, answer and grade, of one type or of all, in their current state; nothing by file."""
     kept = Kept.read(store, study.key)
     if (step := kept.step("knowledge")) is not None:
         overruled = read_overrules(study.folder).verdicts

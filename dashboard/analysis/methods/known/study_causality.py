@@ -53,7 +53,7 @@ def _steps(bench: Bench, ask: CausalityAsk) -> Iterator[Progress[Causality]]:
 
 
 def _now(made: Made[CausalityAsk, Causality]) -> Causality:
-    """With the verdicts as they stand now."""
+    """With the current verdicts."""
     return method.load_causality(made.store, made.key)
 
 

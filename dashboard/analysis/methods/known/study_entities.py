@@ -219,7 +219,7 @@ def _title(ask: EntitiesAsk) -> str:
 
 
 def study_of(made: Made[EntitiesAsk, KeptStudy]) -> KnownUnknownStudy:
-    """What is seen in what is kept, by the grades as they stand now."""
+    """The results of a stored study, by the current grades."""
     return load_study(made.store, made.key)
 
 

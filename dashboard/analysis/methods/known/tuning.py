@@ -1,4 +1,4 @@
-"""How much of a latent is added: tuned on the validation split, so that the figures of the test split are of nobody's choice.
+"""How much of a latent is added: tuned on the validation split, so that the figures of the test split are not tuned.
 
 Steps: (1) questions about entities of the validation split; (2) their answers as the model is, and with the known and the
 unknown latent added, at each of some amounts; (3) an answer reads like text if the model as it is finds it hardly less

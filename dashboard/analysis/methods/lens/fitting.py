@@ -52,7 +52,7 @@ def order(corpus: Corpus) -> list[int]:
 
 
 def fit(runner: Runner, corpus: Corpus, n_texts: int, n_tokens: int, kept: Step | None) -> Iterator[Sum]:
-    """The sum after each document, kept as it grows: it goes on where it stopped, also when more texts are asked for.
+    """The sum after each document, kept as it grows: it resumes where it stopped, also when more texts are asked for.
 
     Raises:
         BrokenText: if the corpus has too few documents of that length.

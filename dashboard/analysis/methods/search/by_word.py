@@ -28,7 +28,7 @@ class WordHit:
 
     latent: LatentId
     label: str
-    """Its own label if somebody gave one, else the automatic one."""
+    """The user's label if there is one, else the automatic one."""
     where: tuple[Found, ...]
     matched: tuple[str, ...]
     """The words at its examples that the query matched, or that speak most for it."""

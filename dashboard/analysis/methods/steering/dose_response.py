@@ -94,7 +94,7 @@ class Rule:
         except TimeoutError as error:
             raise BadAsk(
                 f"The regular expression {self.text!r} searched a text of {len(text):,} characters for more than {_SEARCH_S:g} s. "
-                "Take out repeats of repeats, such as (a+)+."
+                "Remove nested repeats, such as (a+)+."
             ) from error
 
     @property
@@ -248,7 +248,7 @@ class Point:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """What there is of a sweep."""
+    """Results of a sweep so far."""
 
     done: int
     """Texts written and read."""
@@ -277,7 +277,7 @@ class _Measured:
 
 
 def sweep(runner: Runner, ask: SweepAsk, n_rows_at_once: int = 16, keep: Blocks = UNKEPT) -> Iterator[SweepProgress]:
-    """Write and measure every text, `n_rows_at_once` together; what there is comes after each such chunk, which is a block.
+    """Write and measure every text, `n_rows_at_once` together; partial results come after each such chunk, which is a block.
 
     Raises:
         BadAsk: if the rule cannot be applied to a text.

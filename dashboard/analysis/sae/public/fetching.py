@@ -169,8 +169,8 @@ def _is_of(folder: Path, source: Mapping[str, Any]) -> bool:
 def _refuse_pickles(name: str, files: Sequence[str]) -> None:
     if pickled := [file for file in files if file.endswith(_PICKLED)]:
         raise BadAsk(
-            f"{name} has only pickled weights ({pickled[0]}): reading a pickle can run any code, so it is not done. "
-            "Ask its makers for safetensors, or convert it on a machine that you can lose."
+            f"{name} has only pickled weights ({pickled[0]}): pickles can run arbitrary code, so they are not loaded. "
+            "Ask its makers for safetensors, or convert it on an isolated machine."
         )
 
 

@@ -115,7 +115,7 @@ class ChunkMetrics:
 
 
 def train(ask: TrainAsk, run: Path, model: LoadedModel, report: Callable[[ChunkMetrics], None]) -> list[Path]:
-    """Carry a run to its end, from wherever it stands, and return the folders of its SAEs, in the order of `ask.sites`.
+    """Carry a run to its end, from its current state, and return the folders of its SAEs, in the order of `ask.sites`.
 
     Raises:
         RunMismatch: if the folder belongs to another ask, or another process is training in it.

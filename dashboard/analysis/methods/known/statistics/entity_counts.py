@@ -272,7 +272,7 @@ class EntityCounter:
         self.n_read = end
 
     def counts(self) -> Counts:
-        """What there is so far; later chunks do not change it."""
+        """Results so far; later chunks do not change them."""
         return Counts(self._roster.kinds, self._columns, self._n.copy(), self._fires.copy())
 
     def state(self) -> dict[str, np.ndarray]:
