@@ -322,7 +322,7 @@ def test_two_files_make_a_type_and_one_that_is_wrong_leaves_nothing(types: Path,
     assert sorted(file.name for file in folder.iterdir()) == ["river.csv", "river.toml"]
     with pytest.raises(BrokenEntityFile):
         keep_type(File("lake.toml", toml), File("lake.csv", "title\nx\n"), folder, frozenset())
-    with pytest.raises(BadAsk, match="There is a type town already"):
+    with pytest.raises(BadAsk, match="A type town already exists"):
         keep_type(File("town.toml", toml), table, folder, frozenset({"town"}))
     assert sorted(file.name for file in folder.iterdir()) == ["river.csv", "river.toml"]
 

@@ -75,7 +75,7 @@ def test_a_list_keeps_its_order_and_its_latents_once(book: Notebook) -> None:
 def test_a_list_can_be_renamed_but_not_over_another(book: Notebook) -> None:
     for name in ("one", "two"):
         book.save_list(LatentList(name, entries=(ListEntry(A),)))
-    with pytest.raises(BadAsk, match="a list called two already"):
+    with pytest.raises(BadAsk, match="A list named two already exists"):
         book.change_list("one", lambda old: replace(old, name="two"))
     assert [one.name for one in book.lists()] == ["one", "two"]
     book.change_list("one", lambda old: replace(old, name="zero"))
