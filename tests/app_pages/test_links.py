@@ -89,7 +89,7 @@ LINKS = (
     Link(words.PAGE, "find=word", {"how": "By meaning"}, returns=f"find=word&word={words.EXAMPLES[0]}&how=meaning"),
     Link(lists.PAGE, "name=two", {"name": "two", "loose": None}),
     Link(lists.PAGE, f"list={pack_link(TWO)}", {"name": "", "loose": TWO}),
-    Link(lists.PAGE, "name=gone", {"name": "two"}, ("no list called 'gone'",), "name=two"),
+    Link(lists.PAGE, "name=gone", {"name": "two"}, ("no list named 'gone'",), "name=two"),
     Link(lists.PAGE, "", {"name": "two"}, returns="name=two"),
     Link(known.PAGE, "", {"study": "", "kind": "all types", "tab": "Latents"}, returns="type=all types"),
     Link(

@@ -159,7 +159,7 @@ def test_a_list_of_a_link_can_be_changed_before_it_is_kept_and_its_address_follo
 
 
 @pytest.mark.parametrize(
-    "query, said", [({"list": "1broken"}, "This link's list cannot be read"), ({"name": "gone"}, "no list called 'gone' on this machine")]
+    "query, said", [({"list": "1broken"}, "This link's list cannot be read"), ({"name": "gone"}, "no list named 'gone' on this machine")]
 )
 def test_an_address_that_means_nothing_is_told_and_the_page_lives(open_page: Open, query: dict[str, str], said: str) -> None:
     app = open_page(PAGE, **query)

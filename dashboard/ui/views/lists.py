@@ -24,7 +24,7 @@ PER_PAGE = 25
 def _kept(said: str, _: Catalog) -> str:
     if said in list_names():
         return said
-    raise BadAsk(f"There is no list called {said[:80]!r} on this machine. A link that carries it begins with ?list=.")
+    raise BadAsk(f"There is no list named {said[:80]!r} on this machine. A link that carries it begins with ?list=.")
 
 
 def _link(latents: LatentList) -> str:

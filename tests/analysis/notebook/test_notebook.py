@@ -68,7 +68,7 @@ def test_a_list_keeps_its_order_and_its_latents_once(book: Notebook) -> None:
     book.save_list(LatentList("x", entries=(ListEntry(C), ListEntry(A, "first"), ListEntry(B))))
     grown = book.change_list("x", lambda old: old.with_entries(ListEntry(A), ListEntry(C, "new note")))
     assert grown.entries == (ListEntry(C, "new note"), ListEntry(A, "first"), ListEntry(B)) == book.get_list("x").entries
-    with pytest.raises(BadAsk, match=r"tiny/1.resid_post/1 is in x already"):
+    with pytest.raises(BadAsk, match=r"tiny/1.resid_post/1 is already in x"):
         LatentList("x", entries=(ListEntry(A), ListEntry(A)))
 
 
@@ -97,7 +97,7 @@ def test_too_long_a_list_and_too_long_a_label_are_refused_with_their_numbers() -
 
 def test_a_list_that_is_not_there_is_named_with_those_that_are(book: Notebook) -> None:
     book.save_list(LatentList("cities"))
-    with pytest.raises(BadAsk, match=r"no list called 'city' here. Available lists: cities"):
+    with pytest.raises(BadAsk, match=r"no list named 'city' here. Available lists: cities"):
         book.get_list("city")
     with pytest.raises(BadAsk, match="no list"):
         book.change_list("city", lambda old: old)
