@@ -320,9 +320,7 @@ def _notes(generations: Sequence[Generation], settings: CausalitySettings, tunin
     notes = [_tuning_note(settings, tuning)] if tuning else []
     original = [one for one in generations if one.condition is Condition.ORIGINAL]
     refused = sum(one.verdict is Verdict.REFUSAL for one in original)
-    notes.append(
-        f"As it is, the model refuses {refused} of {len(original)} questions; refusals are told by wording, so check some by reading."
-    )
+    notes.append(f"As it is, the model refuses {refused} of {len(original)} questions; refusals are told by wording, so read some of them.")
     if not settings.chat:
         notes.append("Questions are a text to go on with, not a chat message: a model seldom declines to continue a text.")
     notes.append(
