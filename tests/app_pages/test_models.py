@@ -188,7 +188,7 @@ def test_an_sae_of_a_folder_is_brought_with_its_figures_and_can_be_opened(
     app = installed(model=TINY).switch_page("app_pages/models.py").run()
     monkeypatch.setattr(resources, "read_catalog", lambda settings: Catalog((*runner.catalog.specs, folder_spec(folder))))
     next(one for one in app.text_input if one.label.startswith("Or a folder")).input(str(folder))
-    app = next(one for one in app.button if one.label == "Bring it").click().run()
+    app = next(one for one in app.button if one.label == "Add").click().run()
     while any(not job.state.ended for job in get_jobs().list()):
         time.sleep(0.05)
     app = app.run()
