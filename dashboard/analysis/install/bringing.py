@@ -67,7 +67,7 @@ class BringAsk:
     name: str = option("", "Folder in sae-lens' layout, RELEASE/ID, or OWNER/REPO/ID.", argument="SAE", label="SAE")
     tokens: int = option(
         INDEX_TOKENS,
-        "The index tells of each latent where it fires, over about so many tokens of the text that ships. More is slower and better.",
+        "The index records where each latent fires over about this many tokens of the shipped text. More take longer and are more precise.",
         low=1,
         label="Tokens of the index",
     )
@@ -141,7 +141,7 @@ def _steps(bench: Bench, ask: BringAsk) -> Iterator[Progress[Brought]]:
         raise BadAsk("No SAE was named. Give a folder, RELEASE/ID, or OWNER/REPO/ID.")
     runner, renew = bench.runner, bench.renew or (lambda: bench.catalog)
     if not isinstance(runner, Working):
-        raise BadAsk("This runner only answers asks; an SAE is brought where the model is loaded. Run it there.")
+        raise BadAsk("This runner only answers asks; an SAE can only be added where the model is loaded. Run it there.")
     yield Progress(0, TOTAL, f"fetching {ask.name}")
     spec = fetch(ask.name, bench.settings, lambda line: None)
     model = runner.describe().model
