@@ -187,7 +187,7 @@ def test_parts_that_were_made_are_drawn_chosen_by_the_address_and_made_again_wit
     assert not app.exception and not app.error, told(app)
     (box,) = [one for one in app.selectbox if one.label == "Interventions"]
     assert box.value == keys[1] and len(box.options) == 2
-    assert next(one for one in app.number_input if one.label.startswith("Added")).value == 2.0
+    assert next(one for one in app.number_input if one.label.startswith("Amount added")).value == 2.0
     app = open_page(PAGE, study=study.key, tab="Causality", causality=keys[0])
     next(one for one in app.button if one.label == "Run the interventions").click().run()
     assert not resources.get_jobs().list()
@@ -202,7 +202,7 @@ def test_what_was_tuned_is_asked_again_as_it_was_asked(open_page: Open, runner: 
     found = load_causality(store, ran(study_causality.STUDY, runner, store, study_causality.ask_of(study.key, settings)).key)
     assert found.settings.amount in settings.amounts
     app = open_page(PAGE, study=study.key, tab="Causality")
-    assert next(one for one in app.number_input if one.label.startswith("Added")).value is None
+    assert next(one for one in app.number_input if one.label.startswith("Amount added")).value is None
     next(one for one in app.button if one.label == "Run the interventions").click().run()
     assert "showing the stored result" in told(app)
     assert [one.key for one in kept_parts(store, CAUSALITY, study.key)] == [found.key]
