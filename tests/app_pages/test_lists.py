@@ -124,7 +124,7 @@ def test_a_new_list_is_made_by_its_name_and_a_name_that_is_taken_is_refused(open
     assert [known.name for known in book.lists()] == ["foxes", "new"]
     app = open_page(PAGE, name="new")
     app.text_input(lists.PAGE.key("name")).set_value("foxes").run()
-    assert "a list named foxes already exists" in told(app)
+    assert "A list named foxes already exists" in told(app)
     assert app.text_input(lists.PAGE.key("name")).value == "new" and book.get_list("foxes") == LIST
 
 

@@ -166,7 +166,7 @@ def test_an_sae_that_is_gone_stays_in_our_form_and_is_named_in_the_others() -> N
      b'{"latents": [{"latent": "gone/x/3"}]}', b"https://example.org/quick-list/?name=x", b"\x1f\x8bno gzip", b'{"latents": null}'],
 )  # fmt: skip
 def test_what_is_no_list_is_refused_with_the_forms_that_are(content: bytes) -> None:
-    with pytest.raises(BadAsk, match=r"Give a list exported here|no latent that is installed|cannot be unpacked"):
+    with pytest.raises(BadAsk, match=r"Give a list exported here|no latent of an installed SAE|cannot be unpacked"):
         import_list(content, "file", CATALOG)
 
 

@@ -154,7 +154,7 @@ class SweepAsk:
             raise BadAsk(f"The curves need different labels; they are {', '.join(labels)}.")
         if not all(map(math.isfinite, self.factors)) or any(b <= a for a, b in itertools.pairwise(self.factors)):
             shown = ", ".join(f"{factor:g}" for factor in self.factors)
-            raise BadAsk(f"The factors are {shown}; they must be finite, different and ascending.")
+            raise BadAsk(f"The factors are {shown}; they must be finite, all different and ascending.")
         if self.sampling.temperature == 0 and self.n_seeds > 1:
             raise BadAsk(f"At temperature 0 all {self.n_seeds} seeds write the same text. Ask for 1 seed, or raise the temperature.")
         if self.word is not None and not self.word.strip():
