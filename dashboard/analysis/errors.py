@@ -28,6 +28,7 @@ AnalysisError
 |   |-- DeviceUnavailable
 |   |-- CacheUnwritable
 |   |-- ServiceUnavailable
+|   |-- JudgeFailed
 |   |-- NoSae
 |   `-- NoLens
 `-- NotDone                     the engine gave up
@@ -250,6 +251,10 @@ class CacheUnwritable(NotAvailable):
 
 class ServiceUnavailable(NotAvailable):
     """A network service that does not answer, or answers incorrectly."""
+
+
+class JudgeFailed(NotAvailable):
+    """The judge did not answer, or not with two numbers."""
 
 
 class NoSae(NotAvailable):

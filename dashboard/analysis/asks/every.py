@@ -3,6 +3,7 @@
 from dashboard.analysis.asks.capture import CaptureAsk, TraceAsk
 from dashboard.analysis.asks.chosen_tokens import ActivityAsk, RescaleAsk
 from dashboard.analysis.asks.generation import GenerationAsk, ScoreAsk
+from dashboard.analysis.asks.lens import DirectionLensAsk, JacobiansAsk, KeepLensAsk, LensAsk, LensCheckAsk, LensRecordAsk
 from dashboard.analysis.asks.many_texts import AnsweringAsk, AttentionAsk, ChoiceAsk, ReadingAsk
 from dashboard.analysis.asks.matching import MatchAsk
 from dashboard.analysis.asks.measuring import AbsorptionAsk, EvaluationAsk
@@ -25,6 +26,12 @@ EveryAsk = (
     | AnsweringAsk
     | ChoiceAsk
     | AttentionAsk
+    | LensAsk
+    | DirectionLensAsk
+    | LensCheckAsk
+    | JacobiansAsk
+    | KeepLensAsk
+    | LensRecordAsk
     | EvaluationAsk
     | AbsorptionAsk
 )

@@ -14,7 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from dashboard.analysis.errors import BadAsk, NotAvailable
+from dashboard.analysis.errors import BadAsk, JudgeFailed
 
 _MAX_BYTES = 1_000_000
 _MAX_TEXT = 8_000
@@ -23,10 +23,6 @@ Give two whole numbers from 0 to 5.
 behaviour: 0 = nothing of the theme, 5 = the text is about little else.
 coherence: 0 = no language, or the same words over and over; 5 = reads like a person's text.
 Answer with JSON only: {{"behaviour": N, "coherence": N}}"""
-
-
-class JudgeFailed(NotAvailable):
-    """The judge did not answer, or not with two numbers."""
 
 
 @dataclass(frozen=True)

@@ -141,9 +141,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from dashboard.analysis.model.bridge import load_model
-from dashboard.analysis.model.writing import WritingAsk, write_text
+from dashboard.analysis.text.writing import WritingAsk, write_text
 from dashboard.analysis.names import ModelId
-from dashboard.analysis.openings import read_openings
+from dashboard.analysis.text.openings import read_openings
 from dashboard.analysis.settings import Settings
 model_path, book, cache = map(Path, sys.argv[1:4])
 model = load_model(model_path, ModelId.parse(sys.argv[4]), Settings(cache=cache, device="cpu", dtype="float32", max_tokens=256))

@@ -14,7 +14,7 @@ from dashboard.analysis.asks.capture import CaptureAsk
 from dashboard.analysis.asks.edits import Intervention, Op, Unit
 from dashboard.analysis.asks.generation import GenerationAsk, Sampling, ScoreAsk, Variant
 from dashboard.analysis.engine.local import LocalRunner
-from dashboard.analysis.errors import BadAsk
+from dashboard.analysis.errors import BadAsk, JudgeFailed
 from dashboard.analysis.methods.flow.results import FlowAsk, FlowGraph, FlowNode
 from dashboard.analysis.methods.flow.schedule import (
     FLOW,
@@ -32,7 +32,7 @@ from dashboard.analysis.methods.flow.schedule import (
 )
 from dashboard.analysis.methods.flow.steering import Behaviour, FlowSteering, FlowSteeringAsk, best_layers, flow_steering, table
 from dashboard.analysis.names import LatentId, SaeId, Site
-from dashboard.analysis.stats.judge import Judge, JudgeFailed
+from dashboard.analysis.stats.judge import Judge
 from dashboard.analysis.stats.text_proxies import Classifier, Fluency, Lexicon, read_back
 from dashboard.analysis.tokens import Prompt
 
