@@ -104,7 +104,7 @@ def test_predecessors_are_rescaled_and_a_clicked_bar_or_point_lists_its_trials(o
 
 def test_a_steered_flow_is_drawn_and_a_clicked_point_shows_its_texts(open_page: Open) -> None:
     page = opened(open_page, "Steer the flow")
-    for box, text in (("strengths_activate", "0, 0.5"), ("texts", "1"), ("tokens", "4")):
+    for box, text in (("strengths_activate", "0, 0.5"), ("texts", "1"), ("max_new_tokens", "4")):
         fill(page, f"steering_{box}", text)
     start(page, "Generate and score", "flow steer")
     expect(page.locator(f"{PANELS} .js-plotly-plot")).to_have_count(3)
