@@ -36,9 +36,11 @@ def inputs(
         shown: By field, what a value is called.
     """
     known = {one.name: one for one in parameters(type(start)) if one.option.label or (fields and one.name in fields)}
-    places = st.columns(columns, vertical_alignment="bottom")
     readers: dict[str, Read] = {}
+    places: Sequence[Any] = ()
     for place, field in enumerate(fields or known):
+        if place % columns == 0:  # a row at a time: widgets of one row stand at one height
+            places = st.columns(columns, vertical_alignment="bottom")
         with places[place % columns]:
             one, value = known[field], getattr(start, field)
             readers[field] = _widget(one, key(name, field), value, (choices or {}).get(field), (shown or {}).get(field))

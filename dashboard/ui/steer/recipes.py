@@ -4,8 +4,9 @@ from functools import partial
 
 import streamlit as st
 
+from dashboard.analysis.asks.edits import print_amount
 from dashboard.analysis.registry import recipes
-from dashboard.analysis.studies.recipe import FoundEdits, Recipe, edit_rows, evidence_rows
+from dashboard.analysis.studies.recipe import FoundEdits, Recipe, evidence_rows
 from dashboard.ui.parts.options import inputs
 from dashboard.ui.parts.panel import panel
 from dashboard.ui.shell import failures
@@ -38,9 +39,11 @@ def _recipe(recipe: Recipe[object]) -> None:
 
 def _draw(recipe: Recipe[object], name: str, found: FoundEdits) -> None:
     """The edits with their evidence, and a way to use them."""
-    edits, evidence = st.columns([2, 5])
-    edits.dataframe(edit_rows(found), hide_index=True, height="content")
-    evidence.dataframe(evidence_rows(found), hide_index=True, height="content")
+    said = {str(edit.direction): f"{edit.op.value} {print_amount(edit.amount)} {edit.unit.value}" for edit in found.edits}
+    rows = [{"latent": row["latent"], "edit": said.get(row["latent"])} | row for row in evidence_rows(found)]
+    if vectors := [f"`{vector}` ({said[str(vector)]})" for vector in found.vectors.values()]:
+        st.markdown(f"{', '.join(vectors)}: the sum of these latents, each times its amount.")
+    st.dataframe(rows, hide_index=True, height="content", column_config={"edit": None} if vectors else None)
     for note in (*found.notes, f"Source: {recipe.source}"):
         st.caption(failures.plain(note))
     if st.button("Use these edits", key=f"{name}_use", icon=":material/playlist_add:", type="primary"):
