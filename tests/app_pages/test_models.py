@@ -91,7 +91,7 @@ def test_a_model_that_is_not_here_is_said_and_the_first_is_shown(installed: Open
 
 def test_a_page_of_a_model_without_saes_says_what_to_do_with_the_command(installed: Open) -> None:
     app = installed(model=OTHER)
-    assert f"No SAE of {OTHER} is here" in told(app)
+    assert f"No SAE of {OTHER} is installed" in told(app)
     assert "latents sae find other" in app.code[0].value and drawn(app, "token_strip") is None
 
 
