@@ -110,7 +110,7 @@ def _steps(bench: Bench, ask: DoseAsk) -> Iterator[Progress[SweepProgress]]:
 
 def _title(ask: DoseAsk) -> str:
     prompt = ask.prompt if len(ask.prompt) <= 40 else f"{ask.prompt[:40]}..."
-    return f"{len(ask.edits)} edits at {len(ask.factors)} factors, seeds: {ask.seeds}, {prompt!r}"
+    return f"{len(ask.edits)} edit{'s' * (len(ask.edits) != 1)} at {len(ask.factors)} factors, seeds: {ask.seeds}, {prompt!r}"
 
 
 def text_rows(found: SweepProgress) -> list[dict[str, Any]]:
