@@ -26,5 +26,9 @@ def test_the_flow_path_shares_two_largest_activations_out_among_the_latents_near
     assert len(placed) > 1
     found = result_of(RECIPE.study(), bench_of(runner, tmp_path), FlowPathAsk(SEED, t_res=0.1))
     assert found.edits == Schedule(Goal.ACTIVATE, unit=Unit.MAX).edits(placed, round(2.0 / len(placed), 2))
+    other = path_edits(graph, FlowPathAsk(SEED, strength=0.77, t_res=0.1))
+    assert {edit.amount for edit in other.edits} == {round(0.77 / len(placed), 2)}
+    off = path_edits(graph, FlowPathAsk(SEED, Goal.DEACTIVATE, t_res=0.1))
+    assert off.edits == Schedule(Goal.DEACTIVATE).edits(placed, 0.0)
     alone = path_edits(graph, FlowPathAsk(SEED, most=1, t_res=0.1))
     assert [edit.direction for edit in alone.edits] == [SEED] and f"{len(placed) - 1} latents of the span are left out" in alone.notes[1]
