@@ -148,9 +148,11 @@ def test_the_same_preview_again_is_the_stored_one_and_every_part_opens(open_page
 
 def test_a_latent_is_tried_out_and_a_verdict_by_hand_moves_the_bars(open_page: Open, study: str) -> None:
     page = open_page(f"{study}&tab=Causality", ready="text=No interventions have been run")
-    for label, value in (("Questions per type and side", 1), ("Random latents", 2), ("New tokens", 2), (re.compile("^Added, "), 1)):
+    for label, value in (("Questions per type and side", 1), ("Random latents", 2), ("New tokens", 2)):
         page.get_by_role("spinbutton", name=label).fill(str(value))
         page.keyboard.press("Tab")
+    page.get_by_label(re.compile("^Amount added, ")).first.fill("1")
+    page.keyboard.press("Tab")
     page.get_by_role("button", name="Run the interventions").click()
     page.wait_for_url(re.compile("causality="), timeout=SLOW_MS)
     settle(page)

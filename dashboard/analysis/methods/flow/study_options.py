@@ -18,7 +18,7 @@ MAX_TEXTS = 2000
 
 def release() -> Any:
     """Which suite."""
-    return option(DEFAULT_RELEASE, "A release with residual dictionaries.", argument="RELEASE")
+    return option(DEFAULT_RELEASE, "A release with residual dictionaries.", argument="[RELEASE]")
 
 
 def layers(label: str = "Layers (none: all)") -> Any:
